@@ -1,0 +1,28 @@
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+# A --configfile with tasks of its own stands for itself; one without is laid over the default.
+if "tasks" not in config:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/training.smk"
+include: "rules/cartography.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        collect("results/tables/{table}.csv", table=config["tables"]),
+
+
+onstart:
+    warn_about_policy()
+    start_warm()

@@ -1,0 +1,150 @@
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(SCRIPTS))
+
+from ftft import config as configuration
+from ftft import plan, warm
+from ftft.artifacts import canonical_json
+from ftft.errors import ConfigError
+from ftft.fingerprint import fingerprint
+
+try:
+    config = configuration.resolve(config)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+# A config for the CPU asks for no GPU, so that its runs may share a machine.
+GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
+POLICY = {"mtime", "params", "input"}
+ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+
+# The gpu budget is one machine's: a cluster's scheduler counts its own devices.
+resource_scopes:
+    gpu="local",
+
+
+def one_of(names):
+    return "|".join(re.escape(name) for name in names)
+
+
+wildcard_constraints:
+    task=one_of(config["tasks"]),
+    model=one_of(config["models"]),
+    table=one_of(config["tables"]),
+    dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    selection=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    budget="full|stopped",
+    seed=r"\d+",
+
+
+def spec(script, slice_of):
+    """The one tracked parameter of a rule: what it reads of the configuration, and its code."""
+    code = fingerprint(SCRIPTS / script)
+    names = [name for name in inspect.signature(slice_of).parameters if name != "config"]
+
+    def parameter(wildcards):
+        arguments = {name: wildcards[name] for name in names}
+        return canonical_json({"slice": slice_of(config, **arguments), "code": code})
+
+    return parameter
+
+
+def memory(wildcards, attempt):
+    return config["runtime"]["mem_mb"] * attempt
+
+
+def minutes(wildcards, attempt):
+    return config["runtime"]["minutes"] * attempt
+
+
+def data_files(task, names):
+    return collect("results/data/{task}/{dataset}.parquet", task=task, dataset=names)
+
+
+def run_files(runs, name):
+    return collect("results/runs/{run.path}/{name}", run=runs, name=name)
+
+
+def source_files(wildcards):
+    dataset = config["tasks"][wildcards.task]["datasets"].get(wildcards.dataset, {})
+    if dataset.get("source") == "file":
+        return dataset["path"]
+    if dataset.get("source") == "hub":
+        return "results/downloads/{task}/{dataset}.parquet"
+    return []
+
+
+def tokenizer_texts(wildcards):
+    if config["models"][wildcards.model]["source"] != "scratch":
+        return []
+    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
+
+
+def all_datasets(wildcards):
+    return data_files(wildcards.task, plan.used_datasets(config["tasks"][wildcards.task]))
+
+
+def training_set(wildcards):
+    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
+
+
+def development_sets(wildcards):
+    return data_files(wildcards.task, plan.development_sets(config["tasks"][wildcards.task]))
+
+
+def selection_file(wildcards):
+    if wildcards.selection == plan.ALL_DATA:
+        return []
+    return "results/selections/{task}/{selection}/seed{seed}.parquet"
+
+
+def reference_slice(config, task, model):
+    return plan.training_slice(config, task, model, budget="full")
+
+
+def selection_source(wildcards):
+    reference = plan.Selection.parse(wildcards.selection).reference
+    if reference is None:
+        return []
+    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet"
+
+
+def evaluation_sets(wildcards):
+    return data_files(wildcards.task, config["tasks"][wildcards.task]["evaluate"])
+
+
+def scored_runs(wildcards):
+    return plan.table_runs(config["tables"][wildcards.table], config)
+
+
+def scored_evaluations(wildcards):
+    return collect("results/evaluations/{run.path}.parquet", run=scored_runs(wildcards))
+
+
+def scored_ledgers(wildcards):
+    return run_files(scored_runs(wildcards), "ledger.json")
+
+
+def cost_ledgers(wildcards):
+    return run_files(plan.cost_runs(config["tables"][wildcards.table], config), "ledger.json")
+
+
+def warn_about_policy():
+    if set(map(str, workflow.rerun_triggers)) != POLICY:
+        logger.warning(
+            "Rerun triggers differ from profiles/default: edits of comments may retrain models. "
+            "Run from the workflow's folder, or pass --workflow-profile with its profiles/default."
+        )
+
+
+def start_warm():
+    """Keep torch loaded for the jobs of this call; real GPU runs are long enough to start cold."""
+    if config["runtime"]["warm_start"] and GPUS == 0:
+        warm.start()

@@ -1,0 +1,69 @@
+rule download_data:
+    output:
+        "results/downloads/{task}/{dataset}.parquet",
+    log:
+        "logs/download_data/{task}/{dataset}.log",
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("download_data.py", plan.dataset_slice),
+    message:
+        "Download the data set {wildcards.dataset} of {wildcards.task} at its pinned revision"
+    script:
+        "../workflow/scripts/download_data.py"
+
+
+rule prepare_data:
+    input:
+        source=source_files,
+    output:
+        "results/data/{task}/{dataset}.parquet",
+    log:
+        "logs/prepare_data/{task}/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("prepare_data.py", plan.dataset_slice),
+    message:
+        "Prepare the data set {wildcards.dataset} of {wildcards.task}"
+    script:
+        "../workflow/scripts/prepare_data.py"
+
+
+rule check_data:
+    input:
+        all_datasets,
+    output:
+        "results/checks/{task}.json",
+    log:
+        "logs/check_data/{task}.log",
+    localrule: True
+    conda:
+        "../envs/data.yaml"
+    params:
+        spec=spec("check_data.py", plan.check_slice),
+    message:
+        "Check that no training instance of {wildcards.task} reappears in its evaluation sets"
+    script:
+        "../workflow/scripts/check_data.py"
+
+
+rule prepare_encoder:
+    input:
+        train=tokenizer_texts,
+    output:
+        multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
+    log:
+        "logs/prepare_encoder/{task}/{model}.log",
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        spec=spec("prepare_encoder.py", plan.encoder_slice),
+    message:
+        "Prepare the encoder {wildcards.model}"
+    script:
+        "../workflow/scripts/prepare_encoder.py"

@@ -1,0 +1,63 @@
+# The same run serves as ERM baseline and as reference model: one artifact, used by both.
+ruleorder: train_reference > train_main
+
+
+rule train_reference:
+    input:
+        encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
+        train=training_set,
+        development=development_sets,
+        # All data are sound before any training starts, yet a new evaluation set retrains nothing.
+        checks=ancient("results/checks/{task}.json"),
+    output:
+        model=multiext("results/runs/{task}/{model}/full/full/seed{seed}/model/", *ENCODER_FILES),
+        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        trajectory="results/runs/{task}/{model}/full/full/seed{seed}/trajectory.parquet",
+        ledger="results/runs/{task}/{model}/full/full/seed{seed}/ledger.json",
+    log:
+        "logs/train/{task}/{model}/full/full/seed{seed}.log",
+    benchmark:
+        "benchmarks/train/{task}/{model}/full/full/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        spec=spec("train.py", reference_slice),
+    message:
+        "Fine-tune {wildcards.model} on all training data (ERM), recording its training dynamics, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/train.py"
+
+
+rule train_main:
+    input:
+        encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
+        train=training_set,
+        development=development_sets,
+        selection=selection_file,
+        checks=ancient("results/checks/{task}.json"),
+    output:
+        model=multiext("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model/", *ENCODER_FILES),
+        trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",
+        ledger="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json",
+    log:
+        "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
+    benchmark:
+        "benchmarks/train/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=memory,
+        runtime=minutes,
+    params:
+        spec=spec("train.py", plan.training_slice),
+    message:
+        "Fine-tune the main model {wildcards.model} on {wildcards.selection}, budget {wildcards.budget}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/train.py"

@@ -1,0 +1,10 @@
+from ftft.job import job, specification
+from ftft.scores import collect_scores
+
+with job(snakemake):
+    collect_scores(
+        specification(snakemake),
+        snakemake.input.evaluations,
+        snakemake.input.ledgers,
+        snakemake.output[0],
+    )

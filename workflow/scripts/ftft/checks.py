@@ -1,0 +1,57 @@
+"""Checks across the data sets of a task, made before any training."""
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .artifacts import write_json
+from .data import Dataset
+from .errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> None:
+    """Report sizes and label counts of a task's data sets, and training texts that reappear in others.
+
+    `spec` holds `train` (a name), `datasets` (names, in the order of `files`) and `leakage`: refuse,
+    warn or ignore. Texts are compared without regard to case and punctuation.
+    Raises DataError for leakage that is to be refused.
+    """
+    datasets = {name: Dataset.load(path) for name, path in zip(spec["datasets"], files, strict=True)}
+    seen = set(_normalised(datasets[spec["train"]])) if spec["leakage"] != "ignore" else set()
+    report = {name: _describe(dataset) for name, dataset in datasets.items()}
+    for name, dataset in datasets.items():
+        if name != spec["train"]:
+            report[name]["found_in_training"] = sum(text in seen for text in _normalised(dataset))
+    leaking = {
+        name: entry["found_in_training"] for name, entry in report.items() if entry.get("found_in_training")
+    }
+    if leaking:
+        listing = ", ".join(f"{count} in {name}" for name, count in leaking.items())
+        message = f"training instances reappear in evaluation data: {listing}"
+        if spec["leakage"] == "refuse":
+            raise DataError(
+                message,
+                expected="none, as checks.leakage is 'refuse'",
+                fix="remove them, or set checks.leakage: warn",
+            )
+        logger.warning(message)
+    write_json(output, report)
+
+
+def _describe(dataset: Dataset) -> dict:
+    counts = np.bincount(dataset.labels, minlength=len(dataset.label_names))
+    return {
+        **dataset.provenance,
+        "content_hash": dataset.content_hash,
+        "labels": dict(zip(dataset.label_names, counts.tolist(), strict=True)),
+    }
+
+
+def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:
+    for texts in zip(*dataset.texts, strict=True):
+        yield tuple(re.sub(r"\W+", " ", text.casefold()).strip() for text in texts)

@@ -1,0 +1,103 @@
+"""The encoder with its classification head: loading, precision, prediction."""
+
+import os
+from pathlib import Path
+
+# Everything after the preparation of encoders reads local folders only.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np
+import torch
+import transformers
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from .batching import budget_batches
+from .errors import ModelError
+from .tokens import Tokens
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+def load_classifier(folder: str | Path, label_names: list[str]) -> nn.Module:
+    """Load an encoder's folder with a classification head for `label_names`, weights in float32.
+
+    A head that the folder lacks is drawn from torch's global generator: seed it first.
+    Raises ModelError where the folder cannot be loaded.
+    """
+    names = dict(enumerate(label_names))
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(names),
+            id2label=names,
+            label2id={name: index for index, name in names.items()},
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"the encoder in {folder} cannot be loaded",
+            got=str(error).strip().splitlines()[0],
+            fix="delete the folder and let snakemake make it again",
+        ) from error
+    _keep_head_in_float32(model, len(names))
+    return model
+
+
+def _keep_head_in_float32(model: nn.Module, classes: int) -> None:
+    # Logits rounded to bfloat16 move p_true by up to 0.005; the last layer costs nothing in float32.
+    heads = [
+        layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer.out_features == classes
+    ]
+    plain = heads[-1].forward
+
+    def forward(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):
+            return plain(inputs.float())
+
+    heads[-1].forward = forward
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Trainable parameters in all, and without input embeddings."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return {"total": total, "without_embeddings": total - model.get_input_embeddings().weight.numel()}
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself rather than emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def model_inputs(
+    tokens: Tokens, rows: np.ndarray, model_config, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """The padded batch `rows` as the model takes it, on `device`."""
+    arrays = tokens.padded(rows, model_config.pad_token_id or 0)
+    if getattr(model_config, "type_vocab_size", 0) < 2:
+        del arrays["token_type_ids"]
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, tokens: Tokens, batch_tokens: int, autocast) -> np.ndarray:
+    """Evaluation-mode logits [n, classes] float32 of all instances, in data order.
+
+    `autocast` makes the context of the forward pass. The model's mode is left as it was.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    logits = np.empty((len(tokens), model.config.num_labels), np.float32)
+    for rows in budget_batches(tokens.lengths, batch_tokens):
+        with autocast():
+            output = model(**model_inputs(tokens, rows, model.config, device)).logits
+        logits[rows] = output.float().cpu().numpy()
+    model.train(was_training)
+    return logits

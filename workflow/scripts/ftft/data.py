@@ -1,0 +1,161 @@
+"""Prepared data sets: uid, one or two texts, class index; validated, content-hashed, with provenance."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from .artifacts import read_parquet, write_parquet
+from .errors import DataError
+
+TEXT_COLUMNS = ("text_a", "text_b")
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set of n instances in file order; row i is instance i everywhere."""
+
+    uids: list[str]
+    texts: tuple[list[str], ...]
+    labels: np.ndarray
+    label_names: list[str]
+    provenance: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over uids, texts and labels in order."""
+        digest = hashlib.sha256()
+        columns = (self.uids, *self.texts, (self.label_names[label] for label in self.labels))
+        for values in zip(*columns, strict=True):
+            for value in values:
+                digest.update(len(encoded := value.encode()).to_bytes(8, "little") + encoded)
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the data set as Parquet."""
+        columns = {"uid": pa.array(self.uids, pa.string())}
+        for name, texts in zip(TEXT_COLUMNS, self.texts, strict=False):
+            columns[name] = pa.array(texts, pa.string())
+        columns["label"] = pa.array(self.labels, pa.int16())
+        metadata = {
+            "labels": self.label_names,
+            "content_hash": self.content_hash,
+            "provenance": self.provenance,
+        }
+        write_parquet(path, pa.table(columns), metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Dataset":
+        """Read a prepared data set; raises ArtifactError where it is torn."""
+        table, metadata = read_parquet(path)
+        texts = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
+        labels = table["label"].to_numpy().astype(np.int64)
+        return cls(table["uid"].to_pylist(), texts, labels, metadata["labels"], metadata["provenance"])
+
+
+def prepare(records: pa.Table, spec: dict, name: str) -> Dataset:
+    """Validate a source's rows and turn them into a Dataset.
+
+    `records` has one column of strings per source column. `spec` names the columns (`text`,
+    `label`, `uid`), the `labels` of the task, `label_names` by raw value, and `max_rows`.
+    Raises DataError for missing columns, empty or missing texts, unknown labels, duplicate uids,
+    fewer than two classes, no rows.
+    """
+    wanted = [*spec["text"], spec["label"], *([spec["uid"]] if spec["uid"] else [])]
+    if missing := [column for column in wanted if column not in records.column_names]:
+        raise DataError(
+            f"data set '{name}' lacks the column(s) {', '.join(missing)}",
+            got=f"columns {', '.join(records.column_names)}",
+            expected=f"columns {', '.join(wanted)}",
+            fix="name its columns by the keys text, label and uid of the data set",
+        )
+    if records.num_rows == 0:
+        raise DataError(
+            f"data set '{name}' is empty", got="0 rows", expected="at least 2", fix="check its source"
+        )
+    texts = tuple(_texts(records[column].to_pylist(), column, name) for column in spec["text"])
+    labels = _labels(records[spec["label"]].to_pylist(), spec, name)
+    uids = _uids(records, spec["uid"], name)
+    kept = _sample(uids, spec.get("max_rows"))
+    dataset = Dataset(
+        [uids[row] for row in kept],
+        tuple([column[row] for row in kept] for column in texts),
+        labels[kept],
+        spec["labels"],
+        {"rows_read": len(uids), "rows_kept": len(kept), "source": spec["source"]},
+    )
+    if len(np.unique(dataset.labels)) < 2:
+        raise DataError(
+            f"data set '{name}' has one class only",
+            got=f"{len(kept)} rows labelled '{spec['labels'][dataset.labels[0]]}'",
+            expected="rows of at least two classes",
+            fix="check its label column and max_rows",
+        )
+    return dataset
+
+
+def _rows_text(rows: list[int]) -> str:
+    shown = ", ".join(str(row + 1) for row in rows[:SHOWN])
+    return f"{len(rows)} row(s): {shown}{', ...' if len(rows) > SHOWN else ''} (the first row is 1)"
+
+
+def _texts(values: list, column: str, name: str) -> list[str]:
+    bad = [row for row, value in enumerate(values) if not isinstance(value, str) or not value.strip()]
+    if bad:
+        raise DataError(
+            f"data set '{name}' has missing or empty texts in column '{column}'",
+            got=_rows_text(bad),
+            expected="text in every row",
+            fix="fill or remove these rows",
+        )
+    return values
+
+
+def _labels(values: list, spec: dict, name: str) -> np.ndarray:
+    names = spec.get("label_names", {})
+    index = {label: position for position, label in enumerate(spec["labels"])}
+    translated = [None if value is None else names.get(str(value), str(value)) for value in values]
+    bad = [row for row, label in enumerate(translated) if label not in index]
+    if bad:
+        found = sorted({"(missing)" if values[row] is None else repr(str(values[row])) for row in bad})
+        raise DataError(
+            f"data set '{name}' has unknown or missing labels in column '{spec['label']}'",
+            got=f"{', '.join(found[:SHOWN])} in {_rows_text(bad)}",
+            expected=f"one of {', '.join([*names, *index])}",
+            fix="map the column's values to the task's labels by the key label_names",
+        )
+    return np.array([index[label] for label in translated], np.int64)
+
+
+def _uids(records: pa.Table, column: str | None, name: str) -> list[str]:
+    if column is None:
+        return [f"{name}-{row}" for row in range(records.num_rows)]
+    uids = [None if uid is None else str(uid) for uid in records[column].to_pylist()]
+    first: dict[str | None, int] = {}
+    repeated = [row for row, uid in enumerate(uids) if not uid or first.setdefault(uid, row) != row]
+    if repeated:
+        raise DataError(
+            f"data set '{name}' has duplicate or missing uids in column '{column}'",
+            got=f"{uids[repeated[0]]!r} first, in {_rows_text(repeated)}",
+            expected="one uid per row, each once",
+            fix="make them unique, or set uid: null to number the rows",
+        )
+    return uids
+
+
+def uid_hash(uid: str) -> bytes:
+    """A hash that orders uids the same on every machine, whatever the order of the rows."""
+    return hashlib.blake2b(uid.encode(), digest_size=8).digest()
+
+
+def _sample(uids: list[str], max_rows: int | None) -> np.ndarray:
+    if max_rows is None or max_rows >= len(uids):
+        return np.arange(len(uids))
+    by_hash = sorted(range(len(uids)), key=lambda row: (uid_hash(uids[row]), uids[row]))
+    return np.sort(np.array(by_hash[:max_rows]))

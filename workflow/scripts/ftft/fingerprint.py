@@ -1,0 +1,76 @@
+"""Which code defines a result: a hash that comments, docstrings and formatting leave alone."""
+
+import ast
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE_FOLDER = Path(__file__).parent
+# These say how a job runs, reports or refuses; no result depends on them.
+NEUTRAL_MODULES = {"errors", "job", "progress", "warm"}
+IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_params"}
+
+
+def fingerprint(script: str | Path) -> str:
+    """SHA-256 over a script and all library modules that it imports, directly or not."""
+    digest = hashlib.sha256()
+    for path in sorted(_closure(Path(script)), key=lambda path: path.name):
+        digest.update(f"{path.name}\n{_normalised(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _closure(script: Path) -> set[Path]:
+    found, waiting = set(), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [PACKAGE_FOLDER / f"{name}.py" for name in _imports(path) - NEUTRAL_MODULES]
+    return found
+
+
+@lru_cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@lru_cache
+def _imports(path: Path) -> frozenset[str]:
+    names = set()
+    for node in ast.walk(_tree(path)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parts = (node.module or "").split(".")
+        if parts[0] == PACKAGE_FOLDER.name:
+            parts = parts[1:]
+        elif node.level != 1:
+            continue
+        names |= {parts[0]} if parts and parts[0] else {alias.name for alias in node.names}
+    return frozenset(name for name in names if (PACKAGE_FOLDER / f"{name}.py").exists())
+
+
+@lru_cache
+def _normalised(path: Path) -> str:
+    return _serialise(_tree(path))
+
+
+def _serialise(node: object) -> str:
+    # ast.dump differs between Python versions; this skips what they add or leave out.
+    if isinstance(node, ast.AST):
+        fields = [
+            f"{name}={_serialise(value)}"
+            for name, value in ast.iter_fields(node)
+            if name not in IGNORED_FIELDS and value is not None and value != []
+        ]
+        return f"{type(node).__name__}({','.join(fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(_serialise(item) for item in node if not _is_docstring(item))}]"
+    return repr(node)
+
+
+def _is_docstring(node: object) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
