@@ -25,4 +25,4 @@ rule all:
 
 onstart:
     warn_about_policy()
-    start_warm()
+    prepare_jobs()

@@ -1,4 +1,5 @@
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ftft import plan, warm
 from ftft.artifacts import canonical_json
 from ftft.errors import ConfigError
 from ftft.fingerprint import fingerprint
+from ftft.job import TERMINAL
 
 try:
     config = configuration.resolve(config)
@@ -144,7 +146,11 @@ def warn_about_policy():
         )
 
 
-def start_warm():
-    """Keep torch loaded for the jobs of this call; real GPU runs are long enough to start cold."""
-    if config["runtime"]["warm_start"] and GPUS == 0:
+def prepare_jobs():
+    """Let the jobs of this call know whether they run alone, and keep torch loaded for small ones."""
+    budget = workflow.global_resources.get("gpu")
+    if workflow.cores == 1 or (GPUS and budget == 1):
+        os.environ[TERMINAL] = "1"
+    # Real GPU runs are long enough to start cold, and CUDA does not survive a fork.
+    if config["runtime"]["warm_start"] and not GPUS:
         warm.start()

@@ -7,7 +7,7 @@ rule evaluate:
     log:
         "logs/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.log",
     benchmark:
-        "benchmarks/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
+        "results/benchmarks/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]

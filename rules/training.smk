@@ -17,7 +17,7 @@ rule train_reference:
     log:
         "logs/train/{task}/{model}/full/full/seed{seed}.log",
     benchmark:
-        "benchmarks/train/{task}/{model}/full/full/seed{seed}.tsv"
+        "results/benchmarks/train/{task}/{model}/full/full/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]
@@ -47,7 +47,7 @@ rule train_main:
     log:
         "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
     benchmark:
-        "benchmarks/train/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
+        "results/benchmarks/train/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]

@@ -11,17 +11,18 @@ set_threads(snakemake)
 from ftft.progress import Progress
 from ftft.runs import fine_tune
 
-with job(snakemake) as log:
-    spec = specification(snakemake)
+with job(snakemake) as streams:
+    spec, run = specification(snakemake), run_of(snakemake)
+    title = "{model} on {selection} ({budget}), seed {seed}".format(**run)
     outputs = {name: path for name, path in snakemake.output.items() if isinstance(path, str)}
     fine_tune(
         spec,
-        run_of(snakemake),
+        run,
         encoder=Path(snakemake.input.encoder[0]).parent,
         train_file=snakemake.input.train,
         development_files=dict(zip(spec["development"], snakemake.input.development, strict=True)),
         selection_file=snakemake.input.get("selection") or None,
         outputs={**outputs, "model": Path(snakemake.output.model[0]).parent},
         runtime=snakemake.config["runtime"],
-        progress=Progress(Path(snakemake.log[0]).stem, [log]),
+        progress=Progress(title, streams),
     )

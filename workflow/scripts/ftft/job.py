@@ -7,9 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import FtftError
+
+# Set for a call of snakemake that trains one model at a time.
+TERMINAL = "FTFT_TERMINAL"
 
 
 def specification(snakemake: Any) -> dict:
@@ -26,8 +29,10 @@ def run_of(snakemake: Any) -> dict:
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[Any]:
-    """Run a script's body with stderr and warnings in the rule's log; yield the log stream.
+def job(snakemake: Any) -> Iterator[list[TextIO]]:
+    """Run a script's body with stderr and warnings in the rule's log.
+
+    Yields where progress is shown: the log, and the terminal where no other training writes to it.
 
     An FtftError ends the process with exit code 1 and its message, in the log and on the terminal.
     """
@@ -41,7 +46,7 @@ def job(snakemake: Any) -> Iterator[Any]:
             stream=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True
         )
         try:
-            yield log
+            yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
         except FtftError as error:
             for stream in (log, terminal):
                 print(f"\n{type(error).__name__}: {error}\n", file=stream)

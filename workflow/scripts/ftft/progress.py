@@ -1,6 +1,5 @@
 """Progress of one training: a bar in the job's log, and on the terminal when one job runs alone."""
 
-import sys
 from typing import TextIO
 
 from tqdm import tqdm
@@ -49,7 +48,3 @@ class Progress:
         for bar in self._bars:
             bar.close()
 
-
-def terminal(alone: bool) -> list[TextIO]:
-    """The terminal, where there is one and no other job writes to it."""
-    return [sys.stderr] if alone and sys.stderr.isatty() else []

@@ -1,0 +1,31 @@
+"""Shared by all tests: the repository, the real data where there are some, and small runs of the workflow."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("FTFT_REAL_DATA", ROOT.parent / "shared" / "data"))
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def pytest_collection_modifyitems(items):
+    if REAL_DATA.is_dir():
+        return
+    absent = pytest.mark.skip(reason=f"no real data in {REAL_DATA}: set FTFT_REAL_DATA")
+    for item in items:
+        if "real_data" in item.keywords:
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    return REAL_DATA
