@@ -25,7 +25,7 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
     seen = set(_normalised(datasets[spec["train"]])) if spec["leakage"] != "ignore" else set()
     report = {name: _describe(dataset) for name, dataset in datasets.items()}
     for name, dataset in datasets.items():
-        if name != spec["train"]:
+        if name != spec["train"] and spec["leakage"] != "ignore":
             report[name]["found_in_training"] = sum(text in seen for text in _normalised(dataset))
     leaking = {
         name: entry["found_in_training"] for name, entry in report.items() if entry.get("found_in_training")
@@ -54,4 +54,5 @@ def _describe(dataset: Dataset) -> dict:
 
 def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:
     for texts in zip(*dataset.texts, strict=True):
-        yield tuple(re.sub(r"\W+", " ", text.casefold()).strip() for text in texts)
+        # A text of punctuation or emoji alone is compared as it is.
+        yield tuple(re.sub(r"\W+", " ", text.casefold()).strip() or text for text in texts)

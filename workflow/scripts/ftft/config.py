@@ -2,11 +2,13 @@
 
 import copy
 import difflib
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 
 from .errors import ConfigError
 
@@ -40,6 +42,16 @@ JSON_TYPES = {
 }
 
 
+def _is_finite_number(_, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite_number),
+)
+
+
 def load_schema() -> dict:
     """The JSON schema of the configuration."""
     return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -53,16 +65,15 @@ def resolve(config: dict) -> dict:
     schema = load_schema()
     # Written out as plain values: the caller's mapping may be a subclass, and is left alone.
     config = copy.deepcopy(dict(config))
-    errors = Draft202012Validator(schema).iter_errors(config)
-    faults = [fault for error in errors for fault in _describe(error)]
+    faults = {fault for error in Validator(schema).iter_errors(config) for fault in _describe(error)}
     if not faults:
-        _fill_defaults(config, schema, schema)
+        config = _complete(config, schema, schema)
         _settle_recipes(config)
-        _settle_formats(config)
-        faults = list(_cross_check(config))
+        _settle_datasets(config)
+        faults = set(_cross_check(config))
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        listing = "\n".join(f"  - {fault}" for fault in sorted(set(faults)))
+        listing = "\n".join(f"  - {fault}" for fault in sorted(faults))
         raise ConfigError(
             f"The configuration has {count}:\n{listing}",
             fix="correct the keys named above; config/README.md describes each of them",
@@ -96,6 +107,8 @@ def _describe(error) -> Iterator[str]:
     elif error.validator == "enum":
         choices = ", ".join(map(str, error.validator_value))
         yield f"{place}: got {got!r}, expected one of: {choices}"
+    elif error.validator == "pattern" and error.schema_path[-2] == "package":
+        yield f"{place}: got {got!r}, expected the name by which Python imports the package"
     elif error.validator == "pattern":
         yield (
             f"{place}: the name {got!r} may hold letters, digits, '.', '_', '-' only "
@@ -106,10 +119,12 @@ def _describe(error) -> Iterator[str]:
         yield f"{place}: got {got!r}, expected {relation[error.validator]} {error.validator_value}"
     elif error.validator in ("minItems", "minProperties", "minLength"):
         yield f"{place}: got {got!r}, expected at least {error.validator_value} entry or character"
-    elif error.validator == "not":
+    elif error.validator == "not" and isinstance(got, dict):
         pairs = [pair["required"] for pair in error.validator_value["anyOf"]]
         for one, other in (pair for pair in pairs if set(pair) <= set(got)):
             yield f"{place}: got both '{one}' and '{other}', expected one of them"
+    elif error.validator == "not":
+        return  # its type is a fault already
     elif error.validator == "uniqueItems":
         yield f"{place}: got {got!r}, expected each entry once"
     else:
@@ -120,30 +135,35 @@ def _number_cure(got: object, types: list[str]) -> str:
     if not isinstance(got, str) or not {"number", "integer"} & set(types):
         return ""
     try:
-        value = float(got)
+        if not math.isfinite(float(got)):
+            return ""
     except ValueError:
         return ""
-    if "e" in got.lower() and "." not in got:
-        mantissa, _, exponent = got.lower().partition("e")
-        return f". YAML reads {got} as text: write {mantissa}.0e{exponent}"
-    return f". Write {value:g} without quotes in a configuration file, not by --config"
+    mantissa, _, exponent = got.lower().partition("e")
+    if exponent:
+        point = "" if "." in mantissa else ".0"
+        sign = "" if exponent[0] in "+-" else "+"
+        if point or sign:
+            return f". YAML reads {got} as text: write {mantissa}{point}e{sign}{exponent}"
+    return f". Write {got} without quotes in a configuration file, not by --config"
 
 
-def _fill_defaults(value: object, schema: dict, root: dict) -> None:
+def _complete(value: object, schema: dict, root: dict) -> object:
+    """`value` with defaults filled in and one spelling per number: 3 and 3.0 are the same setting."""
     schema = _dereference(schema, root)
     if isinstance(value, dict):
         known = schema.get("properties", {})
-        for key, entry in known.items():
-            entry = _dereference(entry, root)
-            if key not in value and "default" in entry:
-                value[key] = copy.deepcopy(entry["default"])
-        for key, item in value.items():
-            entry = known.get(key) or schema.get("additionalProperties") or {}
-            if not entry.get("x-overrides"):
-                _fill_defaults(item, entry, root)
-    elif isinstance(value, list):
-        for item in value:
-            _fill_defaults(item, schema.get("items", {}), root)
+        if not schema.get("x-overrides"):
+            entries = {key: _dereference(entry, root) for key, entry in known.items()}
+            defaults = {key: entry["default"] for key, entry in entries.items() if "default" in entry}
+            value = {**copy.deepcopy(defaults), **value}
+        other = schema.get("additionalProperties") or {}
+        return {key: _complete(item, known.get(key, other), root) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_complete(item, schema.get("items", {}), root) for item in value]
+    if isinstance(value, int | float) and schema.get("type") in ("integer", "number"):
+        return int(value) if schema["type"] == "integer" else float(value)
+    return value
 
 
 def _dereference(schema: dict, root: dict) -> dict:
@@ -174,9 +194,15 @@ def _settle_recipes(config: dict) -> None:
         model["training"] = merged
 
 
-def _settle_formats(config: dict) -> None:
+def _settle_datasets(config: dict) -> None:
+    """Name every file's format, and spell the raw labels as the rows that are read do."""
     for task in config["tasks"].values():
         for dataset in task["datasets"].values():
+            if "label_names" in dataset:
+                dataset["label_names"] = {
+                    value if isinstance(value, str) else json.dumps(value): label
+                    for value, label in dataset["label_names"].items()
+                }
             suffix = Path(dataset.get("path", "")).suffix.lower()
             if dataset["source"] == "file" and suffix in FORMAT_BY_SUFFIX:
                 dataset.setdefault("format", FORMAT_BY_SUFFIX[suffix])

@@ -29,10 +29,10 @@ class Dataset:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over uids, texts and labels in order."""
+        """SHA-256 over the label names, and over uids, texts and labels in order."""
         digest = hashlib.sha256()
         columns = (self.uids, *self.texts, (self.label_names[label] for label in self.labels))
-        for values in zip(*columns, strict=True):
+        for values in (self.label_names, *zip(*columns, strict=True)):
             for value in values:
                 digest.update(len(encoded := value.encode()).to_bytes(8, "little") + encoded)
         return digest.hexdigest()

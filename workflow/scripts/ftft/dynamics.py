@@ -55,14 +55,13 @@ def save_dynamics(path: str | Path, epochs: list[np.ndarray], dataset: Dataset, 
     rows in data order.
     """
     instances, classes = len(dataset), len(dataset.label_names)
+    p_true = (true_class_probability(logits, dataset.labels) for logits in epochs)
+    stacked = np.concatenate([np.empty((0, classes), np.float32), *epochs])
     columns = {
         "epoch": pa.array(np.repeat(np.arange(len(epochs), dtype=np.int16), instances)),
         "row": pa.array(np.tile(np.arange(instances, dtype=np.int32), len(epochs))),
-        "p_true": pa.array(
-            np.concatenate([true_class_probability(logits, dataset.labels) for logits in epochs])
-        ),
+        "p_true": pa.array(np.concatenate([np.empty(0, np.float32), *p_true])),
     }
-    stacked = np.concatenate(epochs)
     for index in range(classes):
         columns[f"logit_{index}"] = pa.array(np.ascontiguousarray(stacked[:, index]))
     floats = [name for name in columns if name not in ("epoch", "row")]
@@ -90,8 +89,11 @@ def load_dynamics(path: str | Path, dataset: Dataset) -> tuple[np.ndarray, np.nd
     if metadata.get("data_hash") != dataset.content_hash:
         raise _mismatch(path, "they were recorded on other data than the data set given")
     epochs, instances = metadata["epochs"], metadata["instances"]
-    rows = table["row"].to_numpy().reshape(-1, instances) if table.num_rows == epochs * instances else None
-    if rows is None or instances != len(dataset) or (rows != np.arange(instances)).any():
+    complete = table.num_rows == epochs * instances and instances == len(dataset)
+    if not complete or not (
+        np.array_equal(table["epoch"], np.repeat(np.arange(epochs), instances))
+        and np.array_equal(table["row"], np.tile(np.arange(instances), epochs))
+    ):
         raise _mismatch(path, "an instance lacks an epoch, or rows are out of order")
     p_true = table["p_true"].to_numpy().reshape(epochs, instances)
     names = [f"logit_{index}" for index in range(len(dataset.label_names))]

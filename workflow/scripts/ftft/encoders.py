@@ -140,8 +140,12 @@ def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **common)
+    corpus = [text for texts in train.texts for text in texts]
+    if kind == "unigram":
+        # Its first pieces must occur in two different words: every word comes with a full stop as well.
+        corpus += [text.replace(" ", ". ") + "." for text in corpus]
     with _single_thread():
-        tokenizer.train_from_iterator((text for texts in train.texts for text in texts), trainer)
+        tokenizer.train_from_iterator(corpus, trainer)
     cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",

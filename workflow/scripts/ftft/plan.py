@@ -31,7 +31,7 @@ class Selection:
 
     @property
     def name(self) -> str:
-        percent = f"{100 * self.fraction:.10g}"
+        percent = f"{100 * self.fraction:.10f}".rstrip("0").rstrip(".")
         return f"{self.reference}-{self.region}-{percent}" if self.reference else f"random-{percent}"
 
     @classmethod
@@ -160,11 +160,9 @@ def map_slice(config: dict) -> dict:
 def selection_slice(config: dict, selection: str) -> dict:
     """What defines a selection beside its data map."""
     chosen = Selection.parse(selection)
-    return {
-        "region": chosen.region,
-        "fraction": chosen.fraction,
-        "rule": config["selection"]["rule"],
-    }
+    if chosen.reference is None:
+        return {"fraction": chosen.fraction}
+    return {"region": chosen.region, "fraction": chosen.fraction, "rule": config["selection"]["rule"]}
 
 
 def evaluation_slice(config: dict, task: str, model: str) -> dict:

@@ -47,4 +47,3 @@ class Progress:
         """Draw the bars a last time."""
         for bar in self._bars:
             bar.close()
-

@@ -1,5 +1,6 @@
 """Where rows come from: local files, the hub, the generated demonstration task."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -56,19 +57,24 @@ def _generate(spec: dict, name: str) -> list[dict]:
         raise DataError(f"data set '{name}' cannot be generated", got=str(error)) from error
 
 
-def _read_delimited(path: str | Path, delimiter: str) -> pa.Table:
+def _read_delimited(path: str | Path, delimiter: str, quoting: int) -> pa.Table:
     import pandas as pd
 
-    frame = pd.read_csv(path, sep=delimiter, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    frame = pd.read_csv(
+        path, sep=delimiter, quoting=quoting, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+    )
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError("the rows have more fields than the header")
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _read_csv(path: str | Path) -> pa.Table:
-    return _read_delimited(path, ",")
+    return _read_delimited(path, ",", csv.QUOTE_MINIMAL)
 
 
 def _read_tsv(path: str | Path) -> pa.Table:
-    return _read_delimited(path, "\t")
+    # As GLUE and IANA have it: no quoting, so that a stray quote swallows no rows.
+    return _read_delimited(path, "\t", csv.QUOTE_NONE)
 
 
 def _read_jsonl(path: str | Path) -> pa.Table:

@@ -10,6 +10,10 @@ from .costs import consumed_share, parameter_millions, run_cost
 from .plan import ALL_DATA
 from .scores import load_scores
 
+LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
 Ledgers = dict[tuple[str, str, str, int], dict]
 
 
@@ -148,6 +152,4 @@ def _latex_row(cells: list[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("±", r"$\pm$").replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
+    return text.translate(LATEX)

@@ -1,0 +1,93 @@
+"""Runs of the workflow in folders of their own, through the command line as a user would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+JOB_COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
+
+
+class Workflow:
+    """A copy of the workflow's files with a configuration of its own."""
+
+    def __init__(self, root: Path, folder: Path, config: dict):
+        self.root, self.folder = root, folder
+        self.config_file = folder / "config" / "config.yaml"
+        self.pristine_config = config
+        self.restore()
+
+    def restore(self) -> None:
+        """Bring every source file and the configuration back, with fresh modification times."""
+        for name in SOURCES:
+            source, target = self.root / name, self.folder / name
+            if source.is_dir():
+                shutil.copytree(
+                    source,
+                    target,
+                    dirs_exist_ok=True,
+                    copy_function=shutil.copyfile,
+                    ignore=shutil.ignore_patterns("__pycache__"),
+                )
+            else:
+                shutil.copyfile(source, target)
+        self.write_config(self.pristine_config)
+
+    def write_config(self, config: dict) -> None:
+        self.config_file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def config(self) -> dict:
+        return yaml.safe_load(self.config_file.read_text())
+
+    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+        """Run snakemake here; its output, both streams together, is in `stdout`."""
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
+            cwd=self.folder,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs by rule that a dry run would start."""
+        dry = self.snakemake("--dry-run", *arguments)
+        assert dry.returncode == 0, dry.stdout
+        stats = dry.stdout.partition("Job stats:")[2].partition("total")[0]
+        return {rule: int(count) for rule, count in JOB_COUNT.findall(stats) if rule != "all"}
+
+
+@pytest.fixture(scope="session")
+def tiny_config(root) -> dict:
+    return yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def finished(root, tmp_path_factory, tiny_config) -> Workflow:
+    """The tiny configuration, run to the end once."""
+    workflow = Workflow(root, tmp_path_factory.mktemp("finished"), tiny_config)
+    run = workflow.snakemake()
+    assert run.returncode == 0, run.stdout
+    return workflow
+
+
+@pytest.fixture
+def workflow(finished):
+    """The finished workflow, to be edited and dry-run; its sources are restored afterwards."""
+    yield finished
+    finished.restore()
+
+
+@pytest.fixture
+def fresh(root, tmp_path, tiny_config) -> Workflow:
+    """The tiny configuration, nothing run yet."""
+    return Workflow(root, tmp_path, tiny_config)

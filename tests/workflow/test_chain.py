@@ -1,0 +1,120 @@
+"""The whole chain on the tiny configuration, through Snakemake."""
+
+import csv
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from ftft.data import Dataset
+from ftft.stopping import read_early
+from ftft.training import monitored_score
+
+ERM = "results/runs/demo/large/full/full/seed0"
+ERM_STOPPED = "results/runs/demo/large/full/stopped/seed0"
+
+
+def by_checkpoint(folder):
+    entries = pq.read_table(folder / "trajectory.parquet").to_pylist()
+    last = max(entry["checkpoint"] for entry in entries)
+    return [[entry for entry in entries if entry["checkpoint"] == number] for number in range(1, last + 1)]
+
+
+def test_table_has_a_row_per_method_with_its_runs(finished, tiny_config):
+    with open(finished.folder / "results/tables/table1.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = tiny_config["tables"]["table1"]["rows"]
+    assert [(row["method"], row["main"]) for row in rows] == [
+        (row["method"], row["main"]) for row in expected
+    ]
+    assert all(int(row["runs"]) + int(row["failed"]) == len(tiny_config["seeds"]) for row in rows)
+    assert (finished.folder / "results/tables/table1.md").read_text().count("\n| ") >= len(rows)
+    assert r"\toprule" in (finished.folder / "results/tables/table1.tex").read_text()
+
+
+def test_scores_hold_every_run_and_evaluation_set(finished, tiny_config):
+    rows = pq.read_table(finished.folder / "results/scores/table1.parquet").to_pylist()
+    sets = {(row["selection"], row["budget"], row["dataset"]) for row in rows}
+    assert len(sets) == 5 * len(tiny_config["tasks"]["demo"]["evaluate"])
+    assert all(0 <= row["value"] <= 1 for row in rows)
+
+
+def test_predictions_name_every_example(finished):
+    predictions = pq.read_table(
+        finished.folder / "results/evaluations/demo/large/full/full/seed0.parquet"
+    ).to_pylist()
+    for name in ("validation", "r1_test", "r3_test"):
+        dataset = Dataset.load(finished.folder / f"results/data/demo/{name}.parquet")
+        assert [entry["uid"] for entry in predictions if entry["dataset"] == name] == dataset.uids
+
+
+def test_dynamics_hold_each_instance_once_per_epoch(finished, tiny_config):
+    table = pq.read_table(finished.folder / ERM / "dynamics.parquet")
+    epochs, instances = tiny_config["training"]["epochs"], 200
+    assert table["row"].to_pylist() == list(range(instances)) * epochs
+    assert table["epoch"].to_pylist() == [epoch for epoch in range(epochs) for _ in range(instances)]
+
+
+def test_selection_is_the_exact_share(finished):
+    selected = pq.read_table(finished.folder / "results/selections/demo/small-ambiguous-33/seed0.parquet")
+    assert selected.num_rows == round(0.33 * 200)
+
+
+def test_main_model_takes_the_planned_steps_of_erm(finished):
+    on_selection = json.loads(
+        (finished.folder / "results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json").read_text()
+    )
+    on_all = json.loads((finished.folder / ERM / "ledger.json").read_text())
+    assert on_selection["outcome"]["steps"] == on_all["outcome"]["steps"] == 21
+    assert on_selection["outcome"]["training_instances"] == 66
+
+
+def test_live_stop_agrees_with_reading_the_full_run_early(finished):
+    ledger = json.loads((finished.folder / ERM_STOPPED / "ledger.json").read_text())
+    rule = ledger["spec"]["early_stopping"]
+    full, stopped = by_checkpoint(finished.folder / ERM), by_checkpoint(finished.folder / ERM_STOPPED)
+    assert stopped == full[: len(stopped)]
+    reading = read_early([monitored_score(scored, rule) for scored in full], rule["patience"])
+    assert reading.checkpoint == len(stopped)
+    assert reading.best_checkpoint == ledger["outcome"]["kept_checkpoint"]
+
+
+def test_model_folder_loads_with_transformers(finished):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = finished.folder / ERM / "model"
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    inputs = AutoTokenizer.from_pretrained(folder)(
+        "the nurse is tall", "the nurse is short", return_tensors="pt"
+    )
+    assert model(**inputs).logits.shape == (1, 3)
+    assert model.config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}
+
+
+def test_every_job_leaves_a_log(finished):
+    assert "21/21" in (finished.folder / "logs/train/demo/large/full/full/seed0.log").read_text()
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_same_seed_gives_the_same_bytes(finished, fresh, warm_start):
+    fresh.write_config({**fresh.config(), "runtime": {**fresh.config()["runtime"], "warm_start": warm_start}})
+    target = "results/evaluations/demo/small/full/full/seed0.parquet"
+    again = fresh.snakemake("--", target)
+    assert again.returncode == 0, again.stdout
+    run = "results/runs/demo/small/full/full/seed0"
+    for name in (f"{run}/dynamics.parquet", f"{run}/trajectory.parquet", f"{run}/model/model.safetensors"):
+        assert (fresh.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
+
+
+def test_both_documented_spellings_of_the_command(workflow):
+    target = "results/tables/table1.csv"
+    for arguments in (["--resources", "gpu=1", "--", target], [target]):
+        run = workflow.snakemake(*arguments)
+        assert run.returncode == 0, run.stdout
+        assert "Nothing to be done" in run.stdout
+
+
+def test_workflow_folder_is_an_entry_too(workflow):
+    dry = workflow.snakemake("--snakefile", "workflow/Snakefile", "--dry-run")
+    assert dry.returncode == 0, dry.stdout
+    assert "Nothing to be done" in dry.stdout

@@ -1,0 +1,242 @@
+"""The rerun contract: what an edit makes Snakemake do again, by dry run on a finished workflow."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+AGGREGATION = {"collect_scores": 1, "write_table": 1}
+
+
+def edit(**changes):
+    """Set dotted keys of the configuration; a value of None removes the key."""
+
+    def apply(config):
+        for path, value in changes.items():
+            *parents, key = path.split("__")
+            entry = config
+            for parent in parents:
+                entry = entry.setdefault(parent, {})
+            if value is None:
+                del entry[key]
+            else:
+                entry[key] = value
+
+    return apply
+
+
+def add_reference(config):
+    config["models"]["other"] = dict(config["models"]["small"])
+    row = {"method": "DM", "main": "large", "reference": "other", "section": "Transfer"}
+    config["tables"]["table1"]["rows"].append(row)
+
+
+def add_evaluation_set(config):
+    task = config["tasks"]["demo"]
+    task["datasets"]["r2_test"] = {"source": "demo", "split": "r2_test", "rows": 40}
+    task["evaluate"].append("r2_test")
+
+
+def remove_evaluation_set(config):
+    config["tasks"]["demo"]["evaluate"].remove("r3_test")
+
+
+def swap_epochs_and_patience(config):
+    patience = config.setdefault("early_stopping", {}).get("patience", 2)
+    config["early_stopping"]["patience"] = config["training"]["epochs"]
+    config["training"]["epochs"] = patience
+
+
+def reverse_key_order(config):
+    def reversed_keys(value):
+        if isinstance(value, dict):
+            return {key: reversed_keys(value[key]) for key in reversed(value)}
+        return value
+
+    reordered = reversed_keys(dict(config))
+    config.clear()
+    config.update(reordered)
+
+
+STOPPED = {"train_main": 2, "evaluate": 2, **AGGREGATION}
+ALL_TRAINING = {
+    "train_reference": 2,
+    "build_data_map": 1,
+    "select_instances": 1,
+    "train_main": 4,
+    "evaluate": 5,
+    **AGGREGATION,
+}
+
+CONTRACT = {
+    "key order": (reverse_key_order, {}),
+    "a number's spelling": (edit(training__epochs=3.0), {}),
+    "runtime settings": (
+        edit(runtime={"device": "cpu", "threads": 2, "mem_mb": 2000, "evaluation_batch_tokens": 512}),
+        {},
+    ),
+    "a seed added": (
+        edit(seeds=[0, 1]),
+        {
+            "train_reference": 2,
+            "build_data_map": 1,
+            "select_instances": 2,
+            "train_main": 4,
+            "evaluate": 5,
+            **AGGREGATION,
+        },
+    ),
+    "a reference model added": (
+        add_reference,
+        {
+            "prepare_encoder": 1,
+            "train_reference": 1,
+            "build_data_map": 1,
+            "select_instances": 1,
+            "train_main": 1,
+            "evaluate": 1,
+            **AGGREGATION,
+        },
+    ),
+    "the fraction": (
+        edit(selection={"fraction": 0.5}),
+        {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+    ),
+    "the selection rule": (
+        edit(selection={"rule": "quantile"}),
+        {"select_instances": 1, "train_main": 2, "evaluate": 2, **AGGREGATION},
+    ),
+    "the patience": (edit(early_stopping={"patience": 1}), STOPPED),
+    "the monitored sets": (edit(early_stopping={"monitor": "id"}), STOPPED),
+    "the main model's learning rate": (
+        edit(models__large__training={"learning_rate": 2.0e-3}),
+        {"train_reference": 1, "train_main": 4, "evaluate": 5, **AGGREGATION},
+    ),
+    "the reference model's learning rate": (
+        edit(models__small__training={"learning_rate": 2.0e-3}),
+        {
+            "train_reference": 1,
+            "build_data_map": 1,
+            "select_instances": 1,
+            "train_main": 2,
+            "evaluate": 2,
+            **AGGREGATION,
+        },
+    ),
+    "an evaluation set added": (
+        add_evaluation_set,
+        {"prepare_data": 1, "check_data": 1, "evaluate": 5, **AGGREGATION},
+    ),
+    "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, "evaluate": 5, **AGGREGATION}),
+    "the table's metric": (edit(tables__table1__metric="macro_f1"), {"write_table": 1}),
+    "the table's title": (edit(tables__table1__title="Another"), {"write_table": 1}),
+    "the leakage policy": (edit(checks={"leakage": "refuse"}), {"check_data": 1}),
+    "values of two keys swapped": (swap_epochs_and_patience, ALL_TRAINING),
+    "the training data": (
+        edit(tasks__demo__datasets__train={"source": "demo", "split": "train", "rows": 220}),
+        {"prepare_data": 1, "check_data": 1, "prepare_encoder": 2, **ALL_TRAINING, "select_instances": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CONTRACT)
+def test_config_edit_reruns_what_it_defines(workflow, change):
+    apply, expected = CONTRACT[change]
+    config = workflow.config()
+    apply(config)
+    workflow.write_config(config)
+    assert workflow.planned() == expected
+
+
+def source_files(workflow):
+    return [
+        path
+        for name in ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+        for path in (
+            [workflow.folder / name]
+            if (workflow.folder / name).is_file()
+            else (workflow.folder / name).rglob("*")
+        )
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+
+def test_nothing_to_do_when_nothing_changed(workflow):
+    assert workflow.planned() == {}
+
+
+def test_comment_in_every_file_reruns_nothing(workflow):
+    for path in source_files(workflow):
+        if path.suffix in {".py", ".smk", ".yaml"} or path.name == "Snakefile":
+            path.write_text(path.read_text() + "\n# a remark\n")
+    assert workflow.planned() == {}
+
+
+def test_docstring_and_formatting_rerun_nothing(workflow):
+    for path in (workflow.folder / "workflow" / "scripts" / "ftft").glob("*.py"):
+        text = re.sub(r'"""(\w)', r'"""Once more: \1', path.read_text())
+        path.write_text(text.replace("def ", "\n\n\ndef ").replace("    \n\n\ndef ", "    def "))
+    assert workflow.planned() == {}
+
+
+def test_touching_every_file_reruns_nothing(workflow):
+    for path in source_files(workflow):
+        path.touch()
+    assert workflow.planned() == {}
+
+
+def test_checkout_back_and_forth_reruns_nothing(workflow):
+    def git(*arguments):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=workflow.folder, check=True, capture_output=True)
+
+    git("init", "--initial-branch", "one")
+    git("add", "Snakefile", "rules", "workflow", "profiles", "envs", "config")
+    git("commit", "--message", "one")
+    git("checkout", "-b", "two")
+    for path in source_files(workflow):
+        if path.suffix == ".py":
+            path.write_text("VALUE = 1\n" + path.read_text())
+    git("commit", "--all", "--message", "two")
+    git("checkout", "one")
+    shutil.rmtree(workflow.folder / ".git")
+    assert workflow.planned() == {}
+
+
+def test_second_clone_with_copied_results_reruns_nothing(workflow, root, tmp_path, tiny_config):
+    clone = tmp_path / "clone"
+    shutil.copytree(workflow.folder, clone)
+    second = type(workflow)(root, clone, tiny_config)
+    assert second.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("ftft/tables.py", {"write_table": 1}),
+        ("ftft/scores.py", AGGREGATION),
+        ("ftft/selection.py", {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION}),
+        (
+            "ftft/datamap.py",
+            {"build_data_map": 1, "select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+        ),
+        ("ftft/training.py", ALL_TRAINING),
+        ("train.py", ALL_TRAINING),
+        ("ftft/errors.py", {}),
+        ("ftft/progress.py", {}),
+        ("ftft/config.py", {}),
+    ],
+)
+def test_code_edit_reruns_what_it_defines(workflow, module, expected):
+    path = workflow.folder / "workflow" / "scripts" / module
+    path.write_text(path.read_text() + "\nANSWER = 42\n")
+    assert workflow.planned() == expected
+
+
+def test_policy_is_named_where_the_default_profile_is_missing(workflow):
+    target = "results/checks/demo.json"
+    os.remove(workflow.folder / target)
+    without = workflow.snakemake("--workflow-profile", "none", "--rerun-triggers", "mtime", "--", target)
+    assert "Rerun triggers differ from profiles/default" in without.stdout
