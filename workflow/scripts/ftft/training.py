@@ -20,8 +20,6 @@ from .progress import Progress
 from .stopping import EarlyStopping
 from .tokens import Tokens
 
-DEVELOPMENT_BATCH_TOKENS = 16384
-
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -149,7 +147,7 @@ def train(
             _require_finite(loss, step, schedule.get_last_lr()[0])
             pause = time.perf_counter()
             checkpoint = -(-step // interval)
-            scored = list(_score_checkpoint(plain, data, len(labels), accelerator))
+            scored = list(_score_checkpoint(plain, data, runtime["evaluation_batch_tokens"], accelerator))
             result.trajectory += [{"checkpoint": checkpoint, "step": step, **entry} for entry in scored]
             evaluating += time.perf_counter() - pause
             if stopping:
@@ -208,11 +206,11 @@ def monitored_score(scored: list[dict], early_stopping: dict) -> float:
 
 
 def _score_checkpoint(
-    model: nn.Module, data: TrainingData, classes: int, accelerator: Accelerator
+    model: nn.Module, data: TrainingData, batch_tokens: int, accelerator: Accelerator
 ) -> Iterator[dict]:
     for dataset, (tokens, labels) in data.development.items():
-        logits = predict_logits(model, tokens, DEVELOPMENT_BATCH_TOKENS, accelerator.autocast)
-        for metric, value in score(labels, logits.argmax(-1), classes).items():
+        logits = predict_logits(model, tokens, batch_tokens, accelerator.autocast)
+        for metric, value in score(labels, logits.argmax(-1), logits.shape[1]).items():
             yield {"dataset": dataset, "metric": metric, "value": value}
 
 

@@ -1,0 +1,269 @@
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from ftft import plan
+from ftft.batching import PLANS
+from ftft.config import FORMAT_BY_SUFFIX, load_schema, resolve
+from ftft.errors import ConfigError
+from ftft.metrics import METRICS
+from ftft.selection import REGION_SCORES
+from ftft.sources import READERS
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted([*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")])
+ABSENT = object()
+DATASETS, MODELS, TABLE = "tasks.demo.datasets", "models", "tables.table1"
+
+
+@pytest.fixture
+def tiny(root):
+    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
+
+
+def edit(config, path, value):
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config[int(key) if isinstance(config, list) else key]
+    if value is ABSENT:
+        del config[last]
+    else:
+        config[int(last) if isinstance(config, list) else last] = value
+
+
+def message_of(config):
+    with pytest.raises(ConfigError) as caught:
+        resolve(config)
+    return str(caught.value)
+
+
+FAULTS = [
+    ("tasks", ABSENT, "the configuration: the key 'tasks' is missing"),
+    ("tasks", {}, "tasks: got {}, expected at least 1"),
+    ("sedes", [0], "the configuration: unknown key 'sedes'; did you mean 'seeds'?"),
+    ("zzz", 1, "the configuration: unknown key 'zzz'; known keys: seeds, tasks"),
+    (7, 1, "the configuration: unknown key '7'"),
+    ("seeds", 3, "seeds: got 3, expected a list"),
+    ("seeds", [], "seeds: got [], expected at least 1"),
+    ("seeds", [0, 0], "seeds: got [0, 0], expected each entry once"),
+    ("seeds", [0, -1], "seeds[1]: got -1, expected at least 0"),
+    ("seeds", [0.5], "seeds[0]: got 0.5, expected a whole number"),
+    ("seeds", [True], "seeds[0]: got True, expected a whole number"),
+    ("training", None, "training: got None, expected a mapping"),
+    ("training", 3, "training: got 3, expected a mapping"),
+    ("training.learning_rate", "1e-5", "training.learning_rate: got '1e-5'", "write 1.0e-5"),
+    ("training.learning_rate", "2E5", "got '2E5', expected a number", "write 2.0e+5"),
+    ("training.learning_rate", "1.0e5", "YAML reads 1.0e5 as text: write 1.0e+5"),
+    ("training.learning_rate", "1.0e-5", "Write 1.0e-5 without quotes"),
+    ("training.learning_rate", "0.001", "Write 0.001 without quotes"),
+    ("training.learning_rate", "fast", "training.learning_rate: got 'fast', expected a number\n"),
+    ("training.learning_rate", 0, "training.learning_rate: got 0, expected above 0"),
+    ("training.learning_rate", float("nan"), "training.learning_rate: got nan, expected a number"),
+    ("training.epochs", float("inf"), "training.epochs: got inf, expected a number"),
+    ("training.steps", 10, "training: got both 'steps' and 'epochs', expected one of them"),
+    ("training.checkpoint_every", 5, "training: got both 'checkpoints' and 'checkpoint_every'"),
+    ("models.large.training", {"steps": 1, "epochs": 1}, "models.large.training: got both 'steps'"),
+    ("training.batch_plan", "sorted", "training.batch_plan: got 'sorted'", "random, length_grouped"),
+    ("training.batch_size", 1.5, "training.batch_size: got 1.5, expected a whole number"),
+    ("training.warmup_fraction", 1.1, "training.warmup_fraction: got 1.1, expected at most 1"),
+    ("training.lr", 0.1, "training: unknown key 'lr'"),
+    ("training.max_length", 3, "training.max_length: got 3, expected at least 4"),
+    ("early_stopping", {"patience": 0}, "early_stopping.patience: got 0, expected at least 1"),
+    ("early_stopping", {"monitor": "test"}, "early_stopping.monitor: got 'test'", "ood, id"),
+    ("selection", {"fraction": 0}, "selection.fraction: got 0, expected above 0"),
+    ("selection", {"fraction": 1.01}, "selection.fraction: got 1.01, expected at most 1"),
+    ("selection", {"fraction": 33}, "selection.fraction: got 33, expected at most 1"),
+    ("selection", {"rule": "top"}, "selection.rule: got 'top'", "exact, quantile"),
+    ("runtime.require_gpu", "yes please", "runtime.require_gpu", "expected true or false"),
+    ("runtime.device", "cuda", "runtime.device: got 'cuda'", "auto, cpu"),
+    ("checks", {"leakage": "allow"}, "checks.leakage", "refuse, warn, ignore"),
+    ("models", [1], "models: got [1], expected a mapping"),
+    (f"{MODELS}.../x", {"source": "hub"}, "models: the name '../x' may hold letters, digits"),
+    (f"{MODELS}.a/b", {"source": "hub"}, "models: the name 'a/b'"),
+    (f"{MODELS}.-x", {"source": "hub"}, "models: the name '-x'"),
+    (f"{MODELS}.x\n", {"source": "hub"}, "models: the name 'x\\n'"),
+    (f"{MODELS}.{'x' * 81}", {"source": "hub"}, "is too long"),
+    (f"{MODELS}.random", {"source": "package", "package": "p"}, "models: the name 'random' is reserved"),
+    (f"{MODELS}.full", {"source": "package", "package": "p"}, "models: the name 'full' is reserved"),
+    (f"{MODELS}.small", None, "models.small: got None, expected a mapping"),
+    (f"{MODELS}.small.source", ABSENT, "models.small: the key 'source' is missing"),
+    (f"{MODELS}.small.tokenizer", ABSENT, "models.small: source 'scratch' needs the key 'tokenizer'"),
+    (f"{MODELS}.small.tokenizer.kind", "words", "models.small.tokenizer.kind", "wordpiece, unigram, bpe"),
+    (f"{MODELS}.small.architecture", {"hidden_size": 8}, "models.small.architecture: the key 'model_type'"),
+    (f"{MODELS}.hub", {"source": "hub", "id": "a/b"}, "models.hub: source 'hub' needs the key 'revision'"),
+    (f"{MODELS}.package", {"source": "package"}, "models.package: source 'package' needs the key 'package'"),
+    (f"{MODELS}.p", {"source": "package", "package": "a-b"}, "models.p.package: got 'a-b'", "Python imports"),
+    (f"{MODELS}.folder", {"source": "folder", "path": "/absent"}, "models.folder.path: there is no folder"),
+    (f"{DATASETS}.validation.rows", ABSENT, "datasets.validation: source 'demo' needs the key 'rows'"),
+    (f"{DATASETS}.validation.split", "tset", f"{DATASETS}.validation.split: got 'tset'", "r3_test"),
+    (f"{DATASETS}.x", {"source": "file"}, f"{DATASETS}.x: source 'file' needs the key 'path'"),
+    (f"{DATASETS}.x", {"source": "file", "path": "no.csv"}, "there is no file 'no.csv' (relative paths"),
+    (f"{DATASETS}.x", {"source": "file", "path": __file__}, "cannot tell the format", "csv, tsv, jsonl"),
+    (f"{DATASETS}.x", {"source": "hub", "id": "a"}, "needs the key 'split'", "needs the key 'revision'"),
+    (f"{DATASETS}.train.text", ["premise"], f"{DATASETS}.train.text: got ['premise']", "as many columns"),
+    (f"{DATASETS}.train.label_names", {"0": "maybe"}, "label_names[0]: 'maybe' is none of the labels"),
+    ("tasks.demo.labels", ["one"], "tasks.demo.labels: got ['one'], expected at least 2"),
+    ("tasks.demo.labels", [False, True], "tasks.demo.labels[0]: got False, expected text"),
+    ("tasks.demo.text", [], "tasks.demo.text: got [], expected at least 1"),
+    ("tasks.demo.uid", 3, "tasks.demo.uid: got 3, expected text or nothing"),
+    ("tasks.demo.metric", "f1", "tasks.demo.metric: got 'f1'", "accuracy, macro_f1"),
+    ("tasks.demo.train", "trian", "tasks.demo.train: there is no data set 'trian'", "mean 'train'?"),
+    ("tasks.demo.dev", ["train"], "tasks.demo.dev: 'train' is the training set"),
+    ("tasks.demo.validation", "train", "tasks.demo.validation: 'train' is the training set"),
+    ("tasks.demo.evaluate", [], "tasks.demo.evaluate: got [], expected at least 1"),
+    ("tasks.demo.evaluate", ["r1_tset"], "did you mean 'r1_test'?"),
+    ("tasks.demo.dev", [], "tasks.demo.dev: early_stopping.monitor is 'ood'", "monitor: id"),
+    (f"{TABLE}.task", "dmeo", f"{TABLE}.task: there is no task 'dmeo'"),
+    (f"{TABLE}.cost_of", "huge", f"{TABLE}.cost_of: there is no model 'huge'"),
+    (f"{TABLE}.rows", None, f"{TABLE}.rows: got None, expected a list"),
+    (f"{TABLE}.rows.0.main", "lrage", f"{TABLE}.rows[0].main: there is no model 'lrage'", "'large'?"),
+    (f"{TABLE}.rows.0.method", "SFT", f"{TABLE}.rows[0].method: got 'SFT'", "ERM, ERM(ES), DM, FTFT"),
+    (f"{TABLE}.rows.0.reference", "small", f"{TABLE}.rows[0]: ERM trains on all data and takes no"),
+    (f"{TABLE}.rows.1.reference", "small", f"{TABLE}.rows[1]: ERM(ES) trains on all data"),
+    (f"{TABLE}.rows.3.reference", ABSENT, f"{TABLE}.rows[3]: DM needs a reference"),
+    (f"{TABLE}.rows.4.reference", "smal", f"{TABLE}.rows[4].reference: there is no model 'smal'", "'small'?"),
+    (f"{TABLE}.rows.4.region", "hard", f"{TABLE}.rows[4].region: got 'hard'", "hard-to-learn"),
+    (f"{TABLE}.rows.4.fraction", 0, f"{TABLE}.rows[4].fraction: got 0, expected above 0"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "texts"), [(path, value, texts) for path, value, *texts in FAULTS])
+def test_a_fault_is_named_with_its_place_and_cure(tiny, path, value, texts):
+    if path == f"{MODELS}.../x":
+        tiny["models"]["../x"] = value
+    elif isinstance(path, int):
+        tiny[path] = value
+    else:
+        edit(tiny, path, value)
+    message = message_of(tiny)
+    for text in texts:
+        assert text in message
+    assert "what to do" in message
+
+
+def test_cures_of_numbers_are_numbers_in_yaml(tiny):
+    for text in ("1e-5", "1e5", "1.5e5", "3E-4", "1.0e-5", "2"):
+        tiny["training"]["learning_rate"] = text
+        cure = message_of(tiny).split("rite ")[1].split()[0]
+        assert yaml.safe_load(cure) == float(text)
+
+
+def test_all_faults_are_reported_at_once_and_counted(tiny):
+    tiny["seeds"] = []
+    tiny["training"]["epochs"] = -1
+    del tiny["models"], tiny["tables"]
+    message = message_of(tiny)
+    assert "4 faults" in message and message.count("\n  - ") == 4
+    for place in ("seeds", "training.epochs", "'models'", "'tables'"):
+        assert place in message
+
+
+def test_faults_across_sections_are_reported_at_once(tiny):
+    tiny["tasks"]["demo"]["train"] = "absent"
+    tiny["tables"]["table1"]["rows"][0]["main"] = "absent"
+    assert "2 faults" in message_of(tiny)
+
+
+def test_an_empty_configuration_names_what_it_needs():
+    assert "3 faults" in message_of({})
+
+
+def test_defaults_are_filled_in_everywhere(tiny):
+    config = resolve(tiny)
+    assert config["selection"] == {"fraction": 0.33, "rule": "exact"}
+    assert config["early_stopping"] == {"patience": 2, "monitor": "ood"}
+    assert config["checks"] == {"leakage": "warn"}
+    assert config["runtime"]["threads"] == 1 and config["runtime"]["device"] == "cpu"
+    task = config["tasks"]["demo"]
+    assert (task["metric"], task["label"]) == ("accuracy", "label")
+    assert task["datasets"]["train"]["seed"] == 0
+    assert config["tables"]["table1"]["rows"][4]["region"] == "ambiguous"
+    del tiny["seeds"]
+    assert resolve(tiny)["seeds"] == [0, 1, 2, 3]
+
+
+def test_resolving_leaves_the_given_configuration_alone(tiny):
+    before = copy.deepcopy(tiny)
+    resolve(tiny)
+    assert tiny == before
+
+
+def test_equal_settings_resolve_to_equal_text(tiny):
+    tiny["training"] |= {"epochs": 3, "max_grad_norm": 1, "batch_size": 32}
+    spelled = copy.deepcopy(tiny)
+    spelled["training"] = dict(reversed(tiny["training"].items()))
+    spelled["training"] |= {"epochs": 3.0, "max_grad_norm": 1.0, "batch_size": 32.0}
+    assert json.dumps(resolve(tiny), sort_keys=True) == json.dumps(resolve(spelled), sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "expected"),
+    [
+        ({}, {}, {"epochs": 4, "checkpoints": 12}),
+        ({"steps": 9}, {}, {"steps": 9, "checkpoints": 12}),
+        ({"epochs": 2}, {"steps": 9}, {"steps": 9, "checkpoints": 12}),
+        ({"steps": 9}, {"epochs": 2}, {"epochs": 2, "checkpoints": 12}),
+        ({"checkpoints": 3}, {"checkpoint_every": 5}, {"epochs": 4, "checkpoint_every": 5}),
+        ({"checkpoint_every": 5}, {"checkpoints": 3}, {"epochs": 4, "checkpoints": 3}),
+    ],
+)
+def test_a_models_own_recipe_overrides_the_shared_one(tiny, shared, own, expected):
+    tiny["training"] = {"learning_rate": 1.0e-3, **shared}
+    tiny["models"]["large"]["training"] = {"batch_size": 8, **own}
+    config = resolve(tiny)
+    recipe = config["models"]["large"]["training"]
+    lengths = {"steps", "epochs", "checkpoints", "checkpoint_every"}
+    assert {key: value for key, value in recipe.items() if key in lengths} == expected
+    assert (recipe["learning_rate"], recipe["batch_size"], recipe["warmup_fraction"]) == (1.0e-3, 8, 0.1)
+    assert config["models"]["small"]["training"]["batch_size"] == 32
+    assert "training" not in config
+
+
+@pytest.mark.parametrize(("suffix", "form"), [*FORMAT_BY_SUFFIX.items(), (".CSV", "csv")])
+def test_a_files_format_comes_from_its_suffix_unless_named(tiny, tmp_path, suffix, form):
+    path = tmp_path / f"rows{suffix}"
+    path.touch()
+    datasets = tiny["tasks"]["demo"]["datasets"]
+    datasets["plain"] = {"source": "file", "path": str(path)}
+    datasets["named"] = {"source": "file", "path": str(path), "format": "tsv"}
+    resolved = resolve(tiny)["tasks"]["demo"]["datasets"]
+    assert (resolved["plain"]["format"], resolved["named"]["format"]) == (form, "tsv")
+
+
+def test_raw_labels_are_spelled_as_rows_are_read(tiny):
+    raw = {0: "entailment", "n": "neutral", True: "contradiction", 2.5: "neutral"}
+    tiny["tasks"]["demo"]["datasets"]["train"]["label_names"] = raw
+    names = resolve(tiny)["tasks"]["demo"]["datasets"]["train"]["label_names"]
+    assert names == {"0": "entailment", "n": "neutral", "true": "contradiction", "2.5": "neutral"}
+
+
+@pytest.mark.parametrize(
+    ("offered", "implemented"),
+    [
+        (lambda defs: defs["row"]["properties"]["method"], plan.METHODS),
+        (lambda defs: defs["row"]["properties"]["region"], REGION_SCORES),
+        (lambda defs: defs["recipe"]["properties"]["batch_plan"], PLANS),
+        (lambda defs: defs["task"]["properties"]["metric"], METRICS),
+        (lambda defs: defs["table"]["properties"]["metric"], METRICS),
+        (lambda defs: defs["dataset"]["properties"]["format"], READERS),
+    ],
+)
+def test_every_mode_that_the_schema_offers_is_implemented(offered, implemented):
+    assert set(offered(load_schema()["$defs"])["enum"]) == set(implemented)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.real_data] * ("examples" in path.parts))
+        for path in SHIPPED
+    ],
+)
+def test_a_shipped_configuration_resolves(path, monkeypatch):
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "tasks" not in config:
+        pytest.skip("an overlay of another configuration")
+    monkeypatch.chdir(ROOT)
+    assert resolve(config)["tables"]
