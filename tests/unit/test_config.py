@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ftft import plan
 from ftft.batching import PLANS
 from ftft.config import FORMAT_BY_SUFFIX, load_schema, resolve
@@ -24,7 +25,8 @@ def tiny(root):
 
 
 def edit(config, path, value):
-    *parents, last = path.split(".")
+    """Set or delete the entry at a dotted path, or at a tuple of keys where these hold dots."""
+    *parents, last = path.split(".") if isinstance(path, str) else path
     for key in parents:
         config = config[int(key) if isinstance(config, list) else key]
     if value is ABSENT:
@@ -44,7 +46,7 @@ FAULTS = [
     ("tasks", {}, "tasks: got {}, expected at least 1"),
     ("sedes", [0], "the configuration: unknown key 'sedes'; did you mean 'seeds'?"),
     ("zzz", 1, "the configuration: unknown key 'zzz'; known keys: seeds, tasks"),
-    (7, 1, "the configuration: unknown key '7'"),
+    ((7,), 1, "the configuration: unknown key '7'"),
     ("seeds", 3, "seeds: got 3, expected a list"),
     ("seeds", [], "seeds: got [], expected at least 1"),
     ("seeds", [0, 0], "seeds: got [0, 0], expected each entry once"),
@@ -80,7 +82,7 @@ FAULTS = [
     ("runtime.device", "cuda", "runtime.device: got 'cuda'", "auto, cpu"),
     ("checks", {"leakage": "allow"}, "checks.leakage", "refuse, warn, ignore"),
     ("models", [1], "models: got [1], expected a mapping"),
-    (f"{MODELS}.../x", {"source": "hub"}, "models: the name '../x' may hold letters, digits"),
+    ((MODELS, "../x"), {"source": "hub"}, "models: the name '../x' may hold letters, digits"),
     (f"{MODELS}.a/b", {"source": "hub"}, "models: the name 'a/b'"),
     (f"{MODELS}.-x", {"source": "hub"}, "models: the name '-x'"),
     (f"{MODELS}.x\n", {"source": "hub"}, "models: the name 'x\\n'"),
@@ -131,12 +133,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("path", "value", "texts"), [(path, value, texts) for path, value, *texts in FAULTS])
 def test_a_fault_is_named_with_its_place_and_cure(tiny, path, value, texts):
-    if path == f"{MODELS}.../x":
-        tiny["models"]["../x"] = value
-    elif isinstance(path, int):
-        tiny[path] = value
-    else:
-        edit(tiny, path, value)
+    edit(tiny, path, value)
     message = message_of(tiny)
     for text in texts:
         assert text in message

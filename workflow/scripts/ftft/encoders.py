@@ -1,9 +1,8 @@
 """Encoders as local folders: whatever the source, training reads config.json, weights and tokenizer.json."""
 
-import contextlib
 import importlib.util
-import os
-from collections.abc import Iterator
+import math
+from collections import Counter
 from pathlib import Path
 
 from .data import Dataset
@@ -117,35 +116,50 @@ def _save(model, tokenizer, folder: Path) -> None:
 
 
 def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
-    """Train a `tokenizers` tokenizer of `kind` wordpiece, unigram or bpe on the texts of `train`."""
+    """Make a `tokenizers` tokenizer of `kind` wordpiece, unigram or bpe from the texts of `train`.
+
+    wordpiece and unigram: single characters and the most frequent words, up to `vocab_size` pieces.
+    The library's own trainers for these two break ties differently in every process.
+    """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(SPECIAL_TOKENS.values())
-    unknown = SPECIAL_TOKENS["unk"]
-    common = {"vocab_size": vocab_size, "special_tokens": special, "show_progress": False}
+    texts = [text for texts in train.texts for text in texts]
     if kind == "wordpiece":
-        tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
-        tokenizer.normalizer = normalizers.BertNormalizer()
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        words = _count_words(texts, normalizer, pre_tokenizer)
+        characters = sorted({character for word in words for character in word})
+        pieces = [*special, *characters, *(f"##{character}" for character in characters)]
+        pieces += _most_frequent(words, vocab_size - len(pieces))
+        vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+        tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk"]))
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
         tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**common)
     elif kind == "unigram":
-        tokenizer = Tokenizer(models.Unigram())
-        tokenizer.normalizer = normalizers.NFKC()
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        normalizer, pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
+        words = _count_words(texts, normalizer, pre_tokenizer)
+        characters = sorted({character for word in words for character in word})
+        kept = _most_frequent(words, vocab_size - len(special) - len(characters))
+        scores = {word: math.log(words[word] / words.total()) for word in kept}
+        # A word must beat its spelling: even one character costs more than the rarest word.
+        rarest = min(scores.values(), default=0.0)
+        scores |= {character: rarest - 1 for character in characters if character not in scores}
+        vocabulary = [(token, 0.0) for token in special] + list(scores.items())
+        tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special.index(SPECIAL_TOKENS["unk"])))
+        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
         tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token=unknown, **common)
     else:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **common)
-    corpus = [text for texts in train.texts for text in texts]
-    if kind == "unigram":
-        # Its first pieces must occur in two different words: every word comes with a full stop as well.
-        corpus += [text.replace(" ", ". ") + "." for text in corpus]
-    with _single_thread():
-        tokenizer.train_from_iterator(corpus, trainer)
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        tokenizer.train_from_iterator(
+            texts,
+            trainers.BpeTrainer(
+                vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+            ),
+        )
+    tokenizer.add_special_tokens(special)
     cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
@@ -155,15 +169,11 @@ def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
     return tokenizer
 
 
-@contextlib.contextmanager
-def _single_thread() -> Iterator[None]:
-    # Counts summed by several threads may break ties between pieces in another order.
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+def _count_words(texts: list[str], normalizer, pre_tokenizer) -> Counter:
+    return Counter(
+        word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
+    )
+
+
+def _most_frequent(words: Counter, count: int) -> list[str]:
+    return sorted(words, key=lambda word: (-words[word], word))[: max(0, count)]

@@ -94,6 +94,11 @@ def _read_jsonl(path: str | Path) -> pa.Table:
     return pa.table({key: pa.array([record.get(key) for record in records], pa.string()) for key in columns})
 
 
+def _read_parquet(path: str | Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
 def _read_arrow(path: str | Path) -> pa.Table:
     with pa.memory_map(str(path)) as source:
         try:
@@ -106,7 +111,7 @@ READERS = {
     "csv": _read_csv,
     "tsv": _read_tsv,
     "jsonl": _read_jsonl,
-    "parquet": pq.read_table,
+    "parquet": _read_parquet,
     "arrow": _read_arrow,
 }
 

@@ -1,0 +1,92 @@
+"""Small things to train on: a data set, an encoder's folder, a specification."""
+
+import numpy as np
+import pytest
+from accelerate.state import AcceleratorState
+
+from ftft import demo
+from ftft.data import Dataset
+from ftft.encoders import prepare_encoder
+from ftft.progress import Progress
+from ftft.tokens import tokenize
+from ftft.training import TrainingData, train
+
+RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 512}
+RECIPE = {
+    "epochs": 3.0,
+    "learning_rate": 5.0e-3,
+    "batch_size": 8,
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.0,
+    "adam_epsilon": 1.0e-6,
+    "max_grad_norm": 1.0,
+    "max_length": 32,
+    "precision": "float32",
+    "batch_plan": "random",
+    "checkpoints": 6,
+}
+ARCHITECTURE = {
+    "model_type": "bert",
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
+    "max_position_embeddings": 32,
+}
+
+
+def demo_dataset(split: str, rows: int) -> Dataset:
+    records = demo.generate(split, rows)
+    texts = tuple([record[column] for record in records] for column in ("premise", "hypothesis"))
+    labels = np.array([demo.LABELS.index(record["label"]) for record in records])
+    return Dataset([record["uid"] for record in records], texts, labels, list(demo.LABELS))
+
+
+@pytest.fixture(scope="session")
+def train_set() -> Dataset:
+    # 33 rows in batches of 8: the last batch of an epoch holds one instance.
+    return demo_dataset("train", 33)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory, train_set):
+    folder = tmp_path_factory.mktemp("encoder")
+    spec = {
+        "source": "scratch",
+        "architecture": ARCHITECTURE,
+        "tokenizer": {"kind": "wordpiece", "vocab_size": 300},
+    }
+    prepare_encoder(spec, train_set, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_data(encoder, train_set) -> TrainingData:
+    def tokens(dataset):
+        return tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"])
+
+    held_out = {name: demo_dataset(name, 30) for name in ("validation", "r1_dev", "r3_dev")}
+    return TrainingData(
+        tokens(train_set),
+        train_set.labels,
+        np.arange(len(train_set)),
+        {name: (tokens(dataset), dataset.labels) for name, dataset in held_out.items()},
+    )
+
+
+@pytest.fixture(scope="session")
+def fine_tune(encoder, training_data):
+    """Train the small encoder; keyword arguments change the recipe, the rest as `training.train`."""
+
+    def run(data=training_data, seed=0, early_stopping=None, runtime=RUNTIME, **recipe):
+        spec = {
+            "recipe": {**RECIPE, **recipe},
+            "labels": list(demo.LABELS),
+            "development": list(data.development),
+            "early_stopping": early_stopping,
+        }
+        # A process of the workflow trains one model; accelerate keeps its precision for the process.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        return train(spec, str(encoder), data, seed, runtime, Progress("test", []))
+
+    return run

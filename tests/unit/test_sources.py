@@ -1,0 +1,183 @@
+import csv
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ftft import demo
+from ftft.errors import DataError
+from ftft.sources import READERS, read
+
+ODD = {
+    "embedded quotes": 'she said "no", then ""left""',
+    "leading quote": '"Stop" is a word',
+    "lone quote": 'a 27" screen',
+    "the text null": "null",
+    "the text NA": "NA",
+    "the text nan": "nan",
+    "a number": "007",
+    "emoji": "👩‍👩‍👧 👍🏽",
+    "right to left": "\u202bשלום עולם\u202c مرحبا",
+    "long": "word " * 2000,
+    "leading spaces": "   indented  ",
+    "separators": "a,b;c|d\u2028e\u0085f",
+    "hash": "# not a comment",
+    "backslash": "C:\\new\\table",
+}
+BROKEN_LINES = {"newline": "two\nlines", "CRLF": "two\r\nlines", "tab": "two\tcells"}
+
+
+def write_csv(path, columns):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
+
+
+def write_tsv(path, columns):
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    path.write_bytes("".join("\t".join(row) + "\n" for row in rows).encode())
+
+
+def write_jsonl(path, columns):
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_arrow(path, columns, make=pa.ipc.new_file):
+    table = pa.table(columns)
+    with make(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_arrow_stream(path, columns):
+    write_arrow(path, columns, pa.ipc.new_stream)
+
+
+WRITERS = {
+    "csv": [write_csv],
+    "tsv": [write_tsv],
+    "jsonl": [write_jsonl],
+    "parquet": [lambda path, columns: pq.write_table(pa.table(columns), path)],
+    "arrow": [write_arrow, write_arrow_stream],
+}
+FORMS = [(form, writer) for form, writers in WRITERS.items() for writer in writers]
+
+
+def rows_of(path, form):
+    return read({"source": "file", "format": form}, "train", path).to_pydict()
+
+
+def fault_of(path, form):
+    with pytest.raises(DataError) as caught:
+        rows_of(path, form)
+    message = str(caught.value)
+    assert f"data set 'train' cannot be read from {path}" in message
+    assert f"expected: a {form} file in UTF-8" in message
+    return message
+
+
+@pytest.mark.parametrize(("form", "write"), FORMS)
+def test_every_format_reads_the_same_rows_and_keeps_their_oddities(tmp_path, form, write):
+    texts = dict(ODD) if form == "tsv" else {**ODD, **BROKEN_LINES}
+    columns = {"uid": list(texts), "text": list(texts.values()), "label": ["yes"] * len(texts)}
+    write(tmp_path / "rows", columns)
+    assert rows_of(tmp_path / "rows", form) == columns
+
+
+def test_every_format_is_tried():
+    assert set(WRITERS) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("csv", 'text,label\na,yes\n"b",no\n'),
+        ("tsv", "text\tlabel\na\tyes\nb\tno\n"),
+        ("jsonl", '{"text": "a", "label": "yes"}\n\n{"text": "b", "label": "no"}\n'),
+    ],
+)
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", [True, False])
+def test_byte_order_marks_and_line_ends_leave_no_trace(tmp_path, form, text, bom, newline, end):
+    text = (bom + text if end else bom + text[:-1]).replace("\n", newline)
+    (tmp_path / "rows").write_bytes(text.encode())
+    assert rows_of(tmp_path / "rows", form) == {"text": ["a", "b"], "label": ["yes", "no"]}
+
+
+def test_stray_quotes_of_a_glue_file_swallow_no_rows(tmp_path):
+    lines = ["text\tlabel", '"Oh, no\tyes', 'He left"\tno', '"a" and "b"\tyes', '"\tno', '"whole"\tyes']
+    (tmp_path / "rows.tsv").write_text("\n".join(lines) + "\n")
+    assert rows_of(tmp_path / "rows.tsv", "tsv") == {
+        "text": ['"Oh, no', 'He left"', '"a" and "b"', '"', '"whole"'],
+        "label": ["yes", "no", "yes", "no", "yes"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "reason"),
+    [
+        ("jsonl", '{"text": "a"}\n\n{"text": \n', "line 3"),
+        ("jsonl", '{"text": "a"}\n["b"]\n', "line 2: not a JSON object"),
+        ("jsonl", '{"text": "\\ud800"}\n', "surrogates not allowed"),
+        ("csv", "", "No columns"),
+        ("csv", 'text,label\n"open,yes\n', "EOF inside string"),
+        ("csv", "text,label\na,yes\nb,c,no\n", "line 3"),
+        ("csv", "text,label\na,b,yes\nc,d,no\n", "more fields than the header"),
+        ("tsv", "text\tlabel\na\tb\tyes\n", "more fields than the header"),
+        ("parquet", "text,label\n", "Parquet"),
+        ("arrow", "text,label\n", ""),
+        ("arrow", "", ""),
+    ],
+)
+def test_a_broken_file_is_one_fault_with_its_reason(tmp_path, form, text, reason):
+    path = tmp_path / "rows"
+    path.write_text(text)
+    assert reason in fault_of(path, form)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_refused(tmp_path, form, encoding):
+    path = tmp_path / "rows"
+    path.write_bytes('{"text": "naïve"}\n'.encode(encoding))
+    assert "codec can't decode" in fault_of(path, form)
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_a_missing_file_is_refused(tmp_path, form):
+    assert "No such file" in fault_of(tmp_path / "absent", form)
+
+
+def test_values_of_other_types_become_their_json_text(tmp_path):
+    columns = {"label": [1, 0, None], "flag": [True, False, None], "share": [0.5, 1.0, None]}
+    expected = {"label": ["1", "0", None], "flag": ["true", "false", None], "share": ["0.5", "1.0", None]}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    assert rows_of(tmp_path / "rows.parquet", "parquet") == expected
+    write_jsonl(tmp_path / "rows.jsonl", columns)
+    assert rows_of(tmp_path / "rows.jsonl", "jsonl") == expected
+
+
+def test_a_key_absent_from_a_json_line_is_missing(tmp_path):
+    (tmp_path / "rows").write_text('{"a": "x"}\n{"b": ["y", 1]}\n')
+    assert rows_of(tmp_path / "rows", "jsonl") == {"a": ["x", None], "b": [None, '["y", 1]']}
+
+
+def test_a_short_row_leaves_no_text_in_its_last_cells(tmp_path):
+    (tmp_path / "rows").write_text("text,label\na\nb,no\n")
+    assert rows_of(tmp_path / "rows", "csv") == {"text": ["a", "b"], "label": ["", "no"]}
+
+
+def test_downloads_from_the_hub_are_read_as_parquet(tmp_path):
+    pq.write_table(pa.table({"label": [2]}), tmp_path / "rows")
+    assert read({"source": "hub"}, "train", tmp_path / "rows").to_pydict() == {"label": ["2"]}
+
+
+def test_demonstration_rows_are_generated():
+    spec = {"source": "demo", "split": "r1_dev", "rows": 7, "seed": 0}
+    assert read(spec, "dev").to_pylist() == demo.generate("r1_dev", 7, 0)
+
+
+def test_a_demonstration_set_that_cannot_be_generated_is_refused():
+    with pytest.raises(DataError, match="data set 'dev' cannot be generated"):
+        read({"source": "demo", "split": "absent", "rows": 1, "seed": 0}, "dev")

@@ -1,0 +1,141 @@
+"""The training loop: dynamics, schedule, early stopping, reproducibility, faults."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ftft import classifier, training
+from ftft.dynamics import true_class_probability
+from ftft.errors import TrainingError
+from ftft.stopping import read_early
+from ftft.training import checkpoint_interval, learning_rate_factor, monitored_score, planned_steps
+
+MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
+
+
+def checkpoints(trajectory):
+    last = max(entry["checkpoint"] for entry in trajectory)
+    return [[entry for entry in trajectory if entry["checkpoint"] == n] for n in range(1, last + 1)]
+
+
+def state(result):
+    return {name: tensor.clone() for name, tensor in result.model.state_dict().items()}
+
+
+def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, monkeypatch):
+    logged = []
+    original = training.cross_entropy
+
+    def logging_cross_entropy(logits, labels):
+        logged.append(logits.detach().numpy().copy())
+        return original(logits, labels)
+
+    drawn = []
+    plan = training.training_batches
+
+    def logging_batches(*arguments):
+        for epoch, batch in plan(*arguments):
+            drawn.append((epoch, batch))
+            yield epoch, batch
+
+    monkeypatch.setattr(training, "cross_entropy", logging_cross_entropy)
+    monkeypatch.setattr(training, "training_batches", logging_batches)
+    result = fine_tune()
+    assert len(result.epochs) == 3
+    assert {len(batch) for _, batch in drawn} == {8, 1}
+    for (epoch, batch), logits in zip(drawn, logged, strict=False):
+        for row, values in zip(batch, logits, strict=True):
+            np.testing.assert_array_equal(result.epochs[epoch][row], values)
+    p_true = true_class_probability(result.epochs[0], training_data.labels)
+    expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.labels]
+    np.testing.assert_allclose(p_true, expected, rtol=1e-6)
+
+
+def test_dynamics_come_from_the_training_mode(fine_tune, encoder, training_data):
+    result = fine_tune(learning_rate=1e-12, epochs=2.0)
+    untouched = classifier.load_classifier(encoder, ["a", "b", "c"])
+    evaluated = classifier.predict_logits(untouched, training_data.tokens, 512, torch.no_grad)
+    assert not np.allclose(result.epochs[0], evaluated, atol=1e-4)
+    assert not np.allclose(result.epochs[0], result.epochs[1], atol=1e-4)
+
+
+def test_partial_last_epoch_is_dropped(fine_tune):
+    assert len(fine_tune(epochs=2.5).epochs) == 2
+
+
+def test_same_seed_gives_the_same_bits_and_another_does_not(fine_tune):
+    first, again, other = fine_tune(seed=3), fine_tune(seed=3), fine_tune(seed=4)
+    np.testing.assert_array_equal(first.epochs, again.epochs)
+    assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
+    assert not np.array_equal(first.epochs[0], other.epochs[0])
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_live_stop_equals_reading_the_full_run_early(fine_tune, patience):
+    rule = {**MONITOR, "patience": patience}
+    full, stopped = fine_tune(), fine_tune(early_stopping=rule)
+    scored = checkpoints(full.trajectory)
+    reading = read_early([monitored_score(entries, rule) for entries in scored], patience)
+    assert checkpoints(stopped.trajectory) == scored[: reading.checkpoint]
+    assert stopped.outcome["kept_checkpoint"] == reading.best_checkpoint
+
+
+def test_stopped_run_keeps_the_weights_of_its_best_checkpoint(fine_tune, training_data):
+    stopped = fine_tune(early_stopping=MONITOR)
+    best = checkpoints(stopped.trajectory)[stopped.outcome["kept_checkpoint"] - 1]
+    tokens, labels = training_data.development["r1_dev"]
+    logits = classifier.predict_logits(stopped.model, tokens, 512, torch.no_grad)
+    scores = {entry["dataset"]: entry["value"] for entry in best if entry["metric"] == "accuracy"}
+    assert (logits.argmax(-1) == labels).mean() == pytest.approx(scores["r1_dev"])
+
+
+def test_run_on_a_selection_takes_the_steps_of_a_run_on_all(fine_tune, training_data):
+    rows = np.arange(0, 33, 3)
+    result = fine_tune(data=replace(training_data, rows=rows))
+    assert result.outcome["steps"] == 15
+    assert result.outcome["training_instances"] == 11
+    assert len(result.epochs) == 15 // 2
+
+
+def test_diverged_run_names_step_and_learning_rate(fine_tune):
+    with pytest.raises(TrainingError, match=r"loss nan at step \d+, learning rate"):
+        fine_tune(learning_rate=1e30, max_grad_norm=1e30)
+
+
+def test_required_gpu_is_missed_before_training(fine_tune):
+    with pytest.raises(TrainingError, match="needs a GPU and finds none"):
+        fine_tune(runtime={"device": "cpu", "require_gpu": True, "evaluation_batch_tokens": 512})
+
+
+def test_schedule_rises_for_a_tenth_and_falls_to_zero():
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    assert factors[0] == 0 and factors[5] == 0.5 and max(factors) == factors[10] == 1
+    assert factors[55] == pytest.approx(0.5) and factors[100] == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "instances", "steps"),
+    [
+        ({"epochs": 4.0, "batch_size": 32}, 392_702, 49_088),
+        ({"epochs": 5.0, "batch_size": 32}, 392_702, 61_360),
+        ({"epochs": 3.0, "batch_size": 32}, 17_265, 1_620),
+        ({"steps": 7, "batch_size": 32}, 392_702, 7),
+    ],
+)
+def test_planned_steps_of_the_paper(recipe, instances, steps):
+    assert planned_steps(recipe, instances) == steps
+
+
+def test_checkpoints_of_the_paper(fine_tune):
+    assert checkpoint_interval({"checkpoint_every": 4090}, 49_088) == 4090
+    assert checkpoint_interval({"checkpoints": 12}, 480) == 40
+    outcome = fine_tune(checkpoint_every=4, checkpoints=None).outcome
+    assert outcome["planned_checkpoints"] == outcome["consumed_checkpoints"] == 15 // 4
+
+
+def test_recording_in_bfloat16_keeps_the_head_in_float32(fine_tune):
+    logits = fine_tune(precision="bfloat16").epochs[0]
+    rounded = torch.from_numpy(logits).bfloat16().float().numpy()
+    assert (logits != rounded).any()
