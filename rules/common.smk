@@ -23,6 +23,9 @@ except ConfigError as error:
 
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
 GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
+# All data are made and checked before the first training starts. Not a dependency of the training:
+# a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
+DATA_FIRST = 100
 POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
@@ -132,6 +135,11 @@ def scored_evaluations(wildcards):
 
 def scored_ledgers(wildcards):
     return run_files(scored_runs(wildcards), "ledger.json")
+
+
+def data_checks(wildcards):
+    task = config["tables"][wildcards.table]["task"]
+    return f"results/checks/{task}.json"
 
 
 def cost_ledgers(wildcards):

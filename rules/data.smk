@@ -3,6 +3,7 @@ rule download_data:
         "results/downloads/{task}/{dataset}.parquet",
     log:
         "logs/download_data/{task}/{dataset}.log",
+    priority: DATA_FIRST
     retries: 2
     localrule: True
     conda:
@@ -22,6 +23,7 @@ rule prepare_data:
         "results/data/{task}/{dataset}.parquet",
     log:
         "logs/prepare_data/{task}/{dataset}.log",
+    priority: DATA_FIRST
     localrule: True
     conda:
         "../envs/data.yaml"
@@ -40,6 +42,7 @@ rule check_data:
         "results/checks/{task}.json",
     log:
         "logs/check_data/{task}.log",
+    priority: DATA_FIRST
     localrule: True
     conda:
         "../envs/data.yaml"

@@ -2,6 +2,7 @@ rule collect_scores:
     input:
         evaluations=scored_evaluations,
         ledgers=scored_ledgers,
+        checks=data_checks,
     output:
         "results/scores/{table}.parquet",
     log:

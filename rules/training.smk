@@ -7,8 +7,6 @@ rule train_reference:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
-        # All data are sound before any training starts, yet a new evaluation set retrains nothing.
-        checks=ancient("results/checks/{task}.json"),
     output:
         model=multiext("results/runs/{task}/{model}/full/full/seed{seed}/model/", *ENCODER_FILES),
         dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
@@ -39,7 +37,6 @@ rule train_main:
         train=training_set,
         development=development_sets,
         selection=selection_file,
-        checks=ancient("results/checks/{task}.json"),
     output:
         model=multiext("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model/", *ENCODER_FILES),
         trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",

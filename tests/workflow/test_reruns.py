@@ -132,7 +132,7 @@ CONTRACT = {
     "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, "evaluate": 5, **AGGREGATION}),
     "the table's metric": (edit(tables__table1__metric="macro_f1"), {"write_table": 1}),
     "the table's title": (edit(tables__table1__title="Another"), {"write_table": 1}),
-    "the leakage policy": (edit(checks={"leakage": "refuse"}), {"check_data": 1}),
+    "the leakage policy": (edit(checks={"leakage": "refuse"}), {"check_data": 1, **AGGREGATION}),
     "values of two keys swapped": (swap_epochs_and_patience, ALL_TRAINING),
     "the training data": (
         edit(tasks__demo__datasets__train={"source": "demo", "split": "train", "rows": 220}),

@@ -1,0 +1,69 @@
+import logging
+
+import numpy as np
+import pytest
+
+from ftft.artifacts import read_json
+from ftft.checks import check_task
+from ftft.data import Dataset
+from ftft.errors import DataError
+
+TRAIN = (["The cat sat.", "A dog", "👍"], ["It sat.", "It ran", "ok"])
+LEAKING = (["the CAT, sat!", "A dog", "new"], ["it sat", "It sat", "text"])
+CLEAN = (["It sat.", "A dogma", "👎"], ["The cat sat.", "It ran", "ok"])
+
+
+def check(folder, leakage, **texts):
+    datasets = {
+        name: Dataset(["0", "1", "2"], columns, np.array([0, 1, 1]), ["no", "maybe", "yes"], {"rows_read": 9})
+        for name, columns in texts.items()
+    }
+    for name, dataset in datasets.items():
+        dataset.save(folder / name)
+    spec = {"train": "train", "datasets": list(datasets), "leakage": leakage}
+    check_task(spec, [folder / name for name in datasets], folder / "report.json")
+    return read_json(folder / "report.json"), datasets
+
+
+def test_the_report_gives_sizes_labels_and_hashes(tmp_path):
+    report, datasets = check(tmp_path, "warn", train=TRAIN, test=CLEAN)
+    assert report["train"] == {
+        "rows_read": 9,
+        "content_hash": datasets["train"].content_hash,
+        "labels": {"no": 1, "maybe": 2, "yes": 0},
+    }
+    assert report["test"]["found_in_training"] == 0
+
+
+def test_training_texts_that_reappear_are_counted_and_logged(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "ftft"):
+        report, _ = check(tmp_path, "warn", test=LEAKING, train=TRAIN, twin=TRAIN)
+    assert {name: entry.get("found_in_training") for name, entry in report.items()} == {
+        "test": 1,
+        "train": None,
+        "twin": 3,
+    }
+    assert caplog.messages == ["training instances reappear in evaluation data: 1 in test, 3 in twin"]
+
+
+def test_leakage_is_refused_on_request(tmp_path):
+    with pytest.raises(DataError, match=r"reappear in evaluation data: 1 in test\n(.|\n)*leakage: warn"):
+        check(tmp_path, "refuse", train=TRAIN, test=LEAKING)
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_data_without_leakage_pass_the_strict_check_silently(tmp_path, caplog):
+    report, _ = check(tmp_path, "refuse", train=TRAIN, test=CLEAN)
+    assert report["test"]["found_in_training"] == 0
+    assert not caplog.messages
+
+
+def test_an_ignored_check_claims_nothing(tmp_path, caplog):
+    report, _ = check(tmp_path, "ignore", train=TRAIN, test=LEAKING)
+    assert "found_in_training" not in report["test"]
+    assert not caplog.messages
+
+
+def test_texts_of_emoji_or_punctuation_alone_are_told_apart(tmp_path):
+    report, _ = check(tmp_path, "warn", train=(["👍", "!", "..."],), test=(["👎", "?", "..."],))
+    assert report["test"]["found_in_training"] == 1

@@ -1,0 +1,232 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftft import plan
+from ftft.artifacts import canonical_json
+from ftft.config import load_schema, resolve
+from ftft.errors import ConfigError
+from ftft.plan import Run, Selection
+from ftft.selection import REGION_SCORES
+
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+SELECTIONS = st.builds(
+    Selection, NAMES, st.sampled_from(list(REGION_SCORES)), st.floats(1e-9, 1)
+) | st.builds(Selection, st.none(), st.none(), st.floats(1e-9, 1))
+
+
+@pytest.fixture
+def tiny(root):
+    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
+
+
+@given(SELECTIONS)
+def test_a_selections_name_spells_it(selection):
+    parsed = Selection.parse(selection.name)
+    assert (parsed.reference, parsed.region) == (selection.reference, selection.region)
+    assert parsed.fraction == pytest.approx(selection.fraction, abs=1e-12)
+    assert parsed.name == selection.name
+
+
+@pytest.mark.parametrize(
+    ("selection", "name"),
+    [
+        (Selection(None, None, 0.33), "random-33"),
+        (Selection(None, None, 1), "random-100"),
+        (Selection("small", "ambiguous", 0.29), "small-ambiguous-29"),
+        (Selection("small", "hard-to-learn", 0.125), "small-hard-to-learn-12.5"),
+        (Selection("a-easy-5", "easy", 1e-7), "a-easy-5-easy-0.00001"),
+    ],
+)
+def test_selection_names(selection, name):
+    assert selection.name == name
+    assert Selection.parse(name) == replace(selection, fraction=pytest.approx(selection.fraction))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "full",
+        "random",
+        "random-0",
+        "random-101",
+        "random-",
+        "small-33",
+        "small-hard-33",
+        "-easy-33",
+        "x-easy-1e1",
+    ],
+)
+def test_other_names_are_no_selections(name):
+    with pytest.raises(ConfigError, match=f"'{name}' is not the name of a selection"):
+        Selection.parse(name)
+
+
+def run(model, selection="full", budget="full", seed=0):
+    return Run("demo", model, selection, budget, seed)
+
+
+@pytest.mark.parametrize(
+    ("row", "selection", "budget", "references"),
+    [
+        ({"method": "ERM"}, "full", "full", []),
+        ({"method": "ERM(ES)"}, "full", "stopped", []),
+        ({"method": "DM", "reference": "random"}, "random-33", "full", []),
+        ({"method": "FTFT", "reference": "random", "fraction": 0.1}, "random-10", "stopped", []),
+        ({"method": "DM", "reference": "small"}, "small-ambiguous-33", "full", ["small"]),
+        ({"method": "DM", "reference": "small", "region": "easy"}, "small-easy-33", "full", ["small"]),
+        (
+            {"method": "FTFT", "reference": "large", "region": "hard-to-learn", "fraction": 0.5},
+            "large-hard-to-learn-50",
+            "stopped",
+            ["large"],
+        ),
+    ],
+)
+def test_a_row_needs_one_main_run_per_seed_and_its_reference_runs(tiny, row, selection, budget, references):
+    tiny["seeds"] = [3, 1]
+    row = {"main": "large", **row}
+    tiny["tables"]["table1"]["rows"] = [row]
+    config = resolve(tiny)
+    row = config["tables"]["table1"]["rows"][0]
+    assert plan.row_selection(row, config) == selection
+    assert plan.row_runs(row, "demo", config) == [run("large", selection, budget, seed) for seed in (3, 1)]
+    expected = [run(reference, seed=seed) for reference in references for seed in (3, 1)]
+    assert plan.reference_runs(row, "demo", config) == expected
+
+
+def test_every_method_that_the_schema_offers_has_its_runs(tiny):
+    methods = load_schema()["$defs"]["row"]["properties"]["method"]["enum"]
+    rows = [{"method": name, "main": "large"} for name in methods]
+    for row in rows:
+        if not row["method"].startswith("ERM"):
+            row["reference"] = "small"
+    tiny["tables"]["table1"]["rows"] = rows
+    config = resolve(tiny)
+    assert plan.table_runs(config["tables"]["table1"], config) == [
+        run("large"),
+        run("large", budget="stopped"),
+        run("large", "small-ambiguous-33"),
+        run("large", "small-ambiguous-33", "stopped"),
+    ]
+
+
+def test_a_table_counts_the_cost_of_references_and_of_the_unit_once(tiny):
+    tiny["tables"]["table1"]["rows"] = [{"method": "FTFT", "main": "large", "reference": "small"}] * 2
+    config = resolve(tiny)
+    table = config["tables"]["table1"]
+    ftft = run("large", "small-ambiguous-33", "stopped")
+    assert plan.table_runs(table, config) == [ftft]
+    assert plan.cost_runs(table, config) == [ftft, run("small"), run("large")]
+    assert plan.cost_runs({**table, "cost_of": "small"}, config) == [ftft, run("small")]
+
+
+def test_the_unit_of_cost_is_the_last_rows_main_model_unless_named(tiny):
+    table = tiny["tables"]["table1"]
+    table["rows"].append({"method": "ERM", "main": "small"})
+    assert plan.cost_unit(table) == "small"
+    assert plan.cost_unit({**table, "cost_of": "large"}) == "large"
+
+
+def test_a_runs_path_tells_it_apart():
+    assert run("large", "random-33", "stopped", 7).path == "demo/large/random-33/stopped/seed7"
+
+
+def test_the_validation_set_is_scored_first_and_once(tiny):
+    task = tiny["tasks"]["demo"]
+    task["dev"] = ["r1_dev", "validation", "r3_dev"]
+    assert plan.development_sets(task) == ["validation", "r1_dev", "r3_dev"]
+    assert plan.used_datasets(task) == ["train", "validation", "r1_dev", "r3_dev", "r1_test", "r3_test"]
+
+
+@pytest.mark.parametrize(("monitor", "monitored"), [("ood", ["r1_dev", "r3_dev"]), ("id", ["validation"])])
+def test_early_stopping_monitors_the_tasks_metric_on_the_chosen_sets(tiny, monitor, monitored):
+    tiny["early_stopping"] = {"monitor": monitor, "patience": 5}
+    tiny["tasks"]["demo"]["metric"] = "macro_f1"
+    rule = plan.early_stopping(resolve(tiny), "demo")
+    assert rule == {"patience": 5, "metric": "macro_f1", "monitored": monitored}
+
+
+def slices_of(tiny):
+    config = resolve(tiny)
+    slices = {
+        "check": plan.check_slice(config, "demo"),
+        "map": plan.map_slice(config),
+        "scores": plan.scores_slice(config, "table1"),
+        "table": plan.table_slice(config, "table1"),
+    }
+    for dataset in ("train", "r1_test"):
+        slices[f"data {dataset}"] = plan.dataset_slice(config, "demo", dataset)
+    for selection in ("small-ambiguous-33", "random-33"):
+        slices[f"selection {selection}"] = plan.selection_slice(config, selection)
+    for model in ("small", "large"):
+        slices[f"encoder {model}"] = plan.encoder_slice(config, model)
+        slices[f"evaluation {model}"] = plan.evaluation_slice(config, "demo", model)
+        for budget in ("full", "stopped"):
+            slices[f"training {model} {budget}"] = plan.training_slice(config, "demo", model, budget)
+    return {name: canonical_json(value) for name, value in slices.items()}
+
+
+DATA = {"data train", "data r1_test"}
+TRAINING = {f"training {model} {budget}" for model in ("small", "large") for budget in ("full", "stopped")}
+STOPPED = {name for name in TRAINING if name.endswith("stopped")}
+EVALUATION = {"evaluation small", "evaluation large"}
+LARGE = {"training large full", "training large stopped"}
+RUNTIME = [
+    ({"runtime": {key: value}}, set())
+    for key, value in {
+        "device": "auto",
+        "require_gpu": True,
+        "threads": 7,
+        "mem_mb": 77,
+        "minutes": 7,
+        "evaluation_batch_tokens": 77,
+        "warm_start": False,
+    }.items()
+]
+EDITS = [
+    ({"early_stopping": {"patience": 3}}, STOPPED),
+    ({"early_stopping": {"monitor": "id"}}, STOPPED),
+    ({"selection": {"rule": "quantile"}}, {"selection small-ambiguous-33"}),
+    ({"selection": {"fraction": 0.5}}, {"table"}),
+    ({"checks": {"leakage": "refuse"}}, {"check"}),
+    ({"seeds": [0, 1]}, {"table"}),
+    ({"training": {"epochs": 5}}, TRAINING),
+    ({"training": {"max_length": 32}}, TRAINING | EVALUATION),
+    ({"models": {"large": {"training": {"learning_rate": 0.1}}}}, LARGE),
+    ({"models": {"large": {"training": {"max_length": 32}}}}, LARGE | {"evaluation large"}),
+    ({"models": {"large": {"parameters_m": 3}}}, {"table"}),
+    ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),
+    ({"models": {"small": {"tokenizer": {"kind": "bpe"}}}}, {"encoder small"}),
+    ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, EVALUATION | {"table"}),
+    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, EVALUATION | {"check", "table"}),
+    ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | {"check"}),
+    ({"tasks": {"demo": {"metric": "macro_f1"}}}, STOPPED | {"scores", "table"}),
+    ({"tasks": {"demo": {"labels": ["neutral", "entailment", "contradiction"]}}}, DATA | TRAINING),
+    ({"tasks": {"demo": {"datasets": {"train": {"rows": 300}}}}}, {"data train"}),
+    ({"tables": {"table1": {"title": "Other"}}}, {"table"}),
+    ({"tables": {"table1": {"metric": "macro_f1"}}}, {"table"}),
+    ({"tables": {"table1": {"cost_of": "small"}}}, {"table"}),
+    *RUNTIME,
+]
+
+
+def overlaid(config, edit):
+    if not isinstance(config, dict) or not isinstance(edit, dict):
+        return edit
+    return {**config, **{key: overlaid(config.get(key), value) for key, value in edit.items()}}
+
+
+@pytest.mark.parametrize(("edit", "changed"), EDITS, ids=[str(edit) for edit, _ in EDITS])
+def test_an_edit_changes_the_slices_that_read_it_and_no_other(tiny, edit, changed):
+    before, after = slices_of(copy.deepcopy(tiny)), slices_of(overlaid(tiny, edit))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_every_runtime_key_is_tried():
+    tried = {key for edit, _ in RUNTIME for key in edit["runtime"]}
+    assert tried == set(load_schema()["properties"]["runtime"]["properties"])
