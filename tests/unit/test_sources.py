@@ -79,7 +79,7 @@ def fault_of(path, form):
 @pytest.mark.parametrize(("form", "write"), FORMS)
 def test_every_format_reads_the_same_rows_and_keeps_their_oddities(tmp_path, form, write):
     texts = dict(ODD) if form == "tsv" else {**ODD, **BROKEN_LINES}
-    columns = {"uid": list(texts), "text": list(texts.values()), "label": ["yes"] * len(texts)}
+    columns = {"uid": list(texts), "text": list(texts.values()), "label": ["01"] * len(texts)}
     write(tmp_path / "rows", columns)
     assert rows_of(tmp_path / "rows", form) == columns
 

@@ -91,6 +91,15 @@ def test_a_row_shows_mean_and_deviation_over_seeds():
     assert (row["runs"], row["failed"], row["reference"], row["section"]) == (3, 0, "-", "")
 
 
+@pytest.mark.parametrize(
+    "other", [{"budget": "stopped"}, {"model": "small"}, {"selection": "small-easy-33"}], ids=str
+)
+def test_runs_of_another_kind_are_no_part_of_a_row(other):
+    strangers = scores().assign(value=0.0, **other)
+    table = build_table(SPEC, pd.concat([scores(), strangers]), ledgers())
+    assert table.loc[0, "r1_test"] == pytest.approx(0.6)
+
+
 def test_the_metric_chooses_the_scores():
     assert table_of(metric="macro_f1")["ERM"]["r1_test"] == 0
 
