@@ -11,7 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from ftft import config as configuration
 from ftft import plan, warm
-from ftft.artifacts import canonical_json
+from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
 from ftft.fingerprint import fingerprint
 from ftft.job import TERMINAL

@@ -53,6 +53,7 @@ def encoder(tmp_path_factory, train_set):
     folder = tmp_path_factory.mktemp("encoder")
     spec = {
         "source": "scratch",
+        "max_length": RECIPE["max_length"],
         "architecture": ARCHITECTURE,
         "tokenizer": {"kind": "wordpiece", "vocab_size": 300},
     }

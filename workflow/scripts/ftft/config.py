@@ -14,6 +14,7 @@ from .errors import ConfigError
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
 RESERVED_NAMES = ("full", "random")
+TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "cost", "runs", "failed")
 
 REQUIRED_BY_SOURCE = {
     "datasets": {"file": ["path"], "hub": ["id", "split", "revision"], "demo": ["split", "rows"]},
@@ -254,6 +255,8 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
     for name, dataset in task["datasets"].items():
         where = f"{place}.datasets.{name}"
         yield from _check_source(where, "datasets", dataset)
+        if name in TABLE_COLUMNS or name.endswith("_std"):
+            yield f"{where}: the name '{name}' is a column of the tables"
         if dataset["source"] == "file" and "path" in dataset and "format" not in dataset:
             yield (
                 f"{where}.path: cannot tell the format of '{dataset['path']}'; "
@@ -279,6 +282,8 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
         models[f"{where}.reference"] = None if reference == "random" else reference
         if row["method"].startswith("ERM") and reference:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no reference"
+        if row["method"].startswith("ERM") and "fraction" in row:
+            yield f"{place}.{where}: {row['method']} trains on all data and takes no fraction"
         if not row["method"].startswith("ERM") and not reference:
             yield f"{place}.{where}: {row['method']} needs a reference: a model's name, or random"
     for where, name in models.items():

@@ -1,14 +1,12 @@
 """Encoders as local folders: whatever the source, training reads config.json, weights and tokenizer.json."""
 
 import importlib.util
-import math
-from collections import Counter
 from pathlib import Path
 
 from .data import Dataset
 from .errors import FtftError, ModelError
+from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
-SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 INITIALISATION_SEED = 0
 
 
@@ -26,7 +24,7 @@ def prepare_encoder(spec: dict, train: Dataset, folder: str | Path) -> None:
         if spec["source"] == "scratch":
             _build(spec, train, folder)
         else:
-            _convert(_locate(spec), spec.get("keep_layers"), folder)
+            _convert(_locate(spec), spec.get("keep_layers"), spec["max_length"], folder)
     except FtftError:
         raise
     except Exception as error:  # transformers raises many kinds, all of them the user's to mend
@@ -69,7 +67,7 @@ def _package_folder(package: str) -> Path:
     return folders[0]
 
 
-def _convert(source: str, keep_layers: int | None, folder: Path) -> None:
+def _convert(source: str, keep_layers: int | None, max_length: int, folder: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -83,6 +81,7 @@ def _convert(source: str, keep_layers: int | None, folder: Path) -> None:
             )
         config.num_hidden_layers = keep_layers
     tokenizer = AutoTokenizer.from_pretrained(source)
+    _check_length(config, tokenizer, max_length)
     model = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     _save(model, tokenizer, folder)
 
@@ -99,8 +98,24 @@ def _build(spec: dict, train: Dataset, folder: Path) -> None:
     config = AutoConfig.for_model(
         **spec["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id
     )
+    _check_length(config, tokenizer, spec["max_length"])
     torch.manual_seed(INITIALISATION_SEED)
     _save(AutoModel.from_config(config, dtype=torch.float32), tokenizer, folder)
+
+
+def _check_length(config, tokenizer, max_length: int) -> None:
+    """Refuse inputs longer than the encoder's positions reach; relative positions have no end."""
+    if getattr(config, "relative_attention", False):
+        return
+    # RoBERTa keeps the first positions for itself; its tokenizer's limit says so.
+    limit = min(config.max_position_embeddings, tokenizer.model_max_length)
+    if max_length > limit:
+        raise ModelError(
+            "max_length is longer than the encoder's inputs may be",
+            got=max_length,
+            expected=f"at most {limit}",
+            fix="lower training.max_length for this model",
+        )
 
 
 def _save(model, tokenizer, folder: Path) -> None:
@@ -113,67 +128,3 @@ def _save(model, tokenizer, folder: Path) -> None:
             expected="a tokenizer that transformers converts to tokenizer.json",
             fix="install what its conversion needs (sentencepiece, protobuf, tiktoken)",
         )
-
-
-def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
-    """Make a `tokenizers` tokenizer of `kind` wordpiece, unigram or bpe from the texts of `train`.
-
-    wordpiece and unigram: single characters and the most frequent words, up to `vocab_size` pieces.
-    The library's own trainers for these two break ties differently in every process.
-    """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-
-    special = list(SPECIAL_TOKENS.values())
-    texts = [text for texts in train.texts for text in texts]
-    if kind == "wordpiece":
-        normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-        words = _count_words(texts, normalizer, pre_tokenizer)
-        characters = sorted({character for word in words for character in word})
-        pieces = [*special, *characters, *(f"##{character}" for character in characters)]
-        pieces += _most_frequent(words, vocab_size - len(pieces))
-        vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
-        tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk"]))
-        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
-        tokenizer.decoder = decoders.WordPiece()
-    elif kind == "unigram":
-        normalizer, pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
-        words = _count_words(texts, normalizer, pre_tokenizer)
-        characters = sorted({character for word in words for character in word})
-        kept = _most_frequent(words, vocab_size - len(special) - len(characters))
-        scores = {word: math.log(words[word] / words.total()) for word in kept}
-        # A word must beat its spelling: even one character costs more than the rarest word.
-        rarest = min(scores.values(), default=0.0)
-        scores |= {character: rarest - 1 for character in characters if character not in scores}
-        vocabulary = [(token, 0.0) for token in special] + list(scores.items())
-        tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=special.index(SPECIAL_TOKENS["unk"])))
-        tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
-        tokenizer.decoder = decoders.Metaspace()
-    else:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        tokenizer.train_from_iterator(
-            texts,
-            trainers.BpeTrainer(
-                vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-            ),
-        )
-    tokenizer.add_special_tokens(special)
-    cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{cls} $A {sep}",
-        pair=f"{cls} $A {sep} $B:1 {sep}:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
-    )
-    return tokenizer
-
-
-def _count_words(texts: list[str], normalizer, pre_tokenizer) -> Counter:
-    return Counter(
-        word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
-    )
-
-
-def _most_frequent(words: Counter, count: int) -> list[str]:
-    return sorted(words, key=lambda word: (-words[word], word))[: max(0, count)]

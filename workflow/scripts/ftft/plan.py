@@ -131,7 +131,8 @@ def encoder_slice(config: dict, model: str) -> dict:
     """What defines a model's starting point."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
     entry = config["models"][model]
-    return {key: entry[key] for key in keys if key in entry}
+    chosen = {key: entry[key] for key in keys if key in entry}
+    return {**chosen, "max_length": entry["training"]["max_length"]}
 
 
 def training_slice(config: dict, task: str, model: str, budget: str) -> dict:

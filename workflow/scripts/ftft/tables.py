@@ -107,7 +107,7 @@ def to_markdown(table: pd.DataFrame, spec: dict) -> str:
     out = [_caption(spec), "", _markdown_row(header), _markdown_row(["---"] * len(header))]
     section = ""
     for title, cells in zip(table["section"], lines, strict=True):
-        if title != section:
+        if title and title != section:
             out.append(_markdown_row([f"*{title}*", *[""] * (len(header) - 1)]))
             section = title
         out.append(_markdown_row(cells))
@@ -124,7 +124,7 @@ def to_latex(table: pd.DataFrame, spec: dict) -> str:
     escaped = [_latex_row([_latex(cell) for cell in header])]
     section = ""
     for title, cells in zip(table["section"], lines, strict=True):
-        if title != section:
+        if title and title != section:
             escaped += [r"\midrule", rf"\multicolumn{{{len(header)}}}{{l}}{{\textit{{{_latex(title)}}}}} \\"]
             section = title
         names, scores = cells[:3], cells[3:]

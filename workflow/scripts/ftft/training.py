@@ -158,7 +158,7 @@ def train(
                 if stopping.stopped:
                     break
             else:
-                progress.checkpoint(checkpoint, scored[-1]["value"])
+                progress.checkpoint(checkpoint, _development_mean(scored))
 
     progress.close()
     if stopping:
@@ -212,6 +212,10 @@ def _score_checkpoint(
         logits = predict_logits(model, tokens, batch_tokens, accelerator.autocast)
         for metric, value in score(labels, logits.argmax(-1), logits.shape[1]).items():
             yield {"dataset": dataset, "metric": metric, "value": value}
+
+
+def _development_mean(scored: list[dict]) -> float:
+    return float(np.mean([entry["value"] for entry in scored if entry["metric"] == "accuracy"]))
 
 
 def _validation(trajectory: list[dict], checkpoint: int, dataset: str) -> dict[str, float]:

@@ -32,7 +32,13 @@ servers: list[subprocess.Popen] = []
 def start() -> None:
     """Start the server; it ends with the calling process."""
     path = os.path.join(tempfile.mkdtemp(prefix="ftft-"), "socket")
-    servers.append(subprocess.Popen([sys.executable, os.path.abspath(__file__), path], stdin=subprocess.PIPE))
+    # Listening before the server runs, so that no job comes too early.
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        number = listener.fileno()
+        command = [sys.executable, os.path.abspath(__file__), path, str(number)]
+        servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[number]))
     os.environ[ADDRESS] = f"{os.getsid(0)}:{path}"
 
 
@@ -56,12 +62,10 @@ def hand_over() -> None:
     os._exit(answer[0] if answer else KILLED)
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, number: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(64)
+    listener = socket.socket(fileno=number)
     try:
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
@@ -124,4 +128,4 @@ def _follow(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))
