@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from ftft import classifier, training
+from ftft.checkpoints import monitored_score
 from ftft.dynamics import true_class_probability
 from ftft.errors import TrainingError
+from ftft.schedule import checkpoint_interval, learning_rate_factor, planned_steps
 from ftft.stopping import read_early
-from ftft.training import checkpoint_interval, learning_rate_factor, monitored_score, planned_steps
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 

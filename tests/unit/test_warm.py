@@ -15,8 +15,7 @@ HAND_OVER = "import os, sys, time; from ftft.warm import hand_over; hand_over();
 CALLER = """
 import subprocess, sys
 from ftft import warm
-warm.LIBRARIES = ()
-warm.start()
+warm.start(libraries=())
 job = subprocess.Popen([sys.executable, *sys.argv[1:]])
 print("pid", job.pid, warm.servers[0].pid, flush=True)
 sys.exit(job.wait() & 0xFF)

@@ -14,7 +14,7 @@ class Progress:
     def __init__(self, title: str, streams: list[TextIO]):
         self._title, self._streams = title, streams
         self._bars: list[tqdm] = []
-        self._development = ""
+        self._loss = self._development = ""
 
     def start(self, steps: int) -> None:
         """Draw the empty bars of a run of `steps` steps."""
@@ -34,14 +34,20 @@ class Progress:
 
     def step(self, step: int, loss) -> None:
         """One step is done; `loss`, a tensor, is read from its device every few steps only."""
+        if step % self._read_every == 0:
+            self._loss = f"loss {loss.item():.3f}"
+            self._describe()
         for bar in self._bars:
-            if step % self._read_every == 0:
-                bar.set_postfix_str(f"loss {loss.item():.3f}{self._development}", refresh=False)
             bar.update(1)
 
-    def checkpoint(self, checkpoint: int, score: float) -> None:
+    def checkpoint(self, score: float, checkpoint: int) -> None:
         """A checkpoint was scored."""
         self._development = f", dev {score:.3f} at checkpoint {checkpoint}"
+        self._describe()
+
+    def _describe(self) -> None:
+        for bar in self._bars:
+            bar.set_postfix_str(self._loss + self._development, refresh=False)
 
     def close(self) -> None:
         """Draw the bars a last time."""

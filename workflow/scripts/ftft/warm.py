@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Sequence
 
 ADDRESS = "FTFT_WARM_START"
 LIBRARIES = ("numpy", "torch", "accelerate", "transformers.models.bert.modeling_bert")
@@ -29,15 +30,15 @@ KILLED = 1
 servers: list[subprocess.Popen] = []
 
 
-def start() -> None:
-    """Start the server; it ends with the calling process."""
+def start(libraries: Sequence[str] = LIBRARIES) -> None:
+    """Start the server, which loads `libraries` for the first job; it ends with the calling process."""
     path = os.path.join(tempfile.mkdtemp(prefix="ftft-"), "socket")
     # Listening before the server runs, so that no job comes too early.
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
         number = listener.fileno()
-        command = [sys.executable, os.path.abspath(__file__), path, str(number)]
+        command = [sys.executable, os.path.abspath(__file__), path, str(number), *libraries]
         servers.append(subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[number]))
     os.environ[ADDRESS] = f"{os.getsid(0)}:{path}"
 
@@ -62,7 +63,7 @@ def hand_over() -> None:
     os._exit(answer[0] if answer else KILLED)
 
 
-def _serve(path: str, number: int) -> None:
+def _serve(path: str, number: int, libraries: Sequence[str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = socket.socket(fileno=number)
@@ -72,7 +73,7 @@ def _serve(path: str, number: int) -> None:
             if sys.stdin in ready:
                 return
             connection, _ = listener.accept()
-            _load_libraries()
+            _load(libraries)
             if os.fork() == 0:
                 listener.close()
                 _run(connection)
@@ -82,8 +83,8 @@ def _serve(path: str, number: int) -> None:
         os.rmdir(os.path.dirname(path))
 
 
-def _load_libraries() -> None:
-    for name in LIBRARIES:
+def _load(libraries: Sequence[str]) -> None:
+    for name in libraries:
         __import__(name)
     gc.freeze()
 
@@ -128,4 +129,4 @@ def _follow(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]))
+    _serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

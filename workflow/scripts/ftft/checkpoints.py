@@ -1,0 +1,97 @@
+"""Checkpoints of a training run: development scores, the stop rule, the weights worth keeping."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from .classifier import predict_logits
+from .metrics import majority_score, score
+from .stopping import EarlyStopping
+from .tokens import Tokens
+
+
+def monitored_score(scored: list[dict], early_stopping: dict) -> float:
+    """The mean of the monitored metric over the monitored development sets."""
+    values = [
+        entry["value"]
+        for entry in scored
+        if entry["metric"] == early_stopping["metric"] and entry["dataset"] in early_stopping["monitored"]
+    ]
+    return float(np.mean(values))
+
+
+class Checkpoints:
+    """Scores `model` on the development sets whenever asked.
+
+    `development` maps names to (tokens, labels [n]), the in-distribution set first. `early_stopping`
+    is None for a run to its end, which keeps its last weights; a stopped run keeps the best ones.
+    `trajectory` holds one entry per checkpoint, data set and metric; `seconds` is the time it took.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        development: dict[str, tuple[Tokens, np.ndarray]],
+        early_stopping: dict | None,
+        batch_tokens: int,
+        autocast: Callable,
+    ):
+        self.trajectory: list[dict] = []
+        self.seconds = 0.0
+        self.count = 0
+        self._model, self._development = model, development
+        self._batch_tokens, self._autocast = batch_tokens, autocast
+        self._rule = early_stopping
+        self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
+        self._best: dict[str, torch.Tensor] = {}
+
+    def score(self, step: int) -> float:
+        """Take the next checkpoint after `step`; returns the score that is shown: the monitored one,
+        or the mean accuracy of a run to its end."""
+        started = time.perf_counter()
+        self.count += 1
+        scored = [
+            {"checkpoint": self.count, "step": step, "dataset": name, "metric": metric, "value": value}
+            for name, (tokens, labels) in self._development.items()
+            for metric, value in self._score_set(tokens, labels).items()
+        ]
+        self.trajectory += scored
+        if self._stopping is None:
+            shown = float(np.mean([entry["value"] for entry in scored if entry["metric"] == "accuracy"]))
+        else:
+            shown = monitored_score(scored, self._rule)
+            if self._stopping.update(shown):
+                self._best = {
+                    name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()
+                }
+        self.seconds += time.perf_counter() - started
+        return shown
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stop rule ends the run here."""
+        return self._stopping is not None and self._stopping.stopped
+
+    def keep(self) -> int:
+        """Give the model the weights that the run keeps; returns the number of their checkpoint."""
+        if self._stopping is None:
+            return self.count
+        self._model.load_state_dict(self._best)
+        return self._stopping.best_checkpoint
+
+    def validation(self, checkpoint: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Scores of a checkpoint on the in-distribution set, and those of its most frequent label."""
+        name, (_, labels) = next(iter(self._development.items()))
+        scores = {
+            entry["metric"]: entry["value"]
+            for entry in self.trajectory
+            if (entry["checkpoint"], entry["dataset"]) == (checkpoint, name)
+        }
+        return scores, majority_score(labels, self._model.config.num_labels)
+
+    def _score_set(self, tokens: Tokens, labels: np.ndarray) -> dict[str, float]:
+        logits = predict_logits(self._model, tokens, self._batch_tokens, self._autocast)
+        return score(labels, logits.argmax(-1), logits.shape[1])
