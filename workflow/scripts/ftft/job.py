@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
             for stream in (log, terminal):
                 print(f"\n{type(error).__name__}: {error}\n", file=stream)
             raise SystemExit(1) from None
+        except Exception:
+            traceback.print_exc(file=log)
+            raise
         finally:
             sys.stderr = terminal
             logging.basicConfig(stream=terminal, force=True)

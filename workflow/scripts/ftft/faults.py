@@ -1,0 +1,181 @@
+"""Faults of a configuration, each as one line: the place, what it got, what was expected."""
+
+import difflib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from .demo import SPLITS
+
+RESERVED_NAMES = ("full", "random")
+TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "cost", "runs", "failed")
+
+REQUIRED_BY_SOURCE = {
+    "datasets": {"file": ["path"], "hub": ["id", "split", "revision"], "demo": ["split", "rows"]},
+    "models": {
+        "hub": ["id", "revision"],
+        "folder": ["path"],
+        "package": ["package"],
+        "scratch": ["architecture", "tokenizer"],
+    },
+}
+JSON_TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping of keys to values",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def _place(path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the configuration"
+
+
+def describe(error) -> Iterator[str]:
+    """The lines that say what a schema validation error found."""
+    place, got = _place(error.absolute_path), error.instance
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for key in sorted(set(map(str, got)) - set(known)):
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            yield f"{place}: unknown key '{key}'; {hint}"
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in got:
+                yield f"{place}: the key '{key}' is missing"
+    elif error.validator == "type":
+        types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+        expected = " or ".join(JSON_TYPES[name] for name in types)
+        yield f"{place}: got {got!r}, expected {expected}{_number_cure(got, types)}"
+    elif error.validator == "enum":
+        choices = ", ".join(map(str, error.validator_value))
+        yield f"{place}: got {got!r}, expected one of: {choices}"
+    elif error.validator == "pattern" and error.schema_path[-2] == "package":
+        yield f"{place}: got {got!r}, expected the name by which Python imports the package"
+    elif error.validator == "pattern":
+        yield (
+            f"{place}: the name {got!r} may hold letters, digits, '.', '_', '-' only "
+            "and must begin with a letter or digit"
+        )
+    elif error.validator in ("exclusiveMinimum", "minimum", "maximum"):
+        relation = {"exclusiveMinimum": "above", "minimum": "at least", "maximum": "at most"}
+        yield f"{place}: got {got!r}, expected {relation[error.validator]} {error.validator_value}"
+    elif error.validator in ("minItems", "minProperties", "minLength"):
+        yield f"{place}: got {got!r}, expected at least {error.validator_value} entry or character"
+    elif error.validator == "not" and isinstance(got, dict):
+        pairs = [pair["required"] for pair in error.validator_value["anyOf"]]
+        for one, other in (pair for pair in pairs if set(pair) <= set(got)):
+            yield f"{place}: got both '{one}' and '{other}', expected one of them"
+    elif error.validator == "not":
+        return  # its type is a fault already
+    elif error.validator == "uniqueItems":
+        yield f"{place}: got {got!r}, expected each entry once"
+    else:
+        yield f"{place}: {error.message}"
+
+
+def _number_cure(got: object, types: list[str]) -> str:
+    if not isinstance(got, str) or not {"number", "integer"} & set(types):
+        return ""
+    try:
+        if not math.isfinite(float(got)):
+            return ""
+    except ValueError:
+        return ""
+    mantissa, _, exponent = got.lower().partition("e")
+    if exponent:
+        point = "" if "." in mantissa else ".0"
+        sign = "" if exponent[0] in "+-" else "+"
+        if point or sign:
+            return f". YAML reads {got} as text: write {mantissa}{point}e{sign}{exponent}"
+    return f". Write {got} without quotes in a configuration file, not by --config"
+
+
+def cross_check(config: dict) -> Iterator[str]:
+    """What no schema sees: names that lead nowhere, absent files, rows that contradict themselves."""
+    for section in ("models", "tasks"):
+        for name in sorted(set(RESERVED_NAMES) & set(config[section])):
+            yield f"{section}: the name '{name}' is reserved"
+    for name, model in config["models"].items():
+        yield from _check_source(f"models.{name}", "models", model)
+    for name, task in config["tasks"].items():
+        yield from _check_task(f"tasks.{name}", task)
+        if config["early_stopping"]["monitor"] == "ood" and not task["dev"]:
+            yield (
+                f"tasks.{name}.dev: early_stopping.monitor is 'ood' but there is no development "
+                "set; name some, or set early_stopping.monitor: id"
+            )
+    for name, table in config["tables"].items():
+        yield from _check_table(f"tables.{name}", table, config)
+
+
+def _check_source(place: str, kind: str, entry: dict) -> Iterator[str]:
+    for key in REQUIRED_BY_SOURCE[kind][entry["source"]]:
+        if key not in entry:
+            yield f"{place}: source '{entry['source']}' needs the key '{key}'"
+    if entry["source"] in ("file", "folder") and "path" in entry:
+        path = Path(entry["path"])
+        if not (path.is_file() if entry["source"] == "file" else path.is_dir()):
+            yield (
+                f"{place}.path: there is no {entry['source']} '{entry['path']}' "
+                f"(relative paths start from {Path.cwd()})"
+            )
+
+
+def _check_task(place: str, task: dict) -> Iterator[str]:
+    used = {"train": [task["train"]], "validation": [task["validation"]]}
+    used |= {"dev": task["dev"], "evaluate": task["evaluate"]}
+    for key, names in used.items():
+        for name in names:
+            if name not in task["datasets"]:
+                yield f"{place}.{key}: there is no data set '{name}'{_nearest(name, task['datasets'])}"
+            elif key != "train" and name == task["train"]:
+                yield f"{place}.{key}: '{name}' is the training set"
+    for name, dataset in task["datasets"].items():
+        where = f"{place}.datasets.{name}"
+        yield from _check_source(where, "datasets", dataset)
+        if name in TABLE_COLUMNS or name.endswith("_std"):
+            yield f"{where}: the name '{name}' is a column of the tables"
+        if dataset["source"] == "file" and "path" in dataset and "format" not in dataset:
+            yield (
+                f"{where}.path: cannot tell the format of '{dataset['path']}'; name it by the key 'format'"
+            )
+        if dataset["source"] == "demo" and dataset.get("split", SPLITS[0]) not in SPLITS:
+            yield f"{where}.split: got {dataset['split']!r}, expected one of: {', '.join(SPLITS)}"
+        if len(dataset.get("text", task["text"])) != len(task["text"]):
+            yield f"{where}.text: got {dataset['text']}, expected as many columns as in {place}.text"
+        for value, label in dataset.get("label_names", {}).items():
+            if label not in task["labels"]:
+                yield f"{where}.label_names[{value}]: '{label}' is none of the labels of {place}"
+
+
+def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
+    if table["task"] not in config["tasks"]:
+        yield f"{place}.task: there is no task '{table['task']}'"
+    models = {"cost_of": table.get("cost_of")}
+    for index, row in enumerate(table["rows"]):
+        where = f"rows[{index}]"
+        reference = row.get("reference")
+        models[f"{where}.main"] = row["main"]
+        models[f"{where}.reference"] = None if reference == "random" else reference
+        if row["method"].startswith("ERM") and reference:
+            yield f"{place}.{where}: {row['method']} trains on all data and takes no reference"
+        if row["method"].startswith("ERM") and "fraction" in row:
+            yield f"{place}.{where}: {row['method']} trains on all data and takes no fraction"
+        if not row["method"].startswith("ERM") and not reference:
+            yield f"{place}.{where}: {row['method']} needs a reference: a model's name, or random"
+    for where, name in models.items():
+        if name is not None and name not in config["models"]:
+            yield f"{place}.{where}: there is no model '{name}'{_nearest(name, config['models'])}"
+
+
+def _nearest(name: str, known) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
