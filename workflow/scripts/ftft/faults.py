@@ -145,7 +145,8 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
             yield f"{where}: the name '{name}' is a column of the tables"
         if dataset["source"] == "file" and "path" in dataset and "format" not in dataset:
             yield (
-                f"{where}.path: cannot tell the format of '{dataset['path']}'; name it by the key 'format': csv, tsv, jsonl, parquet or arrow"
+                f"{where}.path: cannot tell the format of '{dataset['path']}'; "
+                "name it by the key 'format': csv, tsv, jsonl, parquet or arrow"
             )
         if dataset["source"] == "demo" and dataset.get("split", SPLITS[0]) not in SPLITS:
             yield f"{where}.split: got {dataset['split']!r}, expected one of: {', '.join(SPLITS)}"
