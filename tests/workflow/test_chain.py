@@ -65,7 +65,7 @@ def test_main_model_takes_the_planned_steps_of_erm(finished):
         (finished.folder / "results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json").read_text()
     )
     on_all = json.loads((finished.folder / ERM / "ledger.json").read_text())
-    assert on_selection["outcome"]["steps"] == on_all["outcome"]["steps"] == 21
+    assert on_selection["outcome"]["steps"] == on_all["outcome"]["steps"] == 75
     assert on_selection["outcome"]["training_instances"] == 66
 
 
@@ -92,7 +92,7 @@ def test_model_folder_loads_with_transformers(finished):
 
 
 def test_every_job_leaves_a_log(finished):
-    assert "21/21" in (finished.folder / "logs/train/demo/large/full/full/seed0.log").read_text()
+    assert "75/75" in (finished.folder / "logs/train/demo/large/full/full/seed0.log").read_text()
 
 
 @pytest.mark.parametrize("warm_start", [True, False])

