@@ -36,7 +36,7 @@ resource_scopes:
 
 
 def one_of(names):
-    return "|".join(re.escape(name) for name in names)
+    return "(?:" + "|".join(re.escape(name) for name in names) + ")"
 
 
 wildcard_constraints:
@@ -44,7 +44,7 @@ wildcard_constraints:
     model=one_of(config["models"]),
     table=one_of(config["tables"]),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    selection=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    selection=rf"full|(?:random|{one_of(config['models'])}-{one_of(plan.REGIONS)})-\d+(?:\.\d+)?",
     budget="full|stopped",
     seed=r"\d+",
 

@@ -98,11 +98,12 @@ def test_every_job_leaves_a_log(finished):
 @pytest.mark.parametrize("warm_start", [True, False])
 def test_same_seed_gives_the_same_bytes(finished, fresh, warm_start):
     fresh.write_config({**fresh.config(), "runtime": {**fresh.config()["runtime"], "warm_start": warm_start}})
-    target = "results/evaluations/demo/small/full/full/seed0.parquet"
+    target = "results/evaluations/demo/large/full/full/seed0.parquet"
     again = fresh.snakemake("--", target)
     assert again.returncode == 0, again.stdout
-    run = "results/runs/demo/small/full/full/seed0"
-    for name in (f"{run}/dynamics.parquet", f"{run}/trajectory.parquet", f"{run}/model/model.safetensors"):
+    for name in (
+        target, f"{ERM}/dynamics.parquet", f"{ERM}/trajectory.parquet", f"{ERM}/model/model.safetensors"
+    ):  # fmt: skip
         assert (fresh.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
 
 

@@ -16,8 +16,9 @@ METHODS = {
     "FTFT": (True, "stopped"),
 }
 ALL_DATA = "full"
+REGIONS = ("ambiguous", "hard-to-learn", "easy")
 SELECTION_NAME = re.compile(
-    r"(?:random|(?P<reference>.+)-(?P<region>ambiguous|hard-to-learn|easy))-(?P<percent>\d+(?:\.\d+)?)"
+    rf"(?:random|(?P<reference>.+)-(?P<region>{'|'.join(REGIONS)}))-(?P<percent>\d+(?:\.\d+)?)"
 )
 
 
