@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ftft.artifacts import write_json, write_parquet
-from ftft.costs import consumed_share, parameter_millions, run_cost
+from ftft.costs import consumed_share, method_cost, parameter_millions
 from ftft.scores import collect_scores, has_failed, load_scores
 from ftft.tables import build_table, to_markdown, write_table
 
@@ -226,8 +226,9 @@ def test_a_bar_in_a_section_does_not_split_a_markdown_cell():
 
 
 def test_costs_follow_parameters_and_share():
-    assert run_cost(80, 80) == 100
-    assert run_cost(20, 80, share=0.5) == 12.5
+    assert method_cost(80, 80) == 100
+    assert method_cost(20, 80, share=0.5) == 12.5
+    assert method_cost(80, 80, share=0.5, reference=8) == 60
     assert consumed_share(ledger("large", "full", "stopped", 0, consumed=3)) == 0.25
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from .artifacts import read_json, write_text
-from .costs import consumed_share, parameter_millions, run_cost
-from .plan import ALL_DATA
+from .costs import consumed_share, method_cost, parameter_millions
 from .scores import load_scores
 
 LATEX = str.maketrans(
@@ -57,17 +56,19 @@ def _build_row(row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, pa
     seeds = [seed for seed in spec["seeds"] if seed not in failed]
     reference = row.get("reference", "-")
     shares = [consumed_share(ledgers[row["main"], row["selection"], budget, seed]) for seed in seeds]
-    unit = parameters[spec["cost_of"]]
-    cost = run_cost(parameters[row["main"]], unit, sum(shares) / len(shares)) if seeds else None
-    if cost is not None and (reference, ALL_DATA, "full", spec["seeds"][0]) in ledgers:
-        cost += run_cost(parameters[reference], unit)
+    cost = None
+    if seeds:
+        share = sum(shares) / len(shares)
+        unit = parameters[spec["cost_of"]]
+        # Random selections and plain ERM have no reference model among the parameters.
+        cost = round(method_cost(parameters[row["main"]], unit, share, parameters.get(reference, 0.0)), 2)
     result = {
         "section": row.get("section", ""),
         "method": row["method"],
         "main": row["main"],
         "reference": reference,
         "selection": row["selection"],
-        "cost": None if cost is None else round(cost, 2),
+        "cost": cost,
     }
     for dataset in spec["datasets"]:
         values = good.loc[good["dataset"] == dataset, "value"]
