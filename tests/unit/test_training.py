@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ftft import classifier, training
-from ftft.checkpoints import monitored_score
+from ftft.checkpoints import Checkpoints, monitored_score
 from ftft.dynamics import true_class_probability
 from ftft.errors import TrainingError
 from ftft.schedule import checkpoint_interval, learning_rate_factor, planned_steps
@@ -83,13 +83,33 @@ def test_live_stop_equals_reading_the_full_run_early(fine_tune, patience):
     assert stopped.outcome["kept_checkpoint"] == reading.best_checkpoint
 
 
-def test_stopped_run_keeps_the_weights_of_its_best_checkpoint(fine_tune, training_data):
+def test_stopped_run_keeps_the_weights_of_its_best_checkpoint(fine_tune, monkeypatch):
+    states = []
+    original = Checkpoints.score
+
+    def score_and_copy(self, step):
+        states.append({name: value.clone() for name, value in self._model.state_dict().items()})
+        return original(self, step)
+
+    monkeypatch.setattr(Checkpoints, "score", score_and_copy)
     stopped = fine_tune(early_stopping=MONITOR)
-    best = checkpoints(stopped.trajectory)[stopped.outcome["kept_checkpoint"] - 1]
-    tokens, labels = training_data.development["r1_dev"]
-    logits = classifier.predict_logits(stopped.model, tokens, 512, torch.no_grad)
-    scores = {entry["dataset"]: entry["value"] for entry in best if entry["metric"] == "accuracy"}
-    assert (logits.argmax(-1) == labels).mean() == pytest.approx(scores["r1_dev"])
+    kept = stopped.outcome["kept_checkpoint"]
+    assert kept < len(states)
+    assert all(torch.equal(value, states[kept - 1][name]) for name, value in state(stopped).items())
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_prediction_leaves_the_mode_of_the_model(encoder, training_data, mode):
+    model = classifier.load_classifier(encoder, ["a", "b", "c"]).train(mode)
+    classifier.predict_logits(model, training_data.tokens, 512, torch.no_grad)
+    assert all(module.training == mode for module in model.modules())
+
+
+def test_last_step_is_scored_where_no_interval_ends(fine_tune):
+    trajectory = fine_tune(checkpoint_every=4, checkpoints=None).trajectory
+    assert sorted({(entry["checkpoint"], entry["step"]) for entry in trajectory}) == [
+        (1, 4), (2, 8), (3, 12), (4, 15)
+    ]  # fmt: skip
 
 
 def test_run_on_a_selection_takes_the_steps_of_a_run_on_all(fine_tune, training_data):
