@@ -74,8 +74,8 @@ def test_all_recorded_epochs_reach_the_map_at_their_own_instance(tmp_path):
         for rows in (order[:2], order[2:]):
             recorder.record(torch.tensor(rows), torch.from_numpy(LOGITS[epoch, rows]))
     save_dynamics(tmp_path / "dynamics.parquet", recorder.epochs, dataset, {})
-    p_true, logits = load_dynamics(tmp_path / "dynamics.parquet", dataset)
-    assert scores_of(build_map(p_true, logits, LABELS, UIDS)) == scores_of(map_of([0, 1, 2]))
+    uids, labels, p_true, logits = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    assert scores_of(build_map(p_true, logits, labels, uids)) == scores_of(map_of([0, 1, 2]))
 
 
 def test_a_saved_map_loads_unchanged(tmp_path):

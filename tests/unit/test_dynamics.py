@@ -79,7 +79,8 @@ def path(tmp_path):
 
 
 def test_saved_dynamics_load_exactly(path):
-    p_true, logits = load_dynamics(path, DATA)
+    uids, labels, p_true, logits = load_dynamics(path, DATA)
+    assert (uids, labels.tolist()) == (DATA.uids, DATA.labels.tolist())
     np.testing.assert_array_equal(logits, LOGITS)
     expected = [true_class_probability(epoch, DATA.labels) for epoch in LOGITS]
     np.testing.assert_array_equal(p_true, expected)
@@ -99,7 +100,7 @@ def test_the_file_is_dense_epoch_after_epoch_and_says_where_it_comes_from(path):
 
 def test_a_run_shorter_than_an_epoch_leaves_a_file_without_rows(path):
     save_dynamics(path, [], DATA, {})
-    p_true, logits = load_dynamics(path, DATA)
+    _, _, p_true, logits = load_dynamics(path, DATA)
     assert (p_true.shape, logits.shape) == ((0, N), (0, N, CLASSES))
 
 

@@ -5,6 +5,7 @@ from ftft.job import job
 
 with job(snakemake):
     dataset = Dataset.load(snakemake.input.train)
-    p_true, logits = load_dynamics(snakemake.input.dynamics, dataset)
-    data_map = build_map(p_true, logits, dataset.labels, dataset.uids)
-    data_map.save(snakemake.output[0], {"data_hash": dataset.content_hash, "epochs": len(p_true)})
+    dynamics = load_dynamics(snakemake.input.dynamics, dataset)
+    data_map = build_map(dynamics.p_true, dynamics.logits, dynamics.labels, dynamics.uids)
+    metadata = {"data_hash": dataset.content_hash, "epochs": len(dynamics.p_true)}
+    data_map.save(snakemake.output[0], metadata)

@@ -4,6 +4,7 @@ They are those of the training-mode forward pass in which the instance was drawn
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,18 @@ from .data import Dataset
 from .errors import ArtifactError
 
 ROW_GROUP = 1 << 20
+
+
+class Dynamics(NamedTuple):
+    """Training dynamics of n instances over all complete epochs, joined to who they belong to.
+
+    uids and labels [n], p_true [epochs, n], logits [epochs, n, classes].
+    """
+
+    uids: list[str]
+    labels: np.ndarray
+    p_true: np.ndarray
+    logits: np.ndarray
 
 
 class DynamicsRecorder:
@@ -79,8 +92,8 @@ def save_dynamics(path: str | Path, epochs: list[np.ndarray], dataset: Dataset, 
     )
 
 
-def load_dynamics(path: str | Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Read (p_true [epochs, n], logits [epochs, n, classes]) of the instances of `dataset`.
+def load_dynamics(path: str | Path, dataset: Dataset) -> Dynamics:
+    """Read the training dynamics of the instances of `dataset`.
 
     Raises ArtifactError where the file is torn, belongs to other data, lacks an instance in an
     epoch, or holds a value that is not finite.
@@ -107,7 +120,7 @@ def load_dynamics(path: str | Path, dataset: Dataset) -> tuple[np.ndarray, np.nd
             expected="a probability for every instance and epoch",
             fix="the reference run diverged: lower its learning rate, then run it again",
         )
-    return p_true, logits
+    return Dynamics(dataset.uids, dataset.labels, p_true, logits)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:
