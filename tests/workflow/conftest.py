@@ -45,6 +45,12 @@ class Workflow:
     def config(self) -> dict:
         return yaml.safe_load(self.config_file.read_text())
 
+    def edit(self, change) -> None:
+        """Let `change` alter the configuration in place."""
+        config = self.config()
+        change(config)
+        self.write_config(config)
+
     def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
         """Run snakemake here; its output, both streams together, is in `stdout`."""
         return subprocess.run(

@@ -111,9 +111,7 @@ BAD_CONFIG = {
 @pytest.mark.parametrize("fault", BAD_CONFIG)
 def test_bad_configuration(fresh, fault):
     change, texts = BAD_CONFIG[fault]
-    config = fresh.config()
-    change(config)
-    fresh.write_config(config)
+    fresh.edit(change)
     assert_refused(fresh.snakemake("--dry-run"), fresh, ["The configuration has 1 fault", *texts])
     assert not (fresh.folder / "results").exists()
 

@@ -144,9 +144,7 @@ CONTRACT = {
 @pytest.mark.parametrize("change", CONTRACT)
 def test_config_edit_reruns_what_it_defines(workflow, change):
     apply, expected = CONTRACT[change]
-    config = workflow.config()
-    apply(config)
-    workflow.write_config(config)
+    workflow.edit(apply)
     assert workflow.planned() == expected
 
 

@@ -42,8 +42,6 @@ def resolve(config: dict) -> dict:
     Raises ConfigError that lists every fault with its place, what it got, what was expected.
     """
     schema = load_schema()
-    # Written out as plain values: the caller's mapping may be a subclass, and is left alone.
-    config = copy.deepcopy(dict(config))
     faults = {fault for error in Validator(schema).iter_errors(config) for fault in describe(error)}
     if not faults:
         config = _complete(config, schema, schema)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.uids)
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over the label names, and over uids, texts and labels in order."""
         digest = hashlib.sha256()

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .demo import SPLITS
@@ -43,9 +43,7 @@ def describe(error) -> Iterator[str]:
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for key in sorted(set(map(str, got)) - set(known)):
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-            yield f"{place}: unknown key '{key}'; {hint}"
+            yield f"{place}: unknown key '{key}'{_nearest(key, known, 'known keys')}"
     elif error.validator == "required":
         for key in error.validator_value:
             if key not in got:
@@ -177,6 +175,6 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
             yield f"{place}.{where}: there is no model '{name}'{_nearest(name, config['models'])}"
 
 
-def _nearest(name: str, known) -> str:
+def _nearest(name: str, known: Iterable[str], listing: str = "there are") -> str:
     near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known)}"
+    return f"; did you mean '{near[0]}'?" if near else f"; {listing}: {', '.join(known)}"
