@@ -9,12 +9,13 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(SCRIPTS))
 
-from ftft import config as configuration
-from ftft import plan, warm
+from ftft.workflow import config as configuration
+from ftft.workflow import plan
+from ftft.workflow import warm
 from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
-from ftft.fingerprint import fingerprint
-from ftft.job import TERMINAL
+from ftft.workflow.fingerprint import fingerprint
+from ftft.workflow.job import TERMINAL
 
 try:
     config = configuration.resolve(config)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 
-from ftft import demo
-from ftft.data import Dataset
-from ftft.encoders import prepare_encoder
-from ftft.progress import Progress
-from ftft.tokens import tokenize
-from ftft.training import TrainingData, train
+from ftft.data import demo
+from ftft.data.dataset import Dataset
+from ftft.models.encoders import prepare_encoder
+from ftft.models.tokens import tokenize
+from ftft.training.loop import TrainingData, train
+from ftft.training.progress import Progress
 
 RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 512}
 RECIPE = {

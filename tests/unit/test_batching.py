@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftft.batching import PLANS, POOL_BATCHES, budget_batches, steps_per_epoch, training_batches
+from ftft.models.tokens import budget_batches
+from ftft.training.batching import PLANS, POOL_BATCHES, steps_per_epoch, training_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 120, 1001)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ftft.artifacts import read_json
-from ftft.checks import check_task
-from ftft.data import Dataset
+from ftft.data.checks import check_task
+from ftft.data.dataset import Dataset
 from ftft.errors import DataError
 
 TRAIN = (["The cat sat.", "A dog", "👍"], ["It sat.", "It ran", "ok"])

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ftft import plan
-from ftft.batching import PLANS
-from ftft.config import FORMAT_BY_SUFFIX, load_schema, resolve
+from ftft.cartography.selection import REGION_SCORES
+from ftft.data.sources import READERS
 from ftft.errors import ConfigError
-from ftft.metrics import METRICS
-from ftft.selection import REGION_SCORES
-from ftft.sources import READERS
+from ftft.results.metrics import METRICS
+from ftft.training.batching import PLANS
+from ftft.workflow import plan
+from ftft.workflow.config import FORMAT_BY_SUFFIX, load_schema, resolve
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted([*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")])

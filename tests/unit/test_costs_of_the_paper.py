@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftft.costs import method_cost
+from ftft.results.costs import method_cost
 
 # Table 3: millions of parameters, cost.
 MODELS = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftft.data import Dataset, prepare
+from ftft.data.dataset import Dataset, prepare
 from ftft.errors import ArtifactError, DataError
 
 SPEC = {"source": "file", "text": ["a", "b"], "label": "label", "uid": "uid", "labels": ["no", "yes"]}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ftft.data import Dataset
-from ftft.datamap import DataMap, build_map
-from ftft.dynamics import DynamicsRecorder, load_dynamics, save_dynamics, true_class_probability
+from ftft.cartography.datamap import DataMap, build_map
+from ftft.cartography.dynamics import DynamicsRecorder, load_dynamics, save_dynamics, true_class_probability
+from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
 
 # Class probabilities by epoch; the true class of the instances is 0, 1, 2.

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ftft import demo
+from ftft.data import demo
 
 ROWS = 1200
 WORD_AXES = [*demo.TRAITS, *demo.ACTIONS, *demo.COMPARATIVES]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
-from ftft.data import Dataset
-from ftft.dynamics import DynamicsRecorder, load_dynamics, save_dynamics, true_class_probability
+from ftft.cartography.dynamics import DynamicsRecorder, load_dynamics, save_dynamics, true_class_probability
+from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
 
 N, CLASSES, EPOCHS = 7, 3, 2

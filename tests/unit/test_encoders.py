@@ -7,10 +7,10 @@ import torch
 from conftest import ARCHITECTURE
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from ftft.classifier import load_classifier
-from ftft.encoders import prepare_encoder
 from ftft.errors import ModelError
-from ftft.vocabulary import train_tokenizer
+from ftft.models.classifier import load_classifier
+from ftft.models.encoders import prepare_encoder
+from ftft.models.vocabulary import train_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
 ARCHITECTURES = {

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ftft.metrics import accuracy, macro_f1, majority_score, score
+from ftft.results.metrics import accuracy, macro_f1, majority_score, score
 
 # Confusion, true by predicted: 0: [3, 1, 0], 1: [2, 1, 0], 2: never true, never predicted.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1])

@@ -6,12 +6,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftft import plan
 from ftft.artifacts import canonical_json
-from ftft.config import load_schema, resolve
+from ftft.cartography.selection import REGION_SCORES
 from ftft.errors import ConfigError
-from ftft.plan import Run, Selection
-from ftft.selection import REGION_SCORES
+from ftft.workflow import plan
+from ftft.workflow.config import load_schema, resolve
+from ftft.workflow.plan import Run, Selection
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 SELECTIONS = st.builds(

@@ -4,10 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
-from ftft.data import Dataset
-from ftft.datamap import DataMap
+from ftft.cartography.datamap import DataMap
+from ftft.cartography.selection import (
+    REGION_SCORES,
+    easy_share,
+    regions,
+    select,
+    select_random,
+    select_region,
+)
+from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
-from ftft.selection import REGION_SCORES, easy_share, regions, select, select_random, select_region
 
 TEN = [f"u{row}" for row in range(10)]
 FEW_VALUES = st.sampled_from([0.0, 0.1, 0.2, 0.3])

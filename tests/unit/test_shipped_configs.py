@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
-from ftft import plan, sources
-from ftft.config import resolve
-from ftft.data import prepare
+from ftft.data import sources
+from ftft.data.dataset import prepare
+from ftft.workflow import plan
+from ftft.workflow.config import resolve
 
 EXAMPLES = ("minilm-hsd", "minilm-nli")
 PAPER_ROWS = [

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ftft import demo
+from ftft.data import demo
+from ftft.data.sources import READERS, read
 from ftft.errors import DataError
-from ftft.sources import READERS, read
 
 ODD = {
     "embedded quotes": 'she said "no", then ""left""',

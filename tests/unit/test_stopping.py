@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.errors import TrainingError
-from ftft.stopping import EarlyStopping, read_early
+from ftft.training.stopping import EarlyStopping, read_early
 
 RISE_AND_FALL = [0.3, 0.5, 0.4, 0.6, 0.55, 0.6, 0.58, 0.9]
 SERIES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), min_size=1, max_size=20)

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from ftft.artifacts import write_json, write_parquet
-from ftft.costs import consumed_share, method_cost, parameter_millions
-from ftft.scores import collect_scores, has_failed, load_scores
-from ftft.tables import build_table, to_markdown, write_table
+from ftft.results.costs import consumed_share, method_cost, parameter_millions
+from ftft.results.scores import collect_scores, has_failed, load_scores
+from ftft.results.tables import build_table, to_markdown, write_table
 
 SEEDS = [0, 1, 2]
 ERM = {"method": "ERM", "main": "large", "selection": "full", "budget": "full"}

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from ftft.data import Dataset
-from ftft.encoders import SPECIAL_TOKENS, train_tokenizer
+from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
-from ftft.tokens import Tokens, tokenize
+from ftft.models.encoders import SPECIAL_TOKENS, train_tokenizer
+from ftft.models.tokens import Tokens, tokenize
 
 FIRST = ["the tall nurse sings in the garden", "a", "Zürich 😀 unseen", "the nurse  \n sings " * 9]
 SECOND = ["nobody sings", "the nurse is in the garden and sings " * 6, "b", "the garden is tall " * 8]

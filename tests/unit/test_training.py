@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from ftft import classifier, training
-from ftft.checkpoints import Checkpoints, monitored_score
-from ftft.dynamics import true_class_probability
+from ftft.cartography.dynamics import true_class_probability
 from ftft.errors import TrainingError
-from ftft.schedule import checkpoint_interval, learning_rate_factor, planned_steps
-from ftft.stopping import read_early
+from ftft.models import classifier
+from ftft.training import loop as training
+from ftft.training.checkpoints import Checkpoints, monitored_score
+from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
+from ftft.training.stopping import read_early
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 

@@ -6,9 +6,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from ftft.checkpoints import monitored_score
-from ftft.data import Dataset
-from ftft.stopping import read_early
+from ftft.data.dataset import Dataset
+from ftft.training.checkpoints import monitored_score
+from ftft.training.stopping import read_early
 
 ERM = "results/runs/demo/large/full/full/seed0"
 ERM_STOPPED = "results/runs/demo/large/full/stopped/seed0"

@@ -213,18 +213,21 @@ def test_second_clone_with_copied_results_reruns_nothing(workflow, root, tmp_pat
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("ftft/tables.py", {"write_table": 1}),
-        ("ftft/scores.py", AGGREGATION),
-        ("ftft/selection.py", {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION}),
+        ("ftft/results/tables.py", {"write_table": 1}),
+        ("ftft/results/scores.py", AGGREGATION),
         (
-            "ftft/datamap.py",
+            "ftft/cartography/selection.py",
+            {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+        ),
+        (
+            "ftft/cartography/datamap.py",
             {"build_data_map": 1, "select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
         ),
-        ("ftft/training.py", ALL_TRAINING),
+        ("ftft/training/loop.py", ALL_TRAINING),
         ("train.py", ALL_TRAINING),
         ("ftft/errors.py", {}),
-        ("ftft/progress.py", {}),
-        ("ftft/config.py", {}),
+        ("ftft/training/progress.py", {}),
+        ("ftft/workflow/config.py", {}),
     ],
 )
 def test_code_edit_reruns_what_it_defines(workflow, module, expected):

@@ -1,7 +1,7 @@
-from ftft.data import Dataset
-from ftft.datamap import build_map
-from ftft.dynamics import load_dynamics
-from ftft.job import job
+from ftft.cartography.datamap import build_map
+from ftft.cartography.dynamics import load_dynamics
+from ftft.data.dataset import Dataset
+from ftft.workflow.job import job
 
 with job(snakemake):
     dataset = Dataset.load(snakemake.input.train)

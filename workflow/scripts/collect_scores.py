@@ -1,5 +1,5 @@
-from ftft.job import job, specification
-from ftft.scores import collect_scores
+from ftft.results.scores import collect_scores
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     collect_scores(

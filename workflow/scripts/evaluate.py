@@ -1,14 +1,14 @@
-from ftft.warm import hand_over
+from ftft.workflow.warm import hand_over
 
 hand_over()
 
 from pathlib import Path
 
-from ftft.job import job, run_of, set_threads, specification
+from ftft.workflow.job import job, run_of, set_threads, specification
 
 set_threads(snakemake)
 
-from ftft.runs import evaluate
+from ftft.training.runs import evaluate
 
 with job(snakemake):
     spec = specification(snakemake)

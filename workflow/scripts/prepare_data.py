@@ -1,7 +1,8 @@
-from ftft import data, sources
-from ftft.job import job, specification
+from ftft.data import sources
+from ftft.data.dataset import prepare
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     spec, name = specification(snakemake), snakemake.wildcards.dataset
     records = sources.read(spec, name, snakemake.input.get("source"))
-    data.prepare(records, spec, name).save(snakemake.output[0])
+    prepare(records, spec, name).save(snakemake.output[0])

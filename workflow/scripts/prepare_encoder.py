@@ -1,12 +1,12 @@
-from ftft.warm import hand_over
+from ftft.workflow.warm import hand_over
 
 hand_over()
 
 from pathlib import Path
 
-from ftft.data import Dataset
-from ftft.encoders import prepare_encoder
-from ftft.job import job, specification
+from ftft.data.dataset import Dataset
+from ftft.models.encoders import prepare_encoder
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     train = Dataset.load(snakemake.input.train) if snakemake.input.get("train") else None

@@ -1,6 +1,6 @@
-from ftft.data import Dataset
-from ftft.job import job, specification
-from ftft.selection import select
+from ftft.cartography.selection import select
+from ftft.data.dataset import Dataset
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     select(

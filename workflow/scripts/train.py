@@ -1,15 +1,15 @@
-from ftft.warm import hand_over
+from ftft.workflow.warm import hand_over
 
 hand_over()
 
 from pathlib import Path
 
-from ftft.job import job, run_of, set_threads, specification
+from ftft.workflow.job import job, run_of, set_threads, specification
 
 set_threads(snakemake)
 
-from ftft.progress import Progress
-from ftft.runs import fine_tune
+from ftft.training.progress import Progress
+from ftft.training.runs import fine_tune
 
 with job(snakemake) as streams:
     spec, run = specification(snakemake), run_of(snakemake)

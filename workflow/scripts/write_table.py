@@ -1,5 +1,5 @@
-from ftft.job import job, specification
-from ftft.tables import write_table
+from ftft.results.tables import write_table
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     write_table(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from .artifacts import read_json, read_parquet, write_parquet
+from ..artifacts import read_json, read_parquet, write_parquet
 from .metrics import majority_score, score
 
 

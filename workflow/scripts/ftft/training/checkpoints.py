@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .classifier import predict_logits
-from .metrics import majority_score, score
+from ..models.classifier import predict_logits
+from ..models.tokens import Tokens
+from ..results.metrics import majority_score, score
 from .stopping import EarlyStopping
-from .tokens import Tokens
 
 
 def monitored_score(scored: list[dict], early_stopping: dict) -> float:

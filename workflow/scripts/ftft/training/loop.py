@@ -10,14 +10,14 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from ..cartography.dynamics import DynamicsRecorder
+from ..errors import TrainingError
+from ..models.classifier import load_classifier, model_inputs, parameter_counts, supports_bfloat16
+from ..models.tokens import Tokens
 from .batching import training_batches
 from .checkpoints import Checkpoints
-from .classifier import load_classifier, model_inputs, parameter_counts, supports_bfloat16
-from .dynamics import DynamicsRecorder
-from .errors import TrainingError
 from .progress import Progress
 from .schedule import checkpoint_interval, learning_rate_factor, planned_steps
-from .tokens import Tokens
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from .data import Dataset
+from ..data.dataset import Dataset
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import DataError
 from . import demo
-from .errors import DataError
 
 
 def read(spec: dict, name: str, path: str | Path | None = None) -> pa.Table:

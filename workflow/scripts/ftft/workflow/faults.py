@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .demo import SPLITS
+from ..data.demo import SPLITS
 
 RESERVED_NAMES = ("full", "random")
 TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "cost", "runs", "failed")

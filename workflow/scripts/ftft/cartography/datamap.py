@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import read_parquet, write_parquet
-from .errors import ArtifactError
+from ..artifacts import read_parquet, write_parquet
+from ..errors import ArtifactError
 
 MINIMUM_EPOCHS = 2
 

@@ -1,12 +1,13 @@
 """Token ids of a data set in flat arrays: a batch is a slice, no Python object per instance."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .data import Dataset
-from .errors import ModelError
+from ..data.dataset import Dataset
+from ..errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,13 @@ def tokenize(dataset: Dataset, tokenizer_file: str | Path, max_length: int) -> T
     ids = np.fromiter((i for e in encodings for i in e.ids), np.int32, offsets[-1])
     types = np.fromiter((i for e in encodings for i in e.type_ids), np.uint8, offsets[-1])
     return Tokens(ids, types, offsets)
+
+
+def budget_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Batches for evaluation: longest first, each of at most `tokens` padded tokens or one instance."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

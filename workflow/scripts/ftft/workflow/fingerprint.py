@@ -5,18 +5,24 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-PACKAGE_FOLDER = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 # These say how a job runs, reports or refuses; no result depends on them.
-NEUTRAL_MODULES = {"errors", "job", "progress", "warm"}
+NEUTRAL_MODULES = {
+    PACKAGE / name for name in ("errors.py", "training/progress.py", "workflow/job.py", "workflow/warm.py")
+}
 IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_params"}
 
 
 def fingerprint(script: str | Path) -> str:
     """SHA-256 over a script and all library modules that it imports, directly or not."""
     digest = hashlib.sha256()
-    for path in sorted(_closure(Path(script)), key=lambda path: path.name):
-        digest.update(f"{path.name}\n{_normalised(path)}\n".encode())
+    for name, path in sorted((_name(path), path) for path in _closure(Path(script))):
+        digest.update(f"{name}\n{_normalised(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
 
 
 def _closure(script: Path) -> set[Path]:
@@ -25,7 +31,7 @@ def _closure(script: Path) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += [PACKAGE_FOLDER / f"{name}.py" for name in _imports(path) - NEUTRAL_MODULES]
+            waiting += _imports(path) - NEUTRAL_MODULES
     return found
 
 
@@ -35,18 +41,23 @@ def _tree(path: Path) -> ast.Module:
 
 
 @lru_cache
-def _imports(path: Path) -> frozenset[str]:
-    names = set()
+def _imports(path: Path) -> frozenset[Path]:
+    """The library's modules that a file names in `from ... import`."""
+    found = set()
     for node in ast.walk(_tree(path)):
         if not isinstance(node, ast.ImportFrom):
             continue
-        parts = (node.module or "").split(".")
-        if parts[0] == PACKAGE_FOLDER.name:
-            parts = parts[1:]
-        elif node.level != 1:
+        parts = node.module.split(".") if node.module else []
+        if node.level:
+            folder = path.parents[node.level - 1]
+        elif parts and parts[0] == PACKAGE.name:
+            folder = PACKAGE.parent
+        else:
             continue
-        names |= {parts[0]} if parts and parts[0] else {alias.name for alias in node.names}
-    return frozenset(name for name in names if (PACKAGE_FOLDER / f"{name}.py").exists())
+        target = folder.joinpath(*parts)
+        candidates = [target.with_suffix(".py"), *(target / f"{alias.name}.py" for alias in node.names)]
+        found |= {candidate for candidate in candidates if candidate.exists()}
+    return frozenset(found)
 
 
 @lru_cache

@@ -46,16 +46,6 @@ def training_batches(
         epoch += 1
 
 
-def budget_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Batches for evaluation: longest first, each of at most `tokens` padded tokens or one instance."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, tokens // max(1, int(lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
-
-
 def _generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, epoch]))
 

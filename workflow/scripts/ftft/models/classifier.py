@@ -13,9 +13,8 @@ import transformers
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from .batching import budget_batches
-from .errors import ModelError
-from .tokens import Tokens
+from ..errors import ModelError
+from .tokens import Tokens, budget_batches
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()

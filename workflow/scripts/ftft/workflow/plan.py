@@ -6,7 +6,7 @@ Everything here is names and plain data, quick to import: Snakemake calls it whi
 import re
 from dataclasses import dataclass
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 METHODS = {
     # method: (trains on a selection, budget)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from .errors import FtftError
+from ..errors import FtftError
 
 # Set for a call of snakemake that trains one model at a time.
 TERMINAL = "FTFT_TERMINAL"

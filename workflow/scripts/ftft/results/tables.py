@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .artifacts import read_json, write_text
+from ..artifacts import read_json, write_text
 from .costs import consumed_share, method_cost, parameter_millions
 from .scores import load_scores
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import read_parquet, write_parquet
-from .data import Dataset
-from .errors import ArtifactError
+from ..artifacts import read_parquet, write_parquet
+from ..data.dataset import Dataset
+from ..errors import ArtifactError
 
 ROW_GROUP = 1 << 20
 

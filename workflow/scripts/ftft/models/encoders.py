@@ -3,8 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from .data import Dataset
-from .errors import FtftError, ModelError
+from ..data.dataset import Dataset
+from ..errors import FtftError, ModelError
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0

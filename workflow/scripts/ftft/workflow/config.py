@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator, validators
 
-from .errors import ConfigError
+from ..errors import ConfigError
 from .faults import cross_check, describe
 
-SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 FORMAT_BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "tsv",

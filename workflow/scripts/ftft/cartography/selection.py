@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import write_parquet
-from .data import Dataset, uid_hash
+from ..artifacts import write_parquet
+from ..data.dataset import Dataset, uid_hash
+from ..errors import ArtifactError, DataError
 from .datamap import DataMap
-from .errors import ArtifactError, DataError
 
 # Score by region; the instances that score highest are selected.
 REGION_SCORES: dict[str, Callable[[DataMap], np.ndarray]] = {

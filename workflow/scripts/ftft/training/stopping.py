@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from .errors import TrainingError
+from ..errors import TrainingError
 
 
 @dataclass

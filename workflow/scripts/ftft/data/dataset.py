@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import read_parquet, write_parquet
-from .errors import DataError
+from ..artifacts import read_parquet, write_parquet
+from ..errors import DataError
 
 TEXT_COLUMNS = ("text_a", "text_b")
 SHOWN = 5

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import read_parquet, write_json, write_parquet
-from .classifier import load_classifier, predict_logits
-from .data import Dataset
-from .dynamics import save_dynamics
-from .errors import ArtifactError
+from ..artifacts import read_parquet, write_json, write_parquet
+from ..cartography.dynamics import save_dynamics
+from ..data.dataset import Dataset
+from ..errors import ArtifactError
+from ..models.classifier import load_classifier, predict_logits
+from ..models.tokens import tokenize
+from .loop import TrainingData, TrainingResult, make_accelerator, train
 from .progress import Progress
-from .tokens import tokenize
-from .training import TrainingData, TrainingResult, make_accelerator, train
 
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifacts import write_json
-from .data import Dataset
-from .errors import DataError
+from ..artifacts import write_json
+from ..errors import DataError
+from .dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
