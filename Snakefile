@@ -10,17 +10,26 @@ if "tasks" not in config:
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/cartography.smk"
 include: "rules/evaluation.smk"
-include: "rules/report.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
 
 
 rule all:
     default_target: True
     input:
         collect("results/tables/{table}.csv", table=config["tables"]),
+
+
+# Everything that the paper reports.
+rule paper:
+    input:
+        collect("results/tables/{table}.csv", table=[*config["tables"], *further_tables()]),
+        all_figures(),
 
 
 onstart:

@@ -9,22 +9,23 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(SCRIPTS))
 
-from ftft.workflow import config as configuration
-from ftft.workflow import plan
-from ftft.workflow import warm
 from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
+from ftft.workflow import config as configuration
+from ftft.workflow import paper, plan, slices, warm
 from ftft.workflow.fingerprint import fingerprint
-from ftft.workflow.job import TERMINAL
+from ftft.workflow.job import TERMINAL, prefer_code
 
+prefer_code(SCRIPTS)
 try:
     config = configuration.resolve(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+config["runtime"]["configfiles"] = list(map(str, workflow.configfiles))
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
 GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
-# All data are made and checked before the first training starts. Not a dependency of the training:
+# All data and encoders are made and checked before the first training starts. Not a dependency of the training:
 # a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
 DATA_FIRST = 100
 POLICY = {"mtime", "params", "input"}
@@ -43,11 +44,12 @@ def one_of(names):
 wildcard_constraints:
     task=one_of(config["tasks"]),
     model=one_of(config["models"]),
-    table=one_of(config["tables"]),
+    table=one_of(dict.fromkeys([*config["tables"], *paper.SCORE_TABLES])),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     selection=rf"full|(?:random|{one_of(config['models'])}-{one_of(plan.REGIONS)})-\d+(?:\.\d+)?",
-    budget="full|stopped",
+    budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
+    group=one_of(config["figures"]["overlap"]),
 
 
 def spec(script, slice_of):
@@ -68,83 +70,6 @@ def memory(wildcards, attempt):
 
 def minutes(wildcards, attempt):
     return config["runtime"]["minutes"] * attempt
-
-
-def data_files(task, names):
-    return collect("results/data/{task}/{dataset}.parquet", task=task, dataset=names)
-
-
-def run_files(runs, name):
-    return collect("results/runs/{run.path}/{name}", run=runs, name=name)
-
-
-def source_files(wildcards):
-    dataset = config["tasks"][wildcards.task]["datasets"].get(wildcards.dataset, {})
-    if dataset.get("source") == "file":
-        return dataset["path"]
-    if dataset.get("source") == "hub":
-        return "results/downloads/{task}/{dataset}.parquet"
-    return []
-
-
-def tokenizer_texts(wildcards):
-    if config["models"][wildcards.model]["source"] != "scratch":
-        return []
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
-
-
-def all_datasets(wildcards):
-    return data_files(wildcards.task, plan.used_datasets(config["tasks"][wildcards.task]))
-
-
-def training_set(wildcards):
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
-
-
-def development_sets(wildcards):
-    return data_files(wildcards.task, plan.development_sets(config["tasks"][wildcards.task]))
-
-
-def selection_file(wildcards):
-    if wildcards.selection == plan.ALL_DATA:
-        return []
-    return "results/selections/{task}/{selection}/seed{seed}.parquet"
-
-
-def reference_slice(config, task, model):
-    return plan.training_slice(config, task, model, budget="full")
-
-
-def selection_source(wildcards):
-    reference = plan.Selection.parse(wildcards.selection).reference
-    if reference is None:
-        return []
-    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet"
-
-
-def evaluation_sets(wildcards):
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["evaluate"])
-
-
-def scored_runs(wildcards):
-    return plan.table_runs(config["tables"][wildcards.table], config)
-
-
-def scored_evaluations(wildcards):
-    return collect("results/evaluations/{run.path}.parquet", run=scored_runs(wildcards))
-
-
-def scored_ledgers(wildcards):
-    return run_files(scored_runs(wildcards), "ledger.json")
-
-
-def data_checks(wildcards):
-    task = config["tables"][wildcards.table]["task"]
-    return f"results/checks/{task}.json"
-
-
-def cost_ledgers(wildcards):
-    return run_files(plan.cost_runs(config["tables"][wildcards.table], config), "ledger.json")
 
 
 def warn_about_policy():

@@ -9,7 +9,7 @@ rule download_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("download_data.py", plan.dataset_slice),
+        spec=spec("download_data.py", slices.dataset_slice),
     message:
         "Download the data set {wildcards.dataset} of {wildcards.task} at its pinned revision"
     script:
@@ -28,7 +28,7 @@ rule prepare_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("prepare_data.py", plan.dataset_slice),
+        spec=spec("prepare_data.py", slices.dataset_slice),
     message:
         "Prepare the data set {wildcards.dataset} of {wildcards.task}"
     script:
@@ -47,7 +47,7 @@ rule check_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("check_data.py", plan.check_slice),
+        spec=spec("check_data.py", slices.check_slice),
     message:
         "Check that no training instance of {wildcards.task} reappears in its evaluation sets"
     script:
@@ -59,13 +59,15 @@ rule prepare_encoder:
         train=tokenizer_texts,
     output:
         multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
+        "results/encoders/{task}/{model}/provenance.json",
     log:
         "logs/prepare_encoder/{task}/{model}.log",
+    priority: DATA_FIRST
     localrule: True
     conda:
         "../envs/train.yaml"
     params:
-        spec=spec("prepare_encoder.py", plan.encoder_slice),
+        spec=spec("prepare_encoder.py", slices.encoder_slice),
     message:
         "Prepare the encoder {wildcards.model}"
     script:

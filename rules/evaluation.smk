@@ -16,7 +16,7 @@ rule evaluate:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("evaluate.py", plan.evaluation_slice),
+        spec=spec("evaluate.py", slices.evaluation_slice),
     message:
         "Evaluate {wildcards.model} trained on {wildcards.selection} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
     script:

@@ -53,7 +53,7 @@ rule train_main:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("train.py", plan.training_slice),
+        spec=spec("train.py", slices.training_slice),
     message:
         "Fine-tune the main model {wildcards.model} on {wildcards.selection}, budget {wildcards.budget}, seed {wildcards.seed}"
     script:

@@ -58,8 +58,16 @@ LIGHT_MODULES = [
     "data.checks",
     "cartography.datamap",
     "cartography.dynamics",
+    "cartography.overlap",
     "cartography.selection",
-    "results.scores",
+    "results.bootstrap",
+    "results.claims",
+    "results.patience",
+    "results.figures.data_map",
+    "results.figures.learning_curves",
+    "results.figures.overlap",
+    "results.figures.training_length",
+    "results.figures.true_class",
     "results.tables",
 ]
 

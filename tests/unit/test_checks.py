@@ -15,7 +15,9 @@ CLEAN = (["It sat.", "A dogma", "👎"], ["The cat sat.", "It ran", "ok"])
 
 def check(folder, leakage, **texts):
     datasets = {
-        name: Dataset(["0", "1", "2"], columns, np.array([0, 1, 1]), ["no", "maybe", "yes"], {"rows_read": 9})
+        name: Dataset(
+            ["0", "1", "2"], columns, np.array([0, 1, 1]), ["no", "maybe", "yes"], {"source": "file"}
+        )
         for name, columns in texts.items()
     }
     for name, dataset in datasets.items():
@@ -28,7 +30,7 @@ def check(folder, leakage, **texts):
 def test_the_report_gives_sizes_labels_and_hashes(tmp_path):
     report, datasets = check(tmp_path, "warn", train=TRAIN, test=CLEAN)
     assert report["train"] == {
-        "rows_read": 9,
+        "source": "file",
         "content_hash": datasets["train"].content_hash,
         "labels": {"no": 1, "maybe": 2, "yes": 0},
     }

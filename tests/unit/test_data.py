@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ftft.data.dataset import Dataset, prepare
 from ftft.errors import ArtifactError, DataError
 
+READ = {"source": "file", "steps": [{"step": "read", "rows": 3}]}
 SPEC = {"source": "file", "text": ["a", "b"], "label": "label", "uid": "uid", "labels": ["no", "yes"]}
 COLUMNS = {
     "uid": ["u0", "u1", "u2"],
@@ -20,7 +21,7 @@ COLUMNS = {
 
 def prepared(spec=None, **columns):
     table = {name: pa.array(values, pa.string()) for name, values in {**COLUMNS, **columns}.items()}
-    return prepare(pa.table(table), {**SPEC, **(spec or {})}, "train")
+    return prepare(pa.table(table), {**SPEC, **(spec or {})}, "train", READ)
 
 
 def numbered(uids, **spec):
@@ -33,7 +34,7 @@ def test_rows_keep_their_order_and_labels_become_class_indices():
     assert dataset.uids == ["u0", "u1", "u2"]
     assert dataset.texts == (["one", "two", "three"], ["first", "second", "third"])
     assert dataset.labels.tolist() == [1, 0, 1]
-    assert dataset.provenance == {"rows_read": 3, "rows_kept": 3, "source": "file"}
+    assert dataset.provenance == READ
     assert len(dataset) == 3
 
 
@@ -61,6 +62,7 @@ def test_one_text_column_is_enough():
         ({}, {"label": ["yes", "yes", "yes"]}, ("one class only", "3 rows labelled 'yes'")),
         ({"max_rows": 1}, {}, ("one class only", "1 rows")),
         ({}, {name: [] for name in COLUMNS}, ("'train' is empty", "0 rows")),
+        ({"text": ["absent"]}, {name: [] for name in COLUMNS}, ("'train' is empty",)),
     ],
 )
 def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
@@ -68,6 +70,11 @@ def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
         prepared(spec, **columns)
     for text in ("data set 'train'", *texts):
         assert text in str(caught.value)
+
+
+def test_rows_are_counted_among_those_that_pass_where():
+    with pytest.raises(DataError, match=r"1 row\(s\): 2 \(the first row that passes where is 1\)"):
+        prepared({"where": {"a": "x"}}, b=["x", "", "y"])
 
 
 def test_only_the_first_bad_rows_are_listed():
@@ -94,7 +101,7 @@ def test_a_sample_depends_on_the_uids_and_not_on_their_order(uids):
     assert set(large.uids) == set(numbered(sorted(uids), max_rows=20).uids)
     assert set(small.uids) < set(large.uids)
     assert large.uids == [uid for uid in uids if uid in set(large.uids)]
-    assert large.provenance == {"rows_read": 30, "rows_kept": 20, "source": "file"}
+    assert large.provenance == {**READ, "steps": [*READ["steps"], {"step": "max_rows", "rows": 20}]}
 
 
 def test_a_sample_is_not_the_head_of_the_file():

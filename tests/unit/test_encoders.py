@@ -5,8 +5,10 @@ import shutil
 import pytest
 import torch
 from conftest import ARCHITECTURE
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
+from ftft.artifacts import read_json, write_json
 from ftft.errors import ModelError
 from ftft.models.classifier import load_classifier
 from ftft.models.encoders import prepare_encoder
@@ -121,7 +123,7 @@ def test_package_that_carries_an_encoder(tmp_path):
             "'no_such_package' is not installed",
         ),
         ({"source": "package", "max_length": 32, "package": "json"}, "0 files named model.safetensors"),
-        ({"source": "folder", "max_length": 32, "path": "/nowhere"}, "'/nowhere' cannot be prepared"),
+        ({"source": "folder", "max_length": 32, "path": "/nowhere"}, "/nowhere holds no weights"),
         (
             {
                 "source": "scratch",
@@ -145,20 +147,175 @@ def test_more_layers_than_there_are_is_refused(encoder, tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
-def test_inputs_longer_than_the_positions_are_refused(name, train_set, tmp_path):
+@pytest.mark.parametrize(("name", "longest"), [("bert", 512), ("roberta", 511), ("deberta-v2", None)])
+def test_inputs_longer_than_the_positions_are_refused(name, longest, train_set, tmp_path):
     architecture, kind = ARCHITECTURES[name]
     spec = {
         "source": "scratch",
-        "max_length": 600,
         "tokenizer": {"kind": kind, "vocab_size": 300},
         "architecture": {**architecture, "max_position_embeddings": 512},
     }
-    if name == "deberta-v2":
-        prepare_encoder(spec, train_set, tmp_path)
-    else:
-        with pytest.raises(ModelError, match="at most 512"):
-            prepare_encoder(spec, train_set, tmp_path)
+    prepare_encoder({**spec, "max_length": longest or 4096}, train_set, tmp_path)
+    if longest:
+        model = AutoModel.from_pretrained(tmp_path)
+        assert model(torch.full((1, longest), 7)).last_hidden_state.isfinite().all()
+        with pytest.raises(ModelError, match=f"at most {longest}"):
+            prepare_encoder({**spec, "max_length": longest + 1}, train_set, tmp_path)
+
+
+NORM = "bert.encoder.layer.0.output.LayerNorm.weight"
+
+
+@pytest.fixture
+def source(encoder, tmp_path):
+    """A copy of the encoder as a checkpoint with a pickle, to spoil."""
+    folder = tmp_path / "source"
+    shutil.copytree(encoder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    save_pickle(folder, weights_of(encoder))
+    return folder
+
+
+def weights_of(folder):
+    return {f"bert.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+
+
+def save_pickle(folder, content):
+    torch.save(content, folder / "pytorch_model.bin")
+
+
+def prepare(source, target):
+    prepare_encoder({"source": "folder", "max_length": 32, "path": str(source)}, None, target)
+    return target
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_shards_are_read_together(suffix, encoder, source, tmp_path):
+    stem = {"safetensors": "model", "bin": "pytorch_model"}[suffix]
+    weights = weights_of(encoder)
+    shards = {name: f"{stem}-{row % 3:05}-of-00003.{suffix}" for row, name in enumerate(weights)}
+    for shard in set(shards.values()):
+        part = {name: tensor for name, tensor in weights.items() if shards[name] == shard}
+        (save_file if suffix == "safetensors" else torch.save)(part, source / shard)
+    (source / "pytorch_model.bin").unlink()
+    write_json(source / f"{stem}.{suffix}.index.json", {"weight_map": shards})
+    target = prepare(source, tmp_path / "target")
+    assert weights_of(target).keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in weights_of(target).items())
+    assert set(shards.values()) < set(read_json(target / "provenance.json")["read"])
+
+
+class Planted:
+    def __reduce__(self):
+        return open, ("planted", "w")
+
+
+@pytest.mark.parametrize(
+    ("content", "called"),
+    [
+        (Planted(), "io.open"),
+        ({NORM: Planted()}, "io.open"),
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+    ],
+)
+def test_pickle_with_code_is_refused_and_not_run(content, called, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_pickle(source, content)
+    with pytest.raises(ModelError, match="is refused") as caught:
+        prepare(source, tmp_path / "target")
+    assert f"a pickle that calls {called}" in str(caught.value)
+    assert "choose a revision that has model.safetensors" in str(caught.value)
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02torn", b"PK\x03\x04torn"])
+def test_torn_pickle_is_refused(content, source, tmp_path):
+    (source / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ModelError, match=r"is refused|cannot be prepared"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda weights: weights.pop(NORM),
+        lambda weights: weights.update({NORM: torch.ones(3)}),
+        lambda weights: weights.update({f"{NORM}.0": weights.pop(NORM)}),
+    ],
+    ids=["missing", "of another shape", "under another name"],
+)
+def test_unfilled_encoder_is_refused_by_name(edit, encoder, source, tmp_path):
+    weights = weights_of(encoder)
+    edit(weights)
+    save_pickle(source, weights)
+    with pytest.raises(ModelError, match="do not fill the encoder") as caught:
+        prepare(source, tmp_path / "target")
+    assert f"1 parameters missing or of another shape: {NORM.removeprefix('bert.')}" in str(caught.value)
+    assert not (tmp_path / "target" / "model.safetensors").exists()
+
+
+def test_nested_checkpoint_is_refused(encoder, source, tmp_path):
+    save_pickle(source, {"epoch": 3, "state_dict": weights_of(encoder)})
+    with pytest.raises(ModelError, match="do not fill the encoder"):
+        prepare(source, tmp_path / "target")
+
+
+def test_absent_pooler_is_drawn_with_the_head(encoder, source, tmp_path):
+    weights = weights_of(encoder)
+    save_pickle(source, {name: tensor for name, tensor in weights.items() if "pooler" not in name})
+    target = prepare(source, tmp_path / "target")
+    assert not any("pooler" in name for name in weights_of(target))
+    left = read_json(target / "provenance.json")["left_to_the_head"]
+    assert left == ["pooler.dense.bias", "pooler.dense.weight"]
+    poolers = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        poolers.append(load_classifier(target, ["x", "y"]).bert.pooler.dense.weight)
+    assert torch.equal(poolers[0], poolers[1]) and not torch.equal(poolers[0], poolers[2])
+
+
+def edit_config(source, **values):
+    write_json(source / "config.json", {**read_json(source / "config.json"), **values})
+
+
+def test_encoder_of_code_of_its_own_is_refused(source, tmp_path):
+    edit_config(source, model_type="bert-of-ours", auto_map={"AutoConfig": "configuration.Ours"})
+    with pytest.raises(ModelError, match="no kind that transformers has") as caught:
+        prepare(source, tmp_path / "target")
+    assert "model_type bert-of-ours, with code of its own, which is never run" in str(caught.value)
+
+
+def test_code_beside_a_known_kind_is_left_alone(source, tmp_path):
+    edit_config(source, auto_map={"AutoConfig": "configuration.Ours", "AutoModel": "modeling.Ours"})
+    target = prepare(source, tmp_path / "target")
+    assert "auto_map" not in read_json(target / "config.json")
+    load_classifier(target, ["x", "y"])
+
+
+@pytest.mark.parametrize("code", ["tokenization.Ours", ["tokenization.Ours", None]])
+def test_tokenizer_of_code_of_its_own_is_not_run(code, source, tmp_path):
+    (source / "tokenization.py").write_text("raise SystemExit")
+    settings = read_json(source / "tokenizer_config.json")
+    write_json(
+        source / "tokenizer_config.json",
+        {**settings, "tokenizer_class": "Ours", "auto_map": {"AutoTokenizer": code}},
+    )
+    target = prepare(source, tmp_path / "target")
+    assert (target / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+
+
+def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
+    settings = read_json(source / "config.json")
+    write_json(source / "config.json", {key: settings[key] for key in settings if key != "model_type"})
+    prepare(source, tmp_path / "named by the weights")
+    save_pickle(source, load_file(encoder / "model.safetensors"))
+    with pytest.raises(ModelError, match="model_type embeddings"):
+        prepare(source, tmp_path / "target")
+
+
+def test_scratch_encoder_has_a_provenance(encoder):
+    provenance = read_json(encoder / "provenance.json")
+    assert provenance["source"] == "scratch" and provenance["architecture"] == ARCHITECTURE
+    assert set(provenance["written"]) == {"model.safetensors", "tokenizer.json"}
 
 
 def test_head_is_drawn_from_the_seed(encoder):

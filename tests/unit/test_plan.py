@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ftft.artifacts import canonical_json
 from ftft.cartography.selection import REGION_SCORES
 from ftft.errors import ConfigError
-from ftft.workflow import plan
+from ftft.workflow import plan, slices
 from ftft.workflow.config import load_schema, resolve
 from ftft.workflow.plan import Run, Selection
 
@@ -74,15 +74,15 @@ def run(model, selection="full", budget="full", seed=0):
     ("row", "selection", "budget", "references"),
     [
         ({"method": "ERM"}, "full", "full", []),
-        ({"method": "ERM(ES)"}, "full", "stopped", []),
+        ({"method": "ERM(ES)"}, "full", "stopped-ood", []),
         ({"method": "DM", "reference": "random"}, "random-33", "full", []),
-        ({"method": "FTFT", "reference": "random", "fraction": 0.1}, "random-10", "stopped", []),
+        ({"method": "FTFT", "reference": "random", "fraction": 0.1}, "random-10", "stopped-ood", []),
         ({"method": "DM", "reference": "small"}, "small-ambiguous-33", "full", ["small"]),
         ({"method": "DM", "reference": "small", "region": "easy"}, "small-easy-33", "full", ["small"]),
         (
             {"method": "FTFT", "reference": "large", "region": "hard-to-learn", "fraction": 0.5},
             "large-hard-to-learn-50",
-            "stopped",
+            "stopped-ood",
             ["large"],
         ),
     ],
@@ -109,9 +109,9 @@ def test_every_method_that_the_schema_offers_has_its_runs(tiny):
     config = resolve(tiny)
     assert plan.table_runs(config["tables"]["table1"], config) == [
         run("large"),
-        run("large", budget="stopped"),
+        run("large", budget="stopped-ood"),
         run("large", "small-ambiguous-33"),
-        run("large", "small-ambiguous-33", "stopped"),
+        run("large", "small-ambiguous-33", "stopped-ood"),
     ]
 
 
@@ -119,10 +119,13 @@ def test_a_table_counts_the_cost_of_references_and_of_the_unit_once(tiny):
     tiny["tables"]["table1"]["rows"] = [{"method": "FTFT", "main": "large", "reference": "small"}] * 2
     config = resolve(tiny)
     table = config["tables"]["table1"]
-    ftft = run("large", "small-ambiguous-33", "stopped")
-    assert plan.table_runs(table, config) == [ftft]
-    assert plan.cost_runs(table, config) == [ftft, run("small"), run("large")]
-    assert plan.cost_runs({**table, "cost_of": "small"}, config) == [ftft, run("small")]
+    ftft = run("large", "small-ambiguous-33", "stopped-ood")
+    # ERM of the main model is what a row is compared with.
+    assert plan.table_runs(table, config) == [ftft, run("large")]
+    assert plan.table_reference_runs(table, config) == [run("small")]
+    assert plan.cost_runs(table, config) == [ftft, run("large"), run("small")]
+    tiny["models"]["other"] = tiny["models"]["small"]
+    assert plan.cost_runs({**table, "cost_of": "other"}, resolve(tiny))[-1] == run("other")
 
 
 def test_the_unit_of_cost_is_the_last_rows_main_model_unless_named(tiny):
@@ -132,8 +135,56 @@ def test_the_unit_of_cost_is_the_last_rows_main_model_unless_named(tiny):
     assert plan.cost_unit({**table, "cost_of": "large"}) == "large"
 
 
+def test_a_row_is_shown_once_per_monitor(tiny):
+    tiny["early_stopping"] = {"monitors": ["ood", "id"]}
+    config = resolve(tiny)
+    rows = config["tables"]["table1"]["rows"]
+    budgets = [(row["method"], plan.row_budget(row)) for row in rows]
+    assert budgets == [
+        ("ERM", "full"),
+        ("ERM(ES)", "stopped-ood"),
+        ("ERM(ES)", "stopped-id"),
+        ("DM", "full"),
+        ("DM", "full"),
+        ("FTFT", "stopped-ood"),
+        ("FTFT", "stopped-id"),
+    ]
+
+
+def test_a_shorter_row_has_runs_and_a_baseline_of_its_own_length(tiny):
+    row = {"method": "DM", "main": "large", "reference": "small", "steps": 20}
+    tiny["tables"]["table1"]["rows"] = [row]
+    config = resolve(tiny)
+    table = config["tables"]["table1"]
+    shorter = [run("large", "small-ambiguous-33", "steps-20"), run("large", budget="steps-20")]
+    assert plan.table_runs(table, config) == shorter
+    # Its cost is measured against the full length.
+    assert plan.cost_runs(table, config) == [*shorter, run("small"), run("large")]
+
+
+def test_training_lengths_make_a_table_of_every_method_and_length(tiny):
+    lengths = {"main": "large", "references": ["random", "small"], "steps": [20, 40]}
+    tiny["figures"] = {"training_length": {"demo": lengths}}
+    rows = resolve(tiny)["tables"]["training-length-demo"]["rows"]
+    shown = [(row["method"], row.get("reference"), row.get("steps")) for row in rows]
+    assert shown == [
+        (method, reference, steps)
+        for method, reference in (("ERM", None), ("DM", "random"), ("DM", "small"))
+        for steps in (20, 40, None)
+    ]
+
+
+def test_a_run_knows_the_files_it_left_and_came_from():
+    files = run("large", "small-ambiguous-33", "stopped-ood", 7).files()
+    assert files["ledger"] == "results/runs/demo/large/small-ambiguous-33/stopped-ood/seed7/ledger.json"
+    assert files["data_map"] == "results/maps/demo/small/seed7.parquet"
+    assert files["reference"] == "results/runs/demo/small/full/full/seed7/ledger.json"
+    assert "data_map" not in run("large", "random-33").files()
+    assert "selection" not in run("large").files()
+
+
 def test_a_runs_path_tells_it_apart():
-    assert run("large", "random-33", "stopped", 7).path == "demo/large/random-33/stopped/seed7"
+    assert run("large", "random-33", "stopped-ood", 7).path == "demo/large/random-33/stopped-ood/seed7"
 
 
 def test_the_validation_set_is_scored_first_and_once(tiny):
@@ -144,38 +195,58 @@ def test_the_validation_set_is_scored_first_and_once(tiny):
 
 
 @pytest.mark.parametrize(("monitor", "monitored"), [("ood", ["r1_dev", "r3_dev"]), ("id", ["validation"])])
-def test_early_stopping_monitors_the_tasks_metric_on_the_chosen_sets(tiny, monitor, monitored):
-    tiny["early_stopping"] = {"monitor": monitor, "patience": 5}
+def test_a_stop_rule_monitors_the_tasks_metric_on_the_chosen_sets(tiny, monitor, monitored):
+    tiny["early_stopping"] = {"patience": 5}
     tiny["tasks"]["demo"]["metric"] = "macro_f1"
-    rule = plan.early_stopping(resolve(tiny), "demo")
-    assert rule == {"patience": 5, "metric": "macro_f1", "monitored": monitored}
+    rule = {"patience": 5, "metric": "macro_f1", "monitored": monitored}
+    config = resolve(tiny)
+    assert slices.stop_rule(config, "demo", monitor) == rule
+    assert slices.training_slice(config, "demo", "large", f"stopped-{monitor}")["early_stopping"] == rule
+
+
+def test_a_budget_of_steps_changes_the_planned_length_alone(tiny):
+    config = resolve(tiny)
+    whole = slices.training_slice(config, "demo", "large", "full")
+    shorter = slices.training_slice(config, "demo", "large", "steps-20")
+    recipe = {**whole["recipe"], "steps": 20}
+    del recipe["epochs"]
+    assert shorter == {**whole, "recipe": recipe}
 
 
 def slices_of(tiny):
     config = resolve(tiny)
-    slices = {
-        "check": plan.check_slice(config, "demo"),
-        "map": plan.map_slice(config),
-        "scores": plan.scores_slice(config, "table1"),
-        "table": plan.table_slice(config, "table1"),
+    made = {
+        "check": slices.check_slice(config, "demo"),
+        "map": slices.map_slice(config),
+        "scores": slices.scores_slice(config, "table1"),
+        "comparisons": slices.comparisons_slice(config, "table1"),
+        "table": slices.table_slice(config, "table1"),
+        "table3": slices.model_costs_slice(config),
+        "table4": slices.easy_share_slice(config),
+        "patience": slices.patience_slice(config),
+        "claims": slices.claims_slice(config),
     }
     for dataset in ("train", "r1_test"):
-        slices[f"data {dataset}"] = plan.dataset_slice(config, "demo", dataset)
+        made[f"data {dataset}"] = slices.dataset_slice(config, "demo", dataset)
     for selection in ("small-ambiguous-33", "random-33"):
-        slices[f"selection {selection}"] = plan.selection_slice(config, selection)
+        made[f"selection {selection}"] = slices.selection_slice(config, selection)
     for model in ("small", "large"):
-        slices[f"encoder {model}"] = plan.encoder_slice(config, model)
-        slices[f"evaluation {model}"] = plan.evaluation_slice(config, "demo", model)
-        for budget in ("full", "stopped"):
-            slices[f"training {model} {budget}"] = plan.training_slice(config, "demo", model, budget)
-    return {name: canonical_json(value) for name, value in slices.items()}
+        made[f"encoder {model}"] = slices.encoder_slice(config, model)
+        made[f"evaluation {model}"] = slices.evaluation_slice(config, "demo", model)
+        for budget in ("full", "stopped-ood"):
+            made[f"training {model} {budget}"] = slices.training_slice(config, "demo", model, budget)
+    return {name: canonical_json(value) for name, value in made.items()}
 
 
 DATA = {"data train", "data r1_test"}
-TRAINING = {f"training {model} {budget}" for model in ("small", "large") for budget in ("full", "stopped")}
-STOPPED = {name for name in TRAINING if name.endswith("stopped")}
+TRAINING = {
+    f"training {model} {budget}" for model in ("small", "large") for budget in ("full", "stopped-ood")
+}
+STOPPED = {name for name in TRAINING if name.endswith("stopped-ood")}
 EVALUATION = {"evaluation small", "evaluation large"}
-LARGE = {"training large full", "training large stopped"}
+LARGE = {"training large full", "training large stopped-ood"}
+ROWS = {"table", "comparisons"}
+SUMMARIES = {"table3", "table4", "patience"}
 RUNTIME = [
     ({"runtime": {key: value}}, set())
     for key, value in {
@@ -190,27 +261,29 @@ RUNTIME = [
 ]
 EDITS = [
     ({"early_stopping": {"patience": 3}}, STOPPED),
-    ({"early_stopping": {"monitor": "id"}}, STOPPED),
+    ({"early_stopping": {"monitors": ["id"]}}, ROWS),
     ({"selection": {"rule": "quantile"}}, {"selection small-ambiguous-33"}),
-    ({"selection": {"fraction": 0.5}}, {"table"}),
+    ({"selection": {"fraction": 0.5}}, ROWS | {"patience"}),
     ({"checks": {"leakage": "refuse"}}, {"check"}),
-    ({"seeds": [0, 1]}, {"table"}),
+    ({"seeds": [0, 1]}, SUMMARIES | {"table"}),
     ({"training": {"epochs": 5}}, TRAINING),
     ({"training": {"max_length": 32}}, TRAINING | EVALUATION | {"encoder small", "encoder large"}),
     ({"models": {"large": {"training": {"learning_rate": 0.1}}}}, LARGE),
     ({"models": {"large": {"training": {"max_length": 32}}}}, LARGE | {"evaluation large", "encoder large"}),
-    ({"models": {"large": {"parameters_m": 3}}}, {"table"}),
+    ({"models": {"large": {"parameters_m": 3}}}, {"table", "table3", "patience"}),
     ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),
     ({"models": {"small": {"tokenizer": {"kind": "bpe"}}}}, {"encoder small"}),
-    ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, EVALUATION | {"table"}),
-    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, EVALUATION | {"check", "table"}),
-    ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | {"check"}),
-    ({"tasks": {"demo": {"metric": "macro_f1"}}}, STOPPED | {"scores", "table"}),
+    ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, EVALUATION | ROWS),
+    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, EVALUATION | ROWS | {"check"}),
+    ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | {"check", "patience"}),
+    ({"tasks": {"demo": {"metric": "macro_f1"}}}, STOPPED | ROWS | {"scores", "table4", "patience"}),
     ({"tasks": {"demo": {"labels": ["neutral", "entailment", "contradiction"]}}}, DATA | TRAINING),
     ({"tasks": {"demo": {"datasets": {"train": {"rows": 300}}}}}, {"data train"}),
     ({"tables": {"table1": {"title": "Other"}}}, {"table"}),
-    ({"tables": {"table1": {"metric": "macro_f1"}}}, {"table"}),
-    ({"tables": {"table1": {"cost_of": "small"}}}, {"table"}),
+    ({"tables": {"table1": {"metric": "macro_f1"}}}, ROWS),
+    ({"tables": {"table1": {"cost_of": "small"}}}, {"table", "table3", "patience"}),
+    ({"statistics": {"resamples": 5000}}, {"comparisons", "claims"}),
+    ({"statistics": {"confidence": 0.9}}, ROWS | {"claims"}),
     *RUNTIME,
 ]
 

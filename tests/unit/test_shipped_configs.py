@@ -1,14 +1,14 @@
-"""What ships in config/: the rows of the paper's Table 1, and examples that fit the real data."""
+"""What ships in config/: the embedded default, and the paper's two tasks in full."""
+
+import re
 
 import pytest
 import yaml
 
-from ftft.data import sources
-from ftft.data.dataset import prepare
-from ftft.workflow import plan
+from ftft.models.encoders import prepare_encoder
+from ftft.workflow import paper, plan, slices
 from ftft.workflow.config import resolve
 
-EXAMPLES = ("minilm-hsd", "minilm-nli")
 PAPER_ROWS = [
     ("ERM", "small", None),
     ("ERM", "base", None),
@@ -51,22 +51,82 @@ def test_default_has_nine_encoders_that_say_what_they_are(default):
 
 def test_default_needs_no_network(default):
     assert {model["source"] for model in default["models"].values()} == {"scratch"}
-    datasets = default["tasks"]["demo"]["datasets"]
-    assert {dataset["source"] for dataset in datasets.values()} == {"demo"}
+    datasets = [dataset for task in default["tasks"].values() for dataset in task["datasets"].values()]
+    assert {dataset["source"] for dataset in datasets} == {"demo"}
 
 
-@pytest.mark.real_data
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_examples_fit_the_real_data(root, monkeypatch, real_data, example):
-    # The paths of the examples start beside the folder that holds the data.
-    monkeypatch.chdir(real_data.parent)
-    config = resolve(yaml.safe_load((root / "config" / "examples" / f"{example}.yaml").read_text()))
-    (task,) = config["tasks"]
-    uids = {}
-    for name in plan.used_datasets(config["tasks"][task]):
-        spec = plan.dataset_slice(config, task, name)
-        dataset = prepare(sources.read(spec, name, spec["path"]), spec, name)
-        assert len(dataset) == min(spec.get("max_rows", len(dataset)), dataset.provenance["rows_read"])
-        uids[name] = set(dataset.uids)
-    train = uids.pop(config["tasks"][task]["train"])
-    assert not train & set().union(*uids.values())
+@pytest.mark.parametrize("name", paper.read("tables")["models"])
+def test_defaults_encoders_can_be_prepared(default, train_set, tmp_path, name):
+    spec = slices.encoder_slice(default, f"standin-{name}")
+    prepare_encoder(spec, train_set, tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_default_has_everything_that_the_paper_reports(default):
+    assert set(paper.SCORE_TABLES) <= set(default["tables"])
+    assert all(default["tables"][name]["left_out"] == [] for name in paper.SCORE_TABLES)
+    assert all(not claim["missing"] for claim in paper.claims(default))
+    assert set(default["figures"]["overlap"]) == {"sizes", "pretraining"}
+    assert set(default["figures"]["training_length"]) == set(default["tasks"])
+
+
+# Paper, Appendix A.1: planned steps of DeBERTaV3 and of the others, steps between checkpoints.
+PRESETS = {"nli": (49_088, 61_360, 4_090), "hsd": (1_620, 1_620, 180)}
+LARGE_AND_SLOW = {"deberta-v3-large", "electra-large"}
+
+
+@pytest.fixture(params=PRESETS)
+def preset(request, root, tmp_path, monkeypatch):
+    """A preset's task and configuration; its data files are empty."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("cad_v1_1.tsv", "dynahate.csv"):
+        (tmp_path / "data" / name).touch()
+    return request.param, resolve(yaml.safe_load((root / "config" / f"{request.param}.yaml").read_text()))
+
+
+def test_a_preset_has_the_papers_models_with_their_sizes(preset):
+    _, config = preset
+    sizes = {name: model["parameters_m"] for name, model in config["models"].items()}
+    assert sizes == paper.read("tables")["models"]
+    assert config["seeds"] == [0, 1, 2, 3]
+
+
+def test_a_preset_pins_every_encoder_to_a_commit(preset):
+    _, config = preset
+    for name, model in config["models"].items():
+        assert model["source"] == "hub" and re.fullmatch(r"[0-9a-f]{40}", model["revision"]), name
+
+
+def test_a_preset_trains_as_the_paper_does(preset):
+    task, config = preset
+    deberta, others, every = PRESETS[task]
+    for name, model in config["models"].items():
+        recipe = model["training"]
+        assert recipe == {
+            "steps": deberta if name.startswith("deberta") else others,
+            "learning_rate": 1e-5 if name in LARGE_AND_SLOW else 2e-5,
+            "batch_size": 32,
+            "warmup_fraction": 0.1,
+            "weight_decay": 0.0,
+            "adam_epsilon": 1e-6,
+            "max_grad_norm": 1.0,
+            "max_length": 300,
+            "precision": "auto",
+            "batch_plan": "random",
+            "checkpoint_every": every,
+        }
+    assert config["selection"] == {"fraction": 0.33, "rule": "quantile"}
+    assert slices.stop_rule(config, task, "ood")["patience"] == 2
+    assert len(config["tasks"][task]["dev"]) == {"nli": 3, "hsd": 6}[task]
+
+
+def test_a_preset_has_the_papers_tables_in_full(preset):
+    task, config = preset
+    expected = {"nli": {"table1": 15, "table2": 21}, "hsd": {"table5": 15, "table6": 23}}[task]
+    for name, rows in expected.items():
+        assert len(config["tables"][name]["rows"]) == rows
+        assert config["tables"][name]["left_out"] == []
+    assert all(not claim["missing"] for claim in paper.claims(config))
+    shares = paper.published_easy_shares(config)[task]
+    assert set(shares) == {run.model for run in plan.task_reference_runs(config, task)} - {"deberta-v3-large"}

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 
 import pyarrow as pa
@@ -63,8 +64,9 @@ WRITERS = {
 FORMS = [(form, writer) for form, writers in WRITERS.items() for writer in writers]
 
 
-def rows_of(path, form):
-    return read({"source": "file", "format": form}, "train", path).to_pydict()
+def rows_of(path, form, **spec):
+    rows, _ = read({"source": "file", "format": form, **spec}, "train", path)
+    return rows.to_pydict()
 
 
 def fault_of(path, form):
@@ -170,14 +172,88 @@ def test_a_short_row_leaves_no_text_in_its_last_cells(tmp_path):
 
 def test_downloads_from_the_hub_are_read_as_parquet(tmp_path):
     pq.write_table(pa.table({"label": [2]}), tmp_path / "rows")
-    assert read({"source": "hub"}, "train", tmp_path / "rows").to_pydict() == {"label": ["2"]}
+    spec = {"source": "hub", "id": "a/b", "name": "c", "revision": "0123abc", "split": "test_r1"}
+    rows, provenance = read(spec, "train", tmp_path / "rows")
+    assert rows.to_pydict() == {"label": ["2"]}
+    assert provenance == {**spec, "steps": [{"step": "read", "rows": 1}]}
 
 
 def test_demonstration_rows_are_generated():
     spec = {"source": "demo", "split": "r1_dev", "rows": 7, "seed": 0}
-    assert read(spec, "dev").to_pylist() == demo.generate("r1_dev", 7, 0)
+    rows, provenance = read(spec, "dev")
+    assert rows.to_pylist() == demo.generate("r1_dev", 7, 0)
+    assert provenance == {"source": "demo", "split": "r1_dev", "steps": [{"step": "read", "rows": 7}]}
 
 
 def test_a_demonstration_set_that_cannot_be_generated_is_refused():
     with pytest.raises(DataError, match="data set 'dev' cannot be generated"):
         read({"source": "demo", "split": "absent", "rows": 1, "seed": 0}, "dev")
+
+
+GRID = {
+    "round": ["1", "2", "2", "3", "2"],
+    "split": ["dev", "dev", "test", None, "dev"],
+    "text": ["a", "b", "c", "d", "e"],
+}
+
+
+def grid(folder, **spec):
+    pq.write_table(pa.table(GRID), folder / "rows")
+    return read({"source": "file", "format": "parquet", **spec}, "r2", folder / "rows")
+
+
+@pytest.mark.parametrize(
+    ("where", "texts"),
+    [
+        ({"round": "2"}, "bce"),
+        ({"round": 2}, "bce"),
+        ({"round": [3, "1"]}, "ad"),
+        ({"round": 2, "split": "dev"}, "be"),
+        ({"split": "dev", "round": 2}, "be"),
+        ({"split": ["dev", "test", "train"]}, "abce"),
+    ],
+)
+def test_where_keeps_the_rows_that_match_in_every_column(tmp_path, where, texts):
+    rows, provenance = grid(tmp_path, where=where)
+    assert rows["text"].to_pylist() == list(texts)
+    assert provenance["steps"] == [{"step": "read", "rows": 5}, {"step": "where", "rows": len(texts)}]
+
+
+def test_where_compares_values_as_the_rows_spell_them(tmp_path):
+    write_jsonl(tmp_path / "rows", {"a": [True, False, None], "b": [1, 1.5, "null"]})
+    assert rows_of(tmp_path / "rows", "jsonl", where={"a": True})["b"] == ["1"]
+    assert rows_of(tmp_path / "rows", "jsonl", where={"b": [1.5, "null"]})["a"] == ["false", None]
+
+
+@pytest.mark.parametrize(
+    ("where", "texts"),
+    [
+        (
+            {"level": "original"},
+            ["lacks the column(s) level", "got: columns round, split, text", "under where"],
+        ),
+        (
+            {"round": 9},
+            ["no row of data set 'r2' passes where", "'1', '2', '3' in column 'round'", "one of '9'"],
+        ),
+        ({"round": 3, "split": "dev"}, ["got: (missing) in column 'split'"]),
+        ({"text": [5, "z"]}, ["'a', 'b', 'c', 'd', 'e' in column", "one of '5', 'z'"]),
+    ],
+)
+def test_a_where_without_rows_names_what_there_is(tmp_path, where, texts):
+    with pytest.raises(DataError) as caught:
+        grid(tmp_path, where=where)
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def test_at_most_five_values_are_named(tmp_path):
+    write_csv(tmp_path / "rows", {"n": [str(n) for n in range(7)]})
+    with pytest.raises(DataError, match=r"'0', '1', '2', '3', '4', \.\.\. in column 'n'"):
+        rows_of(tmp_path / "rows", "csv", where={"n": 8})
+
+
+def test_the_provenance_of_a_file_is_its_hash(tmp_path):
+    _, provenance = grid(tmp_path)
+    digest = hashlib.sha256((tmp_path / "rows").read_bytes()).hexdigest()
+    assert provenance == {"source": "file", "sha256": digest, "steps": [{"step": "read", "rows": 5}]}

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from ftft.artifacts import write_json, write_parquet
-from ftft.results.costs import consumed_share, method_cost, parameter_millions
+from ftft.results.costs import consumed_share, method_cost, parameter_millions, parts
+from ftft.results.rendering import to_markdown
 from ftft.results.scores import collect_scores, has_failed, load_scores
-from ftft.results.tables import build_table, to_markdown, write_table
+from ftft.results.tables import build_table, load_selecting, render, row_label, write_table
 
 SEEDS = [0, 1, 2]
 ERM = {"method": "ERM", "main": "large", "selection": "full", "budget": "full"}
@@ -19,30 +20,51 @@ FTFT = {
     "main": "large",
     "reference": "small",
     "selection": "small-ambiguous-33",
-    "budget": "stopped",
+    "budget": "stopped-ood",
+    "monitor": "ood",
 }
 RANDOM = {**ERM, "method": "DM", "reference": "random", "selection": "random-33"}
 SPEC = {
+    "task": "nli",
     "title": "Table_1: 50 % of a|b & c\\d",
     "metric": "accuracy",
     "datasets": ["r1_test", "r2_test"],
     "cost_of": "large",
     "parameters_m": {"small": 20.0, "large": 80.0},
     "seeds": SEEDS,
+    "left_out": [],
+    "confidence": 0.95,
     "rows": [ERM, RANDOM, FTFT],
 }
 
 
-def ledger(model, selection, budget, seed, consumed=12, without_embeddings=50_000_000, validation=0.9):
+SELECTING = {
+    (selection, seed): {"seconds": 6.0, "peak_memory_mb": 50.0}
+    for selection in ("random-33", "small-ambiguous-33")
+    for seed in SEEDS
+}
+
+
+def ledger(
+    model, selection, budget, seed, consumed=12, without_embeddings=50_000_000, validation=0.9, steps=1200
+):
     return {
         "run": {"task": "nli", "model": model, "selection": selection, "budget": budget, "seed": seed},
         "outcome": {
+            "planned_steps": steps,
+            "steps": steps * consumed // 12,
             "consumed_checkpoints": consumed,
             "planned_checkpoints": 12,
             "validation": {"accuracy": validation, "macro_f1": validation},
             "majority": {"accuracy": 0.5, "macro_f1": 0.3},
         },
-        "cost": {"parameters": {"total": 10**9, "without_embeddings": without_embeddings}},
+        "cost": {
+            "parameters": {"total": 10**9, "without_embeddings": without_embeddings},
+            "flops": without_embeddings * consumed,
+            "training_seconds": without_embeddings / 1e6 * consumed,
+            "energy_joules": None,
+            "peak_memory_mb": 100.0 + seed,
+        },
     }
 
 
@@ -51,7 +73,7 @@ def ledgers():
     made = [ledger("large", "full", "full", seed) for seed in SEEDS]
     made += [ledger("large", "random-33", "full", seed) for seed in SEEDS]
     made += [ledger("small", "full", "full", seed, without_embeddings=25_000_000) for seed in SEEDS]
-    made += [ledger("large", "small-ambiguous-33", "stopped", seed, (6, 3, 12)[seed]) for seed in SEEDS]
+    made += [ledger("large", "small-ambiguous-33", "stopped-ood", seed, (6, 3, 12)[seed]) for seed in SEEDS]
     return {
         tuple(entry["run"][key] for key in ("model", "selection", "budget", "seed")): entry for entry in made
     }
@@ -79,7 +101,7 @@ def scores(failed=()):
 
 
 def table_of(failed=(), **spec):
-    table = build_table({**SPEC, **spec}, scores(failed), ledgers())
+    table = build_table({**SPEC, **spec}, scores(failed), ledgers(), SELECTING)
     return table.set_index("method").to_dict("index")
 
 
@@ -92,11 +114,11 @@ def test_a_row_shows_mean_and_deviation_over_seeds():
 
 
 @pytest.mark.parametrize(
-    "other", [{"budget": "stopped"}, {"model": "small"}, {"selection": "small-easy-33"}], ids=str
+    "other", [{"budget": "stopped-ood"}, {"model": "small"}, {"selection": "small-easy-33"}], ids=str
 )
 def test_runs_of_another_kind_are_no_part_of_a_row(other):
     strangers = scores().assign(value=0.0, **other)
-    table = build_table(SPEC, pd.concat([scores(), strangers]), ledgers())
+    table = build_table(SPEC, pd.concat([scores(), strangers]), ledgers(), SELECTING)
     assert table.loc[0, "r1_test"] == pytest.approx(0.6)
 
 
@@ -154,15 +176,22 @@ def test_a_row_whose_runs_all_failed_has_neither_score_nor_cost():
     assert (row["runs"], row["failed"]) == (0, 3)
 
 
+COMPARISONS = pd.DataFrame(
+    {"row": [2, 2], "dataset": ["r1_test", "r2_test"], "difference": [0.1, 0.1], "p_holm": [0.049, 0.051]}
+)
+
+
 @pytest.fixture
 def written(tmp_path):
-    """The three files of a table in which one FTFT run and all ERM runs failed."""
+    """The files of a table in which one FTFT run and all ERM runs failed."""
     failed = {("FTFT", 2), *(("ERM", seed) for seed in SEEDS)}
     write_parquet(tmp_path / "scores", pa.Table.from_pandas(scores(failed)), {})
+    COMPARISONS.to_csv(tmp_path / "comparisons", index=False)
     for number, made in enumerate(ledgers().values()):
         write_json(tmp_path / f"ledger{number}", made)
-    files = {form: tmp_path / f"table.{form}" for form in ("csv", "md", "tex")}
-    write_table(SPEC, tmp_path / "scores", sorted(tmp_path.glob("ledger*")), files)
+    files = {form: tmp_path / f"table.{form}" for form in ("csv", "md", "tex", "costs")}
+    sources = tmp_path / "scores", tmp_path / "comparisons", sorted(tmp_path.glob("ledger*"))
+    write_table(SPEC, *sources, SELECTING, files)
     return {form: path.read_text(encoding="utf-8") for form, path in files.items()}
 
 
@@ -182,7 +211,13 @@ def test_the_csv_file_holds_plain_numbers(written):
         "main": "large",
         "reference": "small",
         "selection": "small-ambiguous-33",
+        "budget": "stopped-ood",
         "cost": "62.5000",
+        # 20 x 1200 steps and 80 x (600 + 300)/2 of 80 x 1200.
+        "cost_by_steps": "62.5000",
+        # 25 x 12 and 50 x (6 + 3)/2 of 50 x 12; seconds add 6 of 600 for the selection.
+        "cost_by_flops": "87.5000",
+        "cost_by_seconds": "88.5000",
         "r1_test": "0.5500",
         "r1_test_std": "0.0707",
         "r2_test": "0.2500",
@@ -197,31 +232,36 @@ def test_the_markdown_file_shows_percent_sections_and_failures(written):
     assert lines[0].startswith(
         "Table_1: 50 % of a|b & c\\d. Mean accuracy in percent ± standard deviation over 3"
     )
-    assert lines[2:] == [
-        "| Method | Main model | Reference | Cost | r1_test | r2_test | Runs |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| ERM | large | - | - | failed | failed | 0 (3 failed) |",
-        "| DM | large | random | 100.00 | 60.00 ± 10.00 | 30.00 ± 10.00 | 3 |",
-        "| *Ours & cheap* |  |  |  |  |  |  |",
-        "| FTFT | large | small | 62.50 | 55.00 ± 7.07 | 25.00 ± 7.07 | 2 (1 failed) |",
+    rows, notes = lines[2:8], lines[8:]
+    assert rows == [
+        "| Method | Main model | Reference | Cost | by steps | by FLOPs | r1_test | r2_test | Runs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| ERM | large | - | - | - | - | failed | failed | 0 (3 failed) |",
+        "| DM | large | random | 100.00 | 100.00 | 100.00 | 60.00 ± 10.00 | 30.00 ± 10.00 | 3 |",
+        "| *Ours & cheap* |  |  |  |  |  |  |  |  |",
+        "| FTFT | large | small | 62.50 | 62.50 | 87.50 | 55.00* ± 7.07 | 25.00 ± 7.07 | 2 (1 failed) |",
     ]
+    assert [line[:8] for line in notes] == ["", "- Cost: ", "- * diff"]
 
 
 def test_the_latex_file_shows_the_same_cells_escaped(written):
     text = written["tex"]
     assert r"\caption{Table\_1: 50 \% of a|b \& c\textbackslash{}d. Mean accuracy" in text
-    assert r"Method & Main model & Reference & Cost & r1\_test & r2\_test & Runs \\" in text
-    assert r"\multicolumn{7}{l}{\textit{Ours \& cheap}} \\" in text
-    deviation = r"55.00 {\scriptsize$\pm$} 7.07 & 25.00 {\scriptsize$\pm$} 7.07 & 2 (1 failed) \\"
-    assert f"FTFT & large & small & 62.50 & {deviation}" in text
-    assert r"ERM & large & - & - & failed & failed & 0 (3 failed) \\" in text
+    assert (
+        r"Method & Main model & Reference & Cost & by steps & by FLOPs & r1\_test & r2\_test & Runs \\"
+        in text
+    )
+    assert r"\multicolumn{9}{l}{\textit{Ours \& cheap}} \\" in text
+    deviation = r"55.00* $\pm$ 7.07 & 25.00 $\pm$ 7.07 & 2 (1 failed) \\"
+    assert f"FTFT & large & small & 62.50 & 62.50 & 87.50 & {deviation}" in text
+    assert r"ERM & large & - & - & - & - & failed & failed & 0 (3 failed) \\" in text
     rows = [line for line in text.splitlines() if re.search(r"(?<!\\)& ", line)]
-    assert len(rows) == 4 and {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {6}
+    assert len(rows) == 4 and {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
 
 
 def test_a_bar_in_a_section_does_not_split_a_markdown_cell():
     spec = {**SPEC, "rows": [{**ERM, "section": "a|b"}]}
-    text = to_markdown(build_table(spec, scores(), ledgers()), spec)
+    text = to_markdown(render(build_table(spec, scores(), ledgers(), SELECTING), spec, COMPARISONS))
     assert r"| *a\|b* |" in text
 
 
@@ -229,7 +269,13 @@ def test_costs_follow_parameters_and_share():
     assert method_cost(80, 80) == 100
     assert method_cost(20, 80, share=0.5) == 12.5
     assert method_cost(80, 80, share=0.5, reference=8) == 60
-    assert consumed_share(ledger("large", "full", "stopped", 0, consumed=3)) == 0.25
+
+
+def test_the_consumed_share_is_of_the_full_length():
+    full = ledger("large", "full", "full", 0)
+    stopped = ledger("large", "full", "stopped-ood", 0, consumed=3)
+    assert consumed_share(stopped, full) == consumed_share(stopped, stopped) == 0.25
+    assert consumed_share(ledger("large", "full", "steps-400", 0, steps=400), full) == pytest.approx(1 / 3)
 
 
 def test_parameters_are_of_one_convention():
@@ -274,3 +320,47 @@ def test_scores_are_one_row_per_run_set_and_metric(tmp_path):
     for row, values in zip(rows[shown].itertuples(index=False), expected, strict=True):
         assert row[:2] == values[:2]
         assert row[2:] == pytest.approx(values[2:])
+
+
+def test_rows_left_out_are_named_under_the_table():
+    spec = {**SPEC, "left_out": ["DM big (tiny)", "ERM big"]}
+    text = to_markdown(render(build_table(spec, scores(), ledgers(), SELECTING), spec, COMPARISONS))
+    assert "- Left out, as the configuration lacks their models: DM big (tiny); ERM big\n" in text
+
+
+def test_the_cost_ledger_has_the_parts_of_every_row(written):
+    rows = list(csv.DictReader(written["costs"].splitlines()))
+    shown = [(row["method"], row["part"], row["model"], row["steps"], row["seconds"]) for row in rows]
+    assert shown == [
+        ("ERM", "main", "large", "1200.0000", "600.0000"),
+        ("DM", "selection", "", "", "6.0000"),
+        ("DM", "main", "large", "1200.0000", "600.0000"),
+        ("FTFT", "reference", "small", "1200.0000", "300.0000"),
+        ("FTFT", "selection", "", "", "6.0000"),
+        # (6 + 3 + 12)/36 of 1200 steps.
+        ("FTFT", "main", "large", "700.0000", "350.0000"),
+    ]
+    assert rows[0]["peak_memory_mb"] == "101.0000" and rows[0]["energy_joules"] == ""
+
+
+def test_what_a_device_does_not_report_stays_empty():
+    (part,) = parts([ledger("large", "full", "full", 0)], [], [])
+    assert np.isnan(part["energy_joules"]) and part["flops"] == 600_000_000
+
+
+def test_selecting_takes_its_data_map_along(tmp_path):
+    write_json(tmp_path / "map", {"model": "small", "seed": 0, "seconds": 2.0, "peak_memory_mb": 90.0})
+    for name in ("small-ambiguous-33", "random-33"):
+        ledger = {"selection": name, "seed": 0, "seconds": 1.0, "peak_memory_mb": 50.0}
+        write_json(tmp_path / name, ledger)
+    files = [tmp_path / "small-ambiguous-33", tmp_path / "random-33"]
+    assert load_selecting([RANDOM, FTFT], files, [tmp_path / "map"]) == {
+        ("small-ambiguous-33", 0): {"seconds": 3.0, "peak_memory_mb": 90.0},
+        ("random-33", 0): {"seconds": 1.0, "peak_memory_mb": 50.0},
+    }
+
+
+def test_rows_say_what_sets_them_apart():
+    assert row_label(FTFT) == "FTFT"
+    assert row_label({**FTFT, "monitor": "id"}) == "FTFT, ID-monitored"
+    assert row_label({**ERM, "steps": 40}) == "ERM, 40 steps"

@@ -1,4 +1,4 @@
-"""The training loop: dynamics, schedule, early stopping, reproducibility, faults."""
+"""The training loop: dynamics, schedule, early stopping, reproducibility, cost, faults."""
 
 from dataclasses import replace
 
@@ -8,11 +8,12 @@ import torch
 
 from ftft.cartography.dynamics import true_class_probability
 from ftft.errors import TrainingError
-from ftft.models import classifier
+from ftft.models import classifier, flops
 from ftft.training import loop as training
-from ftft.training.checkpoints import Checkpoints, monitored_score
+from ftft.training.checkpoints import Checkpoints
+from ftft.training.energy import EnergyMeter
 from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
-from ftft.training.stopping import read_early
+from ftft.training.stopping import monitored_score, read_early
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 
@@ -161,3 +162,65 @@ def test_recording_in_bfloat16_keeps_the_head_in_float32(fine_tune):
     logits = fine_tune(precision="bfloat16").epochs[0]
     rounded = torch.from_numpy(logits).bfloat16().float().numpy()
     assert (logits != rounded).any()
+
+
+def test_cost_counts_what_every_batch_held(fine_tune, monkeypatch):
+    shapes, instances = [], []
+    original = training.model_inputs
+
+    def watched_inputs(tokens, rows, *others):
+        inputs = original(tokens, rows, *others)
+        shapes.append(inputs["input_ids"].shape)
+        instances.extend(tokens.lengths[rows].tolist())
+        return inputs
+
+    monkeypatch.setattr(training, "model_inputs", watched_inputs)
+    result = fine_tune()
+    count, cost = flops.count_flops(result.model.config, 32), result.cost
+    assert cost["real_tokens"] == sum(instances)
+    assert cost["padded_tokens"] == sum(size * width for size, width in shapes)
+    assert cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
+    assert cost["padded_flops"] == sum(
+        count.of(1, size, size * width, size * width**2) for size, width in shapes
+    )
+    assert cost["estimated_flops"] == 6 * cost["parameters"]["without_embeddings"] * sum(instances)
+
+
+def test_counting_flops_changes_no_result(fine_tune, monkeypatch):
+    counted = fine_tune()
+    monkeypatch.setattr(flops, "count_flops", lambda *arguments: None)
+    plain = fine_tune()
+    assert counted.cost["flops"] > 0
+    assert plain.cost["flops"] is plain.cost["padded_flops"] is None
+    np.testing.assert_array_equal(counted.epochs, plain.epochs)
+    assert all(torch.equal(value, state(plain)[name]) for name, value in state(counted).items())
+    assert counted.model.config.to_json_string() == plain.model.config.to_json_string()
+    assert counted.trajectory == plain.trajectory and counted.outcome == plain.outcome
+
+
+def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monkeypatch, tmp_path):
+    package = tmp_path / "intel-rapl:0"
+    package.mkdir()
+    for name, text in {"name": "package-0", "max_energy_range_uj": 10**12, "energy_uj": 0}.items():
+        (package / name).write_text(str(text))
+    monkeypatch.setattr(training, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+
+    def consuming(function, microjoules):
+        def wrapped(*arguments):
+            value = int((package / "energy_uj").read_text())
+            (package / "energy_uj").write_text(str(value + microjoules))
+            return function(*arguments)
+
+        return wrapped
+
+    monkeypatch.setattr(training, "model_inputs", consuming(training.model_inputs, 1))
+    monkeypatch.setattr(Checkpoints, "score", consuming(Checkpoints.score, 1000))
+    cost = fine_tune().cost
+    assert cost["energy_joules"] == 15e-6
+    assert cost["energy_scope"] == "CPU package, shared with other processes"
+
+
+def test_energy_that_nothing_reports_is_null(fine_tune, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    cost = fine_tune().cost
+    assert cost["energy_joules"] is cost["energy_scope"] is None

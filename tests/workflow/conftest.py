@@ -51,7 +51,9 @@ class Workflow:
         change(config)
         self.write_config(config)
 
-    def snakemake(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+    def snakemake(
+        self, *arguments: str, timeout: float = 300, python_path: str | Path = ""
+    ) -> subprocess.CompletedProcess:
         """Run snakemake here; its output, both streams together, is in `stdout`."""
         return subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
@@ -61,15 +63,15 @@ class Workflow:
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": str(python_path)},
         )
 
-    def planned(self, *arguments: str) -> dict[str, int]:
-        """Jobs by rule that a dry run would start."""
-        dry = self.snakemake("--dry-run", *arguments)
+    def planned(self, *arguments: str, target: str = "paper") -> dict[str, int]:
+        """Jobs by rule that a dry run would start for `target`."""
+        dry = self.snakemake("--dry-run", *arguments, "--", target)
         assert dry.returncode == 0, dry.stdout
         stats = dry.stdout.partition("Job stats:")[2].partition("total")[0]
-        return {rule: int(count) for rule, count in JOB_COUNT.findall(stats) if rule != "all"}
+        return {rule: int(count) for rule, count in JOB_COUNT.findall(stats) if rule != target}
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +83,7 @@ def tiny_config(root) -> dict:
 def finished(root, tmp_path_factory, tiny_config) -> Workflow:
     """The tiny configuration, run to the end once."""
     workflow = Workflow(root, tmp_path_factory.mktemp("finished"), tiny_config)
-    run = workflow.snakemake()
+    run = workflow.snakemake("--", "paper")
     assert run.returncode == 0, run.stdout
     return workflow
 

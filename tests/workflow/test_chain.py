@@ -7,11 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ftft.data.dataset import Dataset
-from ftft.training.checkpoints import monitored_score
-from ftft.training.stopping import read_early
+from ftft.training.stopping import monitored_score, read_early
 
 ERM = "results/runs/demo/large/full/full/seed0"
-ERM_STOPPED = "results/runs/demo/large/full/stopped/seed0"
+ERM_STOPPED = "results/runs/demo/large/full/stopped-ood/seed0"
 
 
 def by_checkpoint(folder):
@@ -79,6 +78,41 @@ def test_live_stop_agrees_with_reading_the_full_run_early(finished):
     assert reading.best_checkpoint == ledger["outcome"]["kept_checkpoint"]
 
 
+def test_the_learning_curves_show_the_live_stop(finished):
+    curves = list(csv.DictReader(finished.folder.joinpath("results/figures/demo/learning_curves.csv").open()))
+    ledger = json.loads((finished.folder / ERM_STOPPED / "ledger.json").read_text())["outcome"]
+    (stop,) = [row for row in curves if row["label"] == "large: ERM" and row["stop"] == "True"]
+    (kept,) = [row for row in curves if row["label"] == "large: ERM" and row["kept"] == "True"]
+    assert int(stop["step"]) == ledger["steps"]
+    assert int(kept["step"]) == ledger["kept_checkpoint"] * ledger["checkpoint_interval"]
+
+
+def test_the_data_map_and_its_dynamics_are_drawn(finished):
+    figures = finished.folder / "results/figures/demo"
+    points = list(csv.DictReader((figures / "data_map/small/seed0.csv").open()))
+    assert len(points) == 200
+    medians = list(csv.DictReader((figures / "true_class.csv").open()))
+    assert {(row["model"], row["epoch"]) for row in medians} == {("small", str(epoch)) for epoch in (1, 2, 3)}
+    for path in figures.rglob("*.svg"):
+        assert path.with_suffix(".png").stat().st_size > 5000
+
+
+def test_the_summaries_are_of_these_runs(finished):
+    tables = finished.folder / "results/tables"
+    costs = {row["model"]: row for row in csv.DictReader((tables / "table3.csv").open())}
+    assert costs["large"]["cost"] == costs["large"]["cost_by_flops"] == "100.0000"
+    assert float(costs["small"]["flops"]) < float(costs["large"]["flops"])
+    shares = [row for row in csv.DictReader((tables / "table4.csv").open()) if row["rate"] == "0.3300"]
+    assert [row["reference"] for row in shares] == ["small"] and 34 <= float(shares[0]["easy_share"]) <= 67
+    ledger = json.loads((finished.folder / ERM_STOPPED / "ledger.json").read_text())["outcome"]
+    (read,) = [
+        row
+        for row in csv.DictReader((tables / "patience.csv").open())
+        if (row["main"], row["selection"], row["monitor"], row["patience"]) == ("large", "full", "ood", "2")
+    ]
+    assert float(read["stop"]) == ledger["consumed_checkpoints"]
+
+
 def test_model_folder_loads_with_transformers(finished):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -93,6 +127,21 @@ def test_model_folder_loads_with_transformers(finished):
 
 def test_every_job_leaves_a_log(finished):
     assert "75/75" in (finished.folder / "logs/train/demo/large/full/full/seed0.log").read_text()
+
+
+def test_jobs_run_the_workflows_code_whatever_is_installed(fresh, tmp_path):
+    stranger = tmp_path / "installed"
+    (stranger / "ftft").mkdir(parents=True)
+    (stranger / "ftft" / "__init__.py").write_text("raise ImportError('not the code of this workflow')")
+    run = fresh.snakemake("--", "results/checks/demo.json", python_path=stranger)
+    assert run.returncode == 0, run.stdout
+
+
+def test_an_absent_table_of_the_paper_says_what_it_needs(workflow):
+    run = workflow.snakemake("--", "results/tables/table5.csv")
+    assert run.returncode != 0
+    assert "table5: this configuration has no task and models for it" in run.stdout
+    assert "set stands_for" in run.stdout
 
 
 @pytest.mark.parametrize("warm_start", [True, False])
@@ -116,6 +165,6 @@ def test_both_documented_spellings_of_the_command(workflow):
 
 
 def test_workflow_folder_is_an_entry_too(workflow):
-    dry = workflow.snakemake("--snakefile", "workflow/Snakefile", "--dry-run")
+    dry = workflow.snakemake("--snakefile", "workflow/Snakefile", "--dry-run", "--", "paper")
     assert dry.returncode == 0, dry.stdout
     assert "Nothing to be done" in dry.stdout

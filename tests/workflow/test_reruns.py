@@ -7,7 +7,11 @@ import subprocess
 
 import pytest
 
-AGGREGATION = {"collect_scores": 1, "write_table": 1}
+TABLE = {"collect_scores": 1, "compare_methods": 1, "write_table": 1}
+# What reads ERM runs, runs to the end, and reference runs, beside the table.
+FULL_RUNS = {"write_patience": 1, "plot_learning_curves": 1}
+ERM_RUNS = {"write_model_costs": 1, **FULL_RUNS}
+REFERENCES = {"write_easy_shares": 1, "plot_true_class": 1}
 
 
 def edit(**changes):
@@ -60,15 +64,23 @@ def reverse_key_order(config):
     config.update(reordered)
 
 
-STOPPED = {"train_main": 2, "evaluate": 2, **AGGREGATION}
+def without_curves(jobs):
+    return {rule: count for rule, count in jobs.items() if rule != "plot_learning_curves"}
+
+
+STOPPED = {"train_main": 2, "evaluate": 2, **TABLE, "plot_learning_curves": 1}
+SELECTED = {"train_main": 3, "evaluate": 3, **TABLE, **FULL_RUNS}
+MAPPED = {"build_data_map": 1, "select_instances": 1, "plot_data_map": 1}
 ALL_TRAINING = {
     "train_reference": 2,
-    "build_data_map": 1,
-    "select_instances": 1,
     "train_main": 4,
     "evaluate": 5,
-    **AGGREGATION,
+    **MAPPED,
+    **TABLE,
+    **ERM_RUNS,
+    **REFERENCES,
 }
+LENGTHS = {"demo": {"main": "large", "references": ["small"], "steps": [25]}}
 
 CONTRACT = {
     "key order": (reverse_key_order, {}),
@@ -85,7 +97,10 @@ CONTRACT = {
             "select_instances": 2,
             "train_main": 4,
             "evaluate": 5,
-            **AGGREGATION,
+            "plot_overlap": 1,
+            **TABLE,
+            **ERM_RUNS,
+            **REFERENCES,
         },
     ),
     "a reference model added": (
@@ -93,46 +108,66 @@ CONTRACT = {
         {
             "prepare_encoder": 1,
             "train_reference": 1,
-            "build_data_map": 1,
-            "select_instances": 1,
             "train_main": 1,
             "evaluate": 1,
-            **AGGREGATION,
+            "plot_overlap": 1,
+            "write_model_costs": 1,
+            "write_patience": 1,
+            **MAPPED,
+            **TABLE,
+            **REFERENCES,
         },
     ),
     "the fraction": (
         edit(selection={"fraction": 0.5}),
-        {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+        {"select_instances": 2, "plot_data_map": 1, **SELECTED},
     ),
     "the selection rule": (
         edit(selection={"rule": "quantile"}),
-        {"select_instances": 1, "train_main": 2, "evaluate": 2, **AGGREGATION},
+        {"select_instances": 1, **SELECTED, "train_main": 2, "evaluate": 2},
     ),
     "the patience": (edit(early_stopping={"patience": 1}), STOPPED),
-    "the monitored sets": (edit(early_stopping={"monitor": "id"}), STOPPED),
+    "the monitored sets": (edit(early_stopping={"monitors": ["id"]}), STOPPED),
+    "a monitor added": (edit(early_stopping={"monitors": ["ood", "id"]}), without_curves(STOPPED)),
     "the main model's learning rate": (
         edit(models__large__training={"learning_rate": 2.0e-3}),
-        {"train_reference": 1, "train_main": 4, "evaluate": 5, **AGGREGATION},
+        {"train_reference": 1, "train_main": 4, "evaluate": 5, **TABLE, **ERM_RUNS},
     ),
     "the reference model's learning rate": (
         edit(models__small__training={"learning_rate": 2.0e-3}),
         {
             "train_reference": 1,
-            "build_data_map": 1,
-            "select_instances": 1,
             "train_main": 2,
             "evaluate": 2,
-            **AGGREGATION,
+            **MAPPED,
+            **TABLE,
+            **ERM_RUNS,
+            **REFERENCES,
         },
+    ),
+    "training lengths added": (
+        edit(figures={"training_length": LENGTHS}),
+        {"train_main": 2, "evaluate": 2, **TABLE, "plot_training_length": 1},
     ),
     "an evaluation set added": (
         add_evaluation_set,
-        {"prepare_data": 1, "check_data": 1, "evaluate": 5, **AGGREGATION},
+        {"prepare_data": 1, "check_data": 1, "evaluate": 5, **TABLE},
     ),
-    "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, "evaluate": 5, **AGGREGATION}),
-    "the table's metric": (edit(tables__table1__metric="macro_f1"), {"write_table": 1}),
+    "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, "evaluate": 5, **TABLE}),
+    "the table's metric": (
+        edit(tables__table1__metric="macro_f1"),
+        {"compare_methods": 1, "write_table": 1},
+    ),
     "the table's title": (edit(tables__table1__title="Another"), {"write_table": 1}),
-    "the leakage policy": (edit(checks={"leakage": "refuse"}), {"check_data": 1, **AGGREGATION}),
+    "the confidence": (
+        edit(statistics={"confidence": 0.9}),
+        {"compare_methods": 1, "write_table": 1},
+    ),
+    "who counts as hard-to-learn": (edit(figures={"hard_fraction": 0.2}), {"plot_true_class": 1}),
+    "the leakage policy": (
+        edit(checks={"leakage": "refuse"}),
+        {"check_data": 1, "collect_scores": 1, "write_table": 1},
+    ),
     "values of two keys swapped": (swap_epochs_and_patience, ALL_TRAINING),
     "the training data": (
         edit(tasks__demo__datasets__train={"source": "demo", "split": "train", "rows": 220}),
@@ -173,7 +208,7 @@ def test_comment_in_every_file_reruns_nothing(workflow):
 
 
 def test_docstring_and_formatting_rerun_nothing(workflow):
-    for path in (workflow.folder / "workflow" / "scripts" / "ftft").glob("*.py"):
+    for path in (workflow.folder / "workflow" / "scripts" / "ftft").rglob("*.py"):
         text = re.sub(r'"""(\w)', r'"""Once more: \1', path.read_text())
         path.write_text(text.replace("def ", "\n\n\ndef ").replace("    \n\n\ndef ", "    def "))
     assert workflow.planned() == {}
@@ -210,18 +245,25 @@ def test_second_clone_with_copied_results_reruns_nothing(workflow, root, tmp_pat
     assert second.planned() == {}
 
 
+FIGURES = {"plot_true_class": 1, "plot_learning_curves": 1, "plot_data_map": 1}
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("ftft/results/tables.py", {"write_table": 1}),
-        ("ftft/results/scores.py", AGGREGATION),
+        ("ftft/results/provenance.py", {"write_table": 1}),
+        ("ftft/results/bootstrap.py", {"compare_methods": 1, "write_table": 1}),
+        ("ftft/results/claims.py", {}),
+        ("ftft/results/patience.py", {"write_patience": 1}),
+        ("ftft/results/figures/true_class.py", {"plot_true_class": 1}),
+        ("ftft/results/figures/style.py", FIGURES),
         (
             "ftft/cartography/selection.py",
-            {"select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+            {"select_instances": 2, **SELECTED, **REFERENCES, "plot_data_map": 1},
         ),
         (
             "ftft/cartography/datamap.py",
-            {"build_data_map": 1, "select_instances": 2, "train_main": 3, "evaluate": 3, **AGGREGATION},
+            {"build_data_map": 1, "select_instances": 2, **SELECTED, **REFERENCES, "plot_data_map": 1},
         ),
         ("ftft/training/loop.py", ALL_TRAINING),
         ("train.py", ALL_TRAINING),

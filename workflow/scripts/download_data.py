@@ -1,5 +1,5 @@
-from ftft.data import sources
+from ftft.data import hub
 from ftft.workflow.job import job, specification
 
 with job(snakemake):
-    sources.download(specification(snakemake), snakemake.wildcards.dataset, snakemake.output[0])
+    hub.download(specification(snakemake), snakemake.wildcards.dataset, snakemake.output[0])

@@ -4,5 +4,5 @@ from ftft.workflow.job import job, specification
 
 with job(snakemake):
     spec, name = specification(snakemake), snakemake.wildcards.dataset
-    records = sources.read(spec, name, snakemake.input.get("source"))
-    prepare(records, spec, name).save(snakemake.output[0])
+    records, provenance = sources.read(spec, name, snakemake.input.get("source"))
+    prepare(records, spec, name, provenance).save(snakemake.output[0])

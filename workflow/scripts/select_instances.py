@@ -1,12 +1,14 @@
 from ftft.cartography.selection import select
 from ftft.data.dataset import Dataset
-from ftft.workflow.job import job, specification
+from ftft.workflow.job import job, measured, specification
 
 with job(snakemake):
-    select(
-        specification(snakemake),
-        int(snakemake.wildcards.seed),
-        Dataset.load(snakemake.input.train),
-        snakemake.input.get("data_map") or None,
-        snakemake.output[0],
-    )
+    name, seed = snakemake.wildcards.selection, int(snakemake.wildcards.seed)
+    with measured(snakemake.output.ledger, selection=name, seed=seed):
+        select(
+            specification(snakemake),
+            seed,
+            Dataset.load(snakemake.input.train),
+            snakemake.input.get("data_map") or None,
+            snakemake.output.selection,
+        )

@@ -1,10 +1,9 @@
-from ftft.results.tables import write_table
+from ftft.results.provenance import write_provenance
+from ftft.results.tables import load_selecting, write_table
 from ftft.workflow.job import job, specification
 
 with job(snakemake):
-    write_table(
-        specification(snakemake),
-        snakemake.input.scores,
-        snakemake.input.ledgers,
-        dict(snakemake.output.items()),
-    )
+    spec, source, output = specification(snakemake), snakemake.input, snakemake.output
+    selecting = load_selecting(spec["rows"], source.selections, source.maps)
+    write_table(spec, source.scores, source.comparisons, source.ledgers, selecting, dict(output.items()))
+    write_provenance(spec, source.scores, snakemake.config["runtime"]["configfiles"], output.provenance)

@@ -1,6 +1,7 @@
 """Prepared data sets: uid, one or two texts, class index; validated, content-hashed, with provenance."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,58 +61,73 @@ class Dataset:
         return cls(table["uid"].to_pylist(), texts, labels, metadata["labels"], metadata["provenance"])
 
 
-def prepare(records: pa.Table, spec: dict, name: str) -> Dataset:
+def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Dataset:
     """Validate a source's rows and turn them into a Dataset.
 
     `records` has one column of strings per source column. `spec` names the columns (`text`,
     `label`, `uid`), the `labels` of the task, `label_names` by raw value, and `max_rows`.
+    `provenance` is kept; its `steps`, how many rows each step left, are carried on.
     Raises DataError for missing columns, empty or missing texts, unknown labels, duplicate uids,
     fewer than two classes, no rows.
     """
-    wanted = [*spec["text"], spec["label"], *([spec["uid"]] if spec["uid"] else [])]
-    if missing := [column for column in wanted if column not in records.column_names]:
-        raise DataError(
-            f"data set '{name}' lacks the column(s) {', '.join(missing)}",
-            got=f"columns {', '.join(records.column_names)}",
-            expected=f"columns {', '.join(wanted)}",
-            fix="name its columns by the keys text, label and uid of the data set",
-        )
     if records.num_rows == 0:
         raise DataError(
             f"data set '{name}' is empty", got="0 rows", expected="at least 2", fix="check its source"
         )
-    texts = tuple(_texts(records[column].to_pylist(), column, name) for column in spec["text"])
+    wanted = [*spec["text"], spec["label"], *([spec["uid"]] if spec["uid"] else [])]
+    require(records, wanted, name, "name its columns by the keys text, label and uid of the data set")
+    texts = tuple(_texts(records[column].to_pylist(), column, spec, name) for column in spec["text"])
     labels = _labels(records[spec["label"]].to_pylist(), spec, name)
-    uids = _uids(records, spec["uid"], name)
+    uids = _uids(records, spec, name)
     kept = _sample(uids, spec.get("max_rows"))
+    sampled = [{"step": "max_rows", "rows": len(kept)}] if "max_rows" in spec else []
     dataset = Dataset(
         [uids[row] for row in kept],
         tuple([column[row] for row in kept] for column in texts),
         labels[kept],
         spec["labels"],
-        {"rows_read": len(uids), "rows_kept": len(kept), "source": spec["source"]},
+        {**provenance, "steps": [*provenance["steps"], *sampled]},
     )
     if len(np.unique(dataset.labels)) < 2:
         raise DataError(
             f"data set '{name}' has one class only",
             got=f"{len(kept)} rows labelled '{spec['labels'][dataset.labels[0]]}'",
             expected="rows of at least two classes",
-            fix="check its label column and max_rows",
+            fix="check its label column, where and max_rows",
         )
     return dataset
 
 
-def _rows_text(rows: list[int]) -> str:
-    shown = ", ".join(str(row + 1) for row in rows[:SHOWN])
-    return f"{len(rows)} row(s): {shown}{', ...' if len(rows) > SHOWN else ''} (the first row is 1)"
+def require(records: pa.Table, columns: Iterable[str], name: str, fix: str) -> None:
+    """Raise DataError where `records` lack one of the columns."""
+    if missing := [column for column in columns if column not in records.column_names]:
+        raise DataError(
+            f"data set '{name}' lacks the column(s) {', '.join(missing)}",
+            got=f"columns {', '.join(records.column_names)}",
+            expected=f"columns {', '.join(columns)}",
+            fix=fix,
+        )
 
 
-def _texts(values: list, column: str, name: str) -> list[str]:
+def listing(values: Iterable[str | None]) -> str:
+    """The distinct values as text, the first few of them."""
+    found = sorted({"(missing)" if value is None else repr(value) for value in values})
+    return ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+
+
+def _rows_text(rows: list[int], spec: dict) -> str:
+    shown = ", ".join(str(row + 1) for row in rows[:SHOWN]) + (", ..." if len(rows) > SHOWN else "")
+    return (
+        f"{len(rows)} row(s): {shown} (the first row{' that passes where' if 'where' in spec else ''} is 1)"
+    )
+
+
+def _texts(values: list, column: str, spec: dict, name: str) -> list[str]:
     bad = [row for row, value in enumerate(values) if not isinstance(value, str) or not value.strip()]
     if bad:
         raise DataError(
             f"data set '{name}' has missing or empty texts in column '{column}'",
-            got=_rows_text(bad),
+            got=_rows_text(bad, spec),
             expected="text in every row",
             fix="fill or remove these rows",
         )
@@ -124,17 +140,17 @@ def _labels(values: list, spec: dict, name: str) -> np.ndarray:
     translated = [None if value is None else names.get(str(value), str(value)) for value in values]
     bad = [row for row, label in enumerate(translated) if label not in index]
     if bad:
-        found = sorted({"(missing)" if values[row] is None else repr(str(values[row])) for row in bad})
         raise DataError(
             f"data set '{name}' has unknown or missing labels in column '{spec['label']}'",
-            got=f"{', '.join(found[:SHOWN])} in {_rows_text(bad)}",
+            got=f"{listing(values[row] for row in bad)} in {_rows_text(bad, spec)}",
             expected=f"one of {', '.join([*names, *index])}",
             fix="map the column's values to the task's labels by the key label_names",
         )
     return np.array([index[label] for label in translated], np.int64)
 
 
-def _uids(records: pa.Table, column: str | None, name: str) -> list[str]:
+def _uids(records: pa.Table, spec: dict, name: str) -> list[str]:
+    column = spec["uid"]
     if column is None:
         return [f"{name}-{row}" for row in range(records.num_rows)]
     uids = [None if uid is None else str(uid) for uid in records[column].to_pylist()]
@@ -143,7 +159,7 @@ def _uids(records: pa.Table, column: str | None, name: str) -> list[str]:
     if repeated:
         raise DataError(
             f"data set '{name}' has duplicate or missing uids in column '{column}'",
-            got=f"{uids[repeated[0]]!r} first, in {_rows_text(repeated)}",
+            got=f"{uids[repeated[0]]!r} first, in {_rows_text(repeated, spec)}",
             expected="one uid per row, each once",
             fix="make them unique, or set uid: null to number the rows",
         )

@@ -1,25 +1,49 @@
-"""Where rows come from: local files, the hub, the generated demonstration task."""
+"""Where rows come from: local files, CAD's file, the hub, the generated demonstration task."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import DataError
-from . import demo
+from . import cad, demo
+from .dataset import listing, require
+
+ORIGIN = ("source", "id", "name", "revision", "split", "preparation")
 
 
-def read(spec: dict, name: str, path: str | Path | None = None) -> pa.Table:
-    """Read the rows of a data set, every value as text.
+def read(spec: dict, name: str, path: str | Path | None = None) -> tuple[pa.Table, dict]:
+    """Read the rows of a data set that pass its `where`, every value as text, and their provenance.
 
-    `path` is the file of a `file` source, or what the download step left of a `hub` source.
-    Raises DataError for a file that cannot be read in its format.
+    `path` is the file of a `file` or `cad` source, or what the download step left of a `hub` source.
+    The provenance has the file's SHA-256, or what names the rows elsewhere, and `steps`: how many rows
+    each step left.
+    Raises DataError for a file that cannot be read in its format, and a `where` that no row passes.
     """
+    if spec["source"] == "cad":
+        spec = {"preparation": "ramponi-tonelli", **spec}
+    rows = _read_rows(spec, name, path)
+    provenance = {key: spec[key] for key in ORIGIN if key in spec}
+    steps = [{"step": "read", "rows": rows.num_rows}]
+    if spec["source"] in ("file", "cad"):
+        provenance["sha256"] = _sha256(path)
+    if spec["source"] == "cad":
+        posts, further = cad.prepare(rows.to_pylist(), spec["split"], spec["preparation"], name)
+        rows, steps = pa.Table.from_pylist(posts), [*steps, *further]
+    if "where" in spec and rows.num_rows:
+        rows = _where(rows, spec["where"], name)
+        steps.append({"step": "where", "rows": rows.num_rows})
+    return rows, {**provenance, "steps": steps}
+
+
+def _read_rows(spec: dict, name: str, path: str | Path | None) -> pa.Table:
     if spec["source"] == "demo":
         return pa.Table.from_pylist(_generate(spec, name))
-    form = "parquet" if spec["source"] == "hub" else spec["format"]
+    form = {"hub": "parquet", "cad": "tsv"}.get(spec["source"]) or spec["format"]
     try:
         return _as_text(READERS[form](path))
     except (OSError, ValueError, pa.ArrowInvalid) as error:
@@ -31,23 +55,26 @@ def read(spec: dict, name: str, path: str | Path | None = None) -> pa.Table:
         ) from error
 
 
-def download(spec: dict, name: str, path: str | Path) -> None:
-    """Fetch a hub data set at its pinned revision and leave it as Parquet at `path`.
+def _where(records: pa.Table, where: dict, name: str) -> pa.Table:
+    """The rows that have, in each column of `where`, the value or one of the values named there."""
+    require(records, where, name, "name the columns of its source under where")
+    for column, choice in where.items():
+        wanted = [_text(value) for value in (choice if isinstance(choice, list) else [choice])]
+        kept = records.filter(pc.is_in(records[column], pa.array(wanted, pa.string())))
+        if kept.num_rows == 0:
+            raise DataError(
+                f"no row of data set '{name}' passes where",
+                got=f"{listing(records[column].to_pylist())} in column '{column}'",
+                expected=f"one of {listing(wanted)}",
+                fix="name values, as text, that its rows have together",
+            )
+        records = kept
+    return records
 
-    Class labels stay the numbers that the hub stores; `label_names` maps them.
-    """
-    from datasets import load_dataset
 
-    try:
-        rows = load_dataset(spec["id"], spec.get("name"), split=spec["split"], revision=spec["revision"])
-    except Exception as error:  # the hub client raises many kinds, all of them the user's to mend
-        raise DataError(
-            f"data set '{name}' cannot be fetched from the hub",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            expected=f"{spec['id']} at revision {spec['revision']}, split {spec['split']}",
-            fix="check id, name, revision and split, and the network",
-        ) from error
-    rows.to_parquet(path)
+def _sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _generate(spec: dict, name: str) -> list[dict]:

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from ..errors import ModelError
+from .deberta import speed_up
 from .tokens import Tokens, budget_batches
 
 transformers.logging.set_verbosity_error()
@@ -44,7 +45,7 @@ def load_classifier(folder: str | Path, label_names: list[str]) -> nn.Module:
             fix="delete the folder and let snakemake make it again",
         ) from error
     _keep_head_in_float32(model, len(names))
-    return model
+    return speed_up(model)
 
 
 def _keep_head_in_float32(model: nn.Module, classes: int) -> None:

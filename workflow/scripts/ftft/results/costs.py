@@ -1,7 +1,13 @@
-"""What a method costs, in the paper's unit: the ERM run of one model is 100 (paper, Appendix A.2)."""
+"""What a method costs, the ERM run of one model being 100: four ways to count it, and its parts."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+Ledger = dict
 
 
-def parameter_millions(ledgers: dict[str, dict], configured: dict[str, float | None]) -> dict[str, float]:
+def parameter_millions(ledgers: dict[str, Ledger], configured: dict[str, float | None]) -> dict[str, float]:
     """Millions of parameters by model, all by one convention.
 
     As configured, if every model has such an entry; else counted, without input embeddings.
@@ -19,12 +25,86 @@ def method_cost(main: float, unit: float, share: float = 1.0, reference: float =
 
     `main`, `unit`, `reference` are parameter counts of the main model, the model whose ERM run is
     100, and the reference model (0 for none). FLOPs are 6ND with one D for all runs; a reference
-    run always goes to its end.
+    run always goes to its end (paper, Appendix A.2).
     """
     # With four decimals of the share all figures of the paper come out (Table 5: 108.40, not 108.41).
     return 100 * (reference + round(share, 4) * main) / unit
 
 
-def consumed_share(ledger: dict) -> float:
-    """Checkpoints that a run trained for, over those it planned."""
-    return ledger["outcome"]["consumed_checkpoints"] / ledger["outcome"]["planned_checkpoints"]
+def consumed_share(ledger: Ledger, full_length: Ledger) -> float:
+    """Checkpoints that a run trained for over those it planned, scaled to the length of a full run."""
+    outcome = ledger["outcome"]
+    length = outcome["planned_steps"] / full_length["outcome"]["planned_steps"]
+    return length * outcome["consumed_checkpoints"] / outcome["planned_checkpoints"]
+
+
+def relative_costs(
+    main: list[Ledger],
+    references: list[Ledger],
+    selections: list[Ledger],
+    full_length: Ledger,
+    unit: list[Ledger],
+    parameters: dict[str, float],
+) -> dict[str, float]:
+    """Costs of a method in percent of the runs `unit`, each argument holding the ledgers of all seeds.
+
+    cost: the paper's, by parameters and checkpoints (`method_cost`). cost_by_steps: parameters times
+    steps, as runs of different lengths ask for. cost_by_flops: counted FLOPs on real tokens.
+    cost_by_seconds: training time, that of map and selection included. `references` and `selections`
+    are empty for methods without them, `full_length` is an ERM run of the main model.
+    """
+    model, unit_model = main[0]["run"]["model"], unit[0]["run"]["model"]
+    reference = parameters[references[0]["run"]["model"]] if references else 0.0
+    share = float(np.mean([consumed_share(ledger, full_length) for ledger in main]))
+
+    def percent(measure) -> float:
+        parts = sum(_mean(map(measure, ledgers)) for ledgers in (main, references) if ledgers)
+        return 100 * parts / _mean(map(measure, unit))
+
+    selecting = _mean(ledger["seconds"] for ledger in selections) if selections else 0.0
+    training = _mean(ledger["cost"]["training_seconds"] for ledger in unit)
+    return {
+        "cost": method_cost(parameters[model], parameters[unit_model], share, reference),
+        "cost_by_steps": percent(
+            lambda ledger: parameters[ledger["run"]["model"]] * ledger["outcome"]["steps"]
+        ),
+        "cost_by_flops": percent(lambda ledger: _number(ledger["cost"]["flops"])),
+        "cost_by_seconds": percent(lambda ledger: ledger["cost"]["training_seconds"])
+        + 100 * selecting / training,
+    }
+
+
+def parts(main: list[Ledger], references: list[Ledger], selections: list[Ledger]) -> list[dict]:
+    """What the parts of a method took, means over seeds.
+
+    One row each for the reference runs, the selection and the main runs: part, model, steps, flops,
+    seconds, energy_joules, peak_memory_mb; None where the device reports nothing.
+    """
+    rows = []
+    for part, ledgers in (("reference", references), ("main", main)):
+        if ledgers:
+            cost = [ledger["cost"] for ledger in ledgers]
+            rows.append(
+                {
+                    "part": part,
+                    "model": ledgers[0]["run"]["model"],
+                    "steps": _mean(ledger["outcome"]["steps"] for ledger in ledgers),
+                    "flops": _mean(_number(entry["flops"]) for entry in cost),
+                    "seconds": _mean(entry["training_seconds"] for entry in cost),
+                    "energy_joules": _mean(_number(entry["energy_joules"]) for entry in cost),
+                    "peak_memory_mb": _mean(entry["peak_memory_mb"] for entry in cost),
+                }
+            )
+    if selections:
+        seconds = _mean(ledger["seconds"] for ledger in selections)
+        memory = _mean(ledger["peak_memory_mb"] for ledger in selections)
+        rows.insert(-1, {"part": "selection", "seconds": seconds, "peak_memory_mb": memory})
+    return rows
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

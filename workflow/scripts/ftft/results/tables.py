@@ -5,71 +5,97 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..artifacts import read_json, write_text
-from .costs import consumed_share, method_cost, parameter_millions
+from ..artifacts import read_json
+from .costs import parameter_millions, parts, relative_costs
+from .rendering import METRIC_NAMES, Rendering, write_csv, write_outputs
 from .scores import load_scores
 
-LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-)
 Ledgers = dict[tuple[str, str, str, int], dict]
+# What selecting took (seconds, peak_memory_mb), by selection and seed.
+Selecting = dict[tuple[str, int], dict]
 
 
 def write_table(
-    spec: dict, scores_file: Path, ledger_files: Iterable[Path], outputs: dict[str, Path]
+    spec: dict,
+    scores_file: Path,
+    comparisons_file: Path,
+    ledger_files: Iterable[Path],
+    selecting: Selecting,
+    outputs: dict[str, Path],
 ) -> None:
-    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent)."""
-    ledgers = {}
-    for path in ledger_files:
+    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV."""
+    ledgers = load_ledgers(ledger_files)[spec["task"]]
+    comparisons = pd.read_csv(comparisons_file)
+    table = build_table(spec, load_scores(scores_file), ledgers, selecting)
+    write_outputs(outputs, table, render(table, spec, comparisons))
+    write_csv(outputs["costs"], cost_ledger(spec, ledgers, selecting))
+
+
+def load_ledgers(files: Iterable[Path]) -> dict[str, Ledgers]:
+    """Ledgers of runs by task, and by model, selection, budget and seed."""
+    ledgers: dict[str, Ledgers] = {}
+    for path in files:
         ledger = read_json(path)
         run = ledger["run"]
-        ledgers[run["model"], run["selection"], run["budget"], run["seed"]] = ledger
-    table = build_table(spec, load_scores(scores_file), ledgers)
-    write_text(outputs["csv"], table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    write_text(outputs["md"], to_markdown(table, spec))
-    write_text(outputs["tex"], to_latex(table, spec))
+        key = run["model"], run["selection"], run["budget"], run["seed"]
+        ledgers.setdefault(run["task"], {})[key] = ledger
+    return ledgers
 
 
-def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers) -> pd.DataFrame:
+def load_selecting(rows: list[dict], selection_files: Iterable[Path], map_files: Iterable[Path]) -> Selecting:
+    """What selecting for a table's rows took, by selection and seed, the data map it rests on included."""
+    references = {row["selection"]: row.get("reference") for row in rows}
+    maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
+    selecting = {}
+    for ledger in map(read_json, selection_files):
+        key = references.get(ledger["selection"]), ledger["seed"]
+        built = [maps[key]] if key in maps else []
+        selecting[ledger["selection"], ledger["seed"]] = {
+            "seconds": sum(part["seconds"] for part in (ledger, *built)),
+            "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
+        }
+    return selecting
+
+
+def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting) -> pd.DataFrame:
     """One row per configured row, in that order.
 
-    Columns: section, method, main, reference, selection, cost; per evaluation set its mean score
-    and `_std` (divisor runs - 1, empty for a single run); runs, failed. Failed runs are counted and
-    left out of means and cost.
+    Columns: section, method, main, reference, selection, budget, the costs of `costs.relative_costs`;
+    per evaluation set its mean score and `_std` (divisor runs - 1, empty for a single run); runs,
+    failed. Failed runs are counted and left out of means and costs.
     """
     scores = scores[scores["metric"] == spec["metric"]]
     parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
-    rows = [_build_row(row, spec, scores, ledgers, parameters) for row in spec["rows"]]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [_build_row(row, spec, scores, ledgers, selecting, parameters) for row in spec["rows"]]
+    )
 
 
-def _build_row(row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, parameters: dict) -> dict:
-    budget = row["budget"]
+def _build_row(
+    row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting, parameters: dict
+) -> dict:
     own = scores[
         (scores["model"] == row["main"])
         & (scores["selection"] == row["selection"])
-        & (scores["budget"] == budget)
+        & (scores["budget"] == row["budget"])
     ]
     failed = sorted(own.loc[own["failed"], "seed"].unique())
     good = own[~own["failed"]]
     seeds = [seed for seed in spec["seeds"] if seed not in failed]
-    reference = row.get("reference", "-")
-    shares = [consumed_share(ledgers[row["main"], row["selection"], budget, seed]) for seed in seeds]
-    cost = None
-    if seeds:
-        share = sum(shares) / len(shares)
-        unit = parameters[spec["cost_of"]]
-        # Random selections and plain ERM have no reference model among the parameters.
-        cost = round(method_cost(parameters[row["main"]], unit, share, parameters.get(reference, 0.0)), 2)
     result = {
         "section": row.get("section", ""),
         "method": row["method"],
         "main": row["main"],
-        "reference": reference,
+        "reference": row.get("reference", "-"),
         "selection": row["selection"],
-        "cost": cost,
+        "budget": row["budget"],
     }
+    if seeds:
+        main, references, selections = _row_ledgers(row, seeds, ledgers, selecting)
+        full_length = ledgers[row["main"], "full", "full", seeds[0]] if "steps" in row else main[0]
+        unit = [ledgers[spec["cost_of"], "full", "full", seed] for seed in spec["seeds"]]
+        costs = relative_costs(main, references, selections, full_length, unit, parameters)
+        result |= {name: round(cost, 2) for name, cost in costs.items()}
     for dataset in spec["datasets"]:
         values = good.loc[good["dataset"] == dataset, "value"]
         result[dataset] = values.mean()
@@ -77,80 +103,86 @@ def _build_row(row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, pa
     return {**result, "runs": len(seeds), "failed": len(failed)}
 
 
-def _cells(table: pd.DataFrame, spec: dict, plus_minus: str) -> tuple[list[str], list[list[str]]]:
-    header = ["Method", "Main model", "Reference", "Cost", *spec["datasets"], "Runs"]
+def _row_ledgers(
+    row: dict, seeds: list[int], ledgers: Ledgers, selecting: Selecting
+) -> tuple[list[dict], list[dict], list[dict]]:
+    main = [ledgers[row["main"], row["selection"], row["budget"], seed] for seed in seeds]
+    references = []
+    if row.get("reference", "random") != "random":
+        references = [ledgers[row["reference"], "full", "full", seed] for seed in seeds]
+    selections = [
+        selecting[row["selection"], seed] for seed in seeds if (row["selection"], seed) in selecting
+    ]
+    return main, references, selections
+
+
+def cost_ledger(spec: dict, ledgers: Ledgers, selecting: Selecting) -> pd.DataFrame:
+    """What the parts of every row took (`costs.parts`), means over all its seeds."""
+    rows = []
+    for row in spec["rows"]:
+        names = {key: row.get(key, "-") for key in ("method", "main", "reference", "selection", "budget")}
+        rows += [{**names, **part} for part in parts(*_row_ledgers(row, spec["seeds"], ledgers, selecting))]
+    return pd.DataFrame(rows)
+
+
+def render(table: pd.DataFrame, spec: dict, comparisons: pd.DataFrame) -> Rendering:
+    """The table for readers: scores in percent, those that differ from ERM marked."""
+    level = 1 - spec["confidence"]
+    marked = {
+        (row, dataset)
+        for row, dataset in comparisons.loc[comparisons["p_holm"] < level, ["row", "dataset"]].itertuples(
+            index=False
+        )
+    }
     lines = []
-    for _, row in table.iterrows():
+    for position, row in table.iterrows():
         scores = []
         for dataset in spec["datasets"]:
             mean, std = row[dataset], row[f"{dataset}_std"]
             if pd.isna(mean):
                 scores.append("failed")
             else:
-                scores.append(f"{100 * mean:.2f}" + ("" if pd.isna(std) else f"{plus_minus}{100 * std:.2f}"))
-        cost = "-" if pd.isna(row["cost"]) else f"{row['cost']:.2f}"
+                deviation = "" if pd.isna(std) else f" ± {100 * std:.2f}"
+                scores.append(f"{100 * mean:.2f}{'*' * ((position, dataset) in marked)}{deviation}")
         runs = f"{row['runs']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
-        lines.append([row["method"], row["main"], row["reference"], cost, *scores, runs])
-    return header, lines
+        costs = [_cost(row.get(name)) for name in ("cost", "cost_by_steps", "cost_by_flops")]
+        lines.append(
+            [row_label(spec["rows"][position]), row["main"], row["reference"], *costs, *scores, runs]
+        )
+    return Rendering(
+        _caption(spec),
+        ["Method", "Main model", "Reference", "Cost", "by steps", "by FLOPs", *spec["datasets"], "Runs"],
+        lines,
+        list(table["section"]),
+        _notes(spec),
+        names=3,
+    )
+
+
+def row_label(row: dict) -> str:
+    """A row's method, and what sets it apart from others of that method."""
+    monitor = ", ID-monitored" if row.get("monitor") == "id" else ""
+    return row["method"] + monitor + (f", {row['steps']} steps" if "steps" in row else "")
+
+
+def _cost(value: float | None) -> str:
+    return "-" if value is None or pd.isna(value) else f"{value:.2f}"
 
 
 def _caption(spec: dict) -> str:
-    metric = {"accuracy": "accuracy", "macro_f1": "macro-F1"}[spec["metric"]]
     return (
-        f"{spec['title']}. Mean {metric} in percent ± standard deviation over {len(spec['seeds'])} seed(s); "
-        f"cost: 6ND, the ERM run of {spec['cost_of']} is 100, reference runs included."
+        f"{spec['title']}. Mean {METRIC_NAMES[spec['metric']]} in percent ± standard deviation over "
+        f"{len(spec['seeds'])} seed(s). The ERM run of {spec['cost_of']} costs 100; reference runs count."
     )
 
 
-def to_markdown(table: pd.DataFrame, spec: dict) -> str:
-    """The table as GitHub Markdown, section titles as rows."""
-    header, lines = _cells(table, spec, " ± ")
-    out = [_caption(spec), "", _markdown_row(header), _markdown_row(["---"] * len(header))]
-    section = ""
-    for title, cells in zip(table["section"], lines, strict=True):
-        if title and title != section:
-            out.append(_markdown_row([f"*{title}*", *[""] * (len(header) - 1)]))
-            section = title
-        out.append(_markdown_row(cells))
-    return "\n".join(out) + "\n"
-
-
-def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def to_latex(table: pd.DataFrame, spec: dict) -> str:
-    """The table as a LaTeX `table` environment for the booktabs package."""
-    header, lines = _cells(table, spec, r" {\scriptsize$\pm$} ")
-    escaped = [_latex_row([_latex(cell) for cell in header])]
-    section = ""
-    for title, cells in zip(table["section"], lines, strict=True):
-        if title and title != section:
-            escaped += [r"\midrule", rf"\multicolumn{{{len(header)}}}{{l}}{{\textit{{{_latex(title)}}}}} \\"]
-            section = title
-        names, scores = cells[:3], cells[3:]
-        escaped.append(_latex_row([*map(_latex, names), *scores]))
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_latex(_caption(spec))}}}",
-            rf"\begin{{tabular}}{{lll{'r' * (len(header) - 3)}}}",
-            r"\toprule",
-            escaped[0],
-            *([] if escaped[1] == r"\midrule" else [r"\midrule"]),
-            *escaped[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _latex_row(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _latex(text: str) -> str:
-    return text.translate(LATEX)
+def _notes(spec: dict) -> list[str]:
+    notes = [
+        "Cost: parameters times the share of the planned checkpoints (6ND, as in the paper); by steps: "
+        "parameters times steps; by FLOPs: counted on real tokens",
+        "* differs from ERM of the same main model: paired bootstrap over examples, Student's t weights over "
+        f"seeds, Holm over the rows, level {1 - spec['confidence']:.2g}",
+    ]
+    if spec["left_out"]:
+        notes.append(f"Left out, as the configuration lacks their models: {'; '.join(spec['left_out'])}")
+    return notes

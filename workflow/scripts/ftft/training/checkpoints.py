@@ -10,17 +10,7 @@ from torch import nn
 from ..models.classifier import predict_logits
 from ..models.tokens import Tokens
 from ..results.metrics import majority_score, score
-from .stopping import EarlyStopping
-
-
-def monitored_score(scored: list[dict], early_stopping: dict) -> float:
-    """The mean of the monitored metric over the monitored development sets."""
-    values = [
-        entry["value"]
-        for entry in scored
-        if entry["metric"] == early_stopping["metric"] and entry["dataset"] in early_stopping["monitored"]
-    ]
-    return float(np.mean(values))
+from .stopping import EarlyStopping, monitored_score
 
 
 class Checkpoints:

@@ -13,9 +13,11 @@ from torch.nn.functional import cross_entropy
 from ..cartography.dynamics import DynamicsRecorder
 from ..errors import TrainingError
 from ..models.classifier import load_classifier, model_inputs, parameter_counts, supports_bfloat16
+from ..models.flops import Workload
 from ..models.tokens import Tokens
 from .batching import training_batches
 from .checkpoints import Checkpoints
+from .energy import EnergyMeter
 from .progress import Progress
 from .schedule import checkpoint_interval, learning_rate_factor, planned_steps
 
@@ -37,7 +39,11 @@ class TrainingData:
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run leaves: the model it keeps, its dynamics ([n, classes] logits per complete epoch),
-    its scores at every checkpoint, how it ended and what it cost."""
+    its scores at every checkpoint, how it ended and what it cost.
+
+    Tokens, FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_seconds`);
+    what cannot be measured is None.
+    """
 
     model: nn.Module
     epochs: list[np.ndarray]
@@ -103,8 +109,9 @@ def train(
     recorder = DynamicsRecorder(len(data.rows), len(labels))
     gold = torch.from_numpy(data.labels[data.rows]).to(device)
     lengths = data.tokens.lengths[data.rows]
-    real_tokens = padded_tokens = 0
+    workload = Workload()
 
+    energy = EnergyMeter(device)
     started = time.perf_counter()
     progress.start(steps)
     model.train()
@@ -121,16 +128,19 @@ def train(
         schedule.step()
         optimizer.zero_grad()
         recorder.record(positions, logits)
-        real_tokens += int(lengths[batch].sum())
-        padded_tokens += inputs["input_ids"].numel()
+        workload.add(lengths[batch], inputs["input_ids"].shape[1])
+        energy.update()
         progress.step(step, loss)
         if step % interval == 0 or step == steps:
             _require_finite(loss, step, schedule.get_last_lr()[0])
-            progress.checkpoint(checkpoints.score(step), checkpoints.count)
+            with energy.paused():
+                shown = checkpoints.score(step)
+            progress.checkpoint(shown, checkpoints.count)
             if checkpoints.stopped:
                 break
     progress.close()
 
+    energy.stop()
     seconds = time.perf_counter() - started - checkpoints.seconds
     kept = checkpoints.keep()
     validation, majority = checkpoints.validation(kept)
@@ -152,13 +162,17 @@ def train(
     counts = parameter_counts(plain)
     cost = {
         "parameters": counts,
-        "real_tokens": real_tokens,
-        "padded_tokens": padded_tokens,
+        "real_tokens": workload.tokens,
+        "padded_tokens": workload.padded_tokens,
         # Kaplan et al. (2020): 6 floating-point operations per parameter and token.
-        "estimated_flops": 6 * counts["without_embeddings"] * real_tokens,
+        "estimated_flops": 6 * counts["without_embeddings"] * workload.tokens,
         "training_seconds": seconds,
         "evaluation_seconds": checkpoints.seconds,
+        "energy_joules": energy.joules,
+        "energy_scope": energy.scope,
         **_machine(accelerator),
+        # Last, for the count is no part of the run's peak memory.
+        **workload.flops(plain.config),
     }
     return TrainingResult(plain, recorder.epochs, checkpoints.trajectory, outcome, cost)
 

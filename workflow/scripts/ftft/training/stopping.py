@@ -48,3 +48,13 @@ def read_early(scores: list[float], patience: int) -> EarlyStopping:
         if stopping.stopped:
             break
     return stopping
+
+
+def monitored_score(scored: list[dict], early_stopping: dict) -> float:
+    """The mean of the monitored metric over the monitored development sets."""
+    values = [
+        entry["value"]
+        for entry in scored
+        if entry["metric"] == early_stopping["metric"] and entry["dataset"] in early_stopping["monitored"]
+    ]
+    return sum(values) / len(values)

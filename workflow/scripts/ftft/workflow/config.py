@@ -9,7 +9,9 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 
 from ..errors import ConfigError
+from . import paper
 from .faults import cross_check, describe
+from .plan import LENGTH_TABLE, METHODS
 
 SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
 FORMAT_BY_SUFFIX = {
@@ -44,7 +46,11 @@ def resolve(config: dict) -> dict:
     schema = load_schema()
     faults = {fault for error in Validator(schema).iter_errors(config) for fault in describe(error)}
     if not faults:
+        config = copy.deepcopy({"tables": {}, **config})
+        paper.add_tables(config)
+        _add_length_tables(config)
         config = _complete(config, schema, schema)
+        paper.add_overlap(config)
         _settle_recipes(config)
         _settle_datasets(config)
         faults = set(cross_check(config))
@@ -55,6 +61,7 @@ def resolve(config: dict) -> dict:
             f"The configuration has {count}:\n{listing}",
             fix="correct the keys named above; config/README.md describes each of them",
         )
+    _settle_rows(config)
     return config
 
 
@@ -102,6 +109,33 @@ def _settle_recipes(config: dict) -> None:
             if one not in merged and other not in merged:
                 merged |= default
         model["training"] = merged
+
+
+def _add_length_tables(config: dict) -> None:
+    """Define the tables behind the figures of score against training length (paper, section 5)."""
+    for task, lengths in config.get("figures", {}).get("training_length", {}).items():
+        transfers = ({"method": "DM", "reference": name} for name in lengths["references"])
+        rows = [
+            {**method, "main": lengths["main"], **length}
+            for method in ({"method": "ERM"}, *transfers)
+            for length in (*({"steps": steps} for steps in lengths["steps"]), {})
+        ]
+        title = f"Score against training length ({task})"
+        config["tables"][LENGTH_TABLE + task] = {"task": task, "title": title, "rows": rows}
+
+
+def _settle_rows(config: dict) -> None:
+    """Show every row that stops early once per monitor."""
+    for table in config["tables"].values():
+        table["rows"] = [
+            {**row, **choice}
+            for row in table["rows"]
+            for choice in (
+                [{"monitor": monitor} for monitor in config["early_stopping"]["monitors"]]
+                if METHODS[row["method"]][1]
+                else [{}]
+            )
+        ]
 
 
 def _settle_datasets(config: dict) -> None:

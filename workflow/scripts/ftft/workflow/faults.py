@@ -5,19 +5,34 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..data.demo import SPLITS
+from ..data import cad, demo
+from .plan import COSTS, LENGTH_TABLE, METHODS
 
 RESERVED_NAMES = ("full", "random")
-TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "cost", "runs", "failed")
+# Written by rules of their own.
+RESERVED_TABLES = ("table3", "table4", "claims", "patience")
+TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "budget", "runs", "failed", *COSTS)
 
 REQUIRED_BY_SOURCE = {
-    "datasets": {"file": ["path"], "hub": ["id", "split", "revision"], "demo": ["split", "rows"]},
+    "datasets": {
+        "file": ["path"],
+        "cad": ["path", "split"],
+        "hub": ["id", "split", "revision"],
+        "demo": ["split", "rows"],
+    },
     "models": {
         "hub": ["id", "revision"],
         "folder": ["path"],
         "package": ["package"],
         "scratch": ["architecture", "tokenizer"],
     },
+}
+SPLITS = {"cad": list(cad.SPLITS), "demo": list(demo.SPLITS)}
+LIMITS = {
+    "exclusiveMinimum": "above",
+    "minimum": "at least",
+    "exclusiveMaximum": "below",
+    "maximum": "at most",
 }
 JSON_TYPES = {
     "number": "a number",
@@ -62,9 +77,8 @@ def describe(error) -> Iterator[str]:
             f"{place}: the name {got!r} may hold letters, digits, '.', '_', '-' only "
             "and must begin with a letter or digit"
         )
-    elif error.validator in ("exclusiveMinimum", "minimum", "maximum"):
-        relation = {"exclusiveMinimum": "above", "minimum": "at least", "maximum": "at most"}
-        yield f"{place}: got {got!r}, expected {relation[error.validator]} {error.validator_value}"
+    elif error.validator in LIMITS:
+        yield f"{place}: got {got!r}, expected {LIMITS[error.validator]} {error.validator_value}"
     elif error.validator in ("minItems", "minProperties", "minLength"):
         yield f"{place}: got {got!r}, expected at least {error.validator_value} entry or character"
     elif error.validator == "not" and isinstance(got, dict):
@@ -105,25 +119,49 @@ def cross_check(config: dict) -> Iterator[str]:
         yield from _check_source(f"models.{name}", "models", model)
     for name, task in config["tasks"].items():
         yield from _check_task(f"tasks.{name}", task)
-        if config["early_stopping"]["monitor"] == "ood" and not task["dev"]:
+        if "ood" in config["early_stopping"]["monitors"] and not task["dev"]:
             yield (
-                f"tasks.{name}.dev: early_stopping.monitor is 'ood' but there is no development "
-                "set; name some, or set early_stopping.monitor: id"
+                f"tasks.{name}.dev: early_stopping.monitors has 'ood' but there is no development "
+                "set; name some, or set early_stopping.monitors: [id]"
             )
+    for section in ("models", "tasks"):
+        yield from _check_roles(section, config[section])
+    if not config["tables"]:
+        yield (
+            "tables: there is none, and the paper's need tasks and models that stand for its own; "
+            "name rows under tables, or set stands_for"
+        )
     for name, table in config["tables"].items():
-        yield from _check_table(f"tables.{name}", table, config)
+        if name in RESERVED_TABLES:
+            yield f"tables: the name '{name}' is reserved"
+        length = name.removeprefix(LENGTH_TABLE)
+        place = f"tables.{name}" if length == name else f"figures.training_length.{length}"
+        yield from _check_table(place, table, config)
+    for figure, models in config["figures"]["overlap"].items():
+        for name in models:
+            if name not in config["models"]:
+                near = _nearest(name, config["models"])
+                yield f"figures.overlap.{figure}: there is no model '{name}'{near}"
+
+
+def _check_roles(section: str, entries: dict) -> Iterator[str]:
+    players: dict[str, str] = {}
+    for name, entry in entries.items():
+        role = entry.get("stands_for", name)
+        if role in players:
+            yield f"{section}.{name}.stands_for: '{role}' is already played by '{players[role]}'"
+        players.setdefault(role, name)
 
 
 def _check_source(place: str, kind: str, entry: dict) -> Iterator[str]:
     for key in REQUIRED_BY_SOURCE[kind][entry["source"]]:
         if key not in entry:
             yield f"{place}: source '{entry['source']}' needs the key '{key}'"
-    if entry["source"] in ("file", "folder") and "path" in entry:
-        path = Path(entry["path"])
-        if not (path.is_file() if entry["source"] == "file" else path.is_dir()):
+    if entry["source"] in ("file", "cad", "folder") and "path" in entry:
+        path, sort = Path(entry["path"]), "folder" if entry["source"] == "folder" else "file"
+        if not (path.is_file() if sort == "file" else path.is_dir()):
             yield (
-                f"{place}.path: there is no {entry['source']} '{entry['path']}' "
-                f"(relative paths start from {Path.cwd()})"
+                f"{place}.path: there is no {sort} '{entry['path']}' (relative paths start from {Path.cwd()})"
             )
 
 
@@ -146,8 +184,9 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
                 f"{where}.path: cannot tell the format of '{dataset['path']}'; "
                 "name it by the key 'format': csv, tsv, jsonl, parquet or arrow"
             )
-        if dataset["source"] == "demo" and dataset.get("split", SPLITS[0]) not in SPLITS:
-            yield f"{where}.split: got {dataset['split']!r}, expected one of: {', '.join(SPLITS)}"
+        splits = SPLITS.get(dataset["source"])
+        if splits and dataset.get("split", splits[0]) not in splits:
+            yield f"{where}.split: got {dataset['split']!r}, expected one of: {', '.join(splits)}"
         if len(dataset.get("text", task["text"])) != len(task["text"]):
             yield f"{where}.text: got {dataset['text']}, expected as many columns as in {place}.text"
         for value, label in dataset.get("label_names", {}).items():
@@ -168,6 +207,8 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no reference"
         if row["method"].startswith("ERM") and "fraction" in row:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no fraction"
+        if "steps" in row and METHODS[row["method"]][1]:
+            yield f"{place}.{where}: {row['method']} keeps the full length's schedule and takes no steps"
         if not row["method"].startswith("ERM") and not reference:
             yield f"{place}.{where}: {row['method']} needs a reference: a model's name, or random"
     for where, name in models.items():

@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import resource
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,12 @@ from ..errors import FtftError
 
 # Set for a call of snakemake that trains one model at a time.
 TERMINAL = "FTFT_TERMINAL"
+
+
+def prefer_code(folder: str | Path) -> None:
+    """Let jobs import the library from `folder`, whose fingerprint is tracked, before any installed one."""
+    paths = [str(folder), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 def specification(snakemake: Any) -> dict:
@@ -58,6 +66,18 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
         finally:
             sys.stderr = terminal
             logging.basicConfig(stream=terminal, force=True)
+
+
+@contextmanager
+def measured(path: str | Path, **names: object) -> Iterator[None]:
+    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
+    from ..artifacts import write_json
+
+    started = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
 
 
 def set_threads(snakemake: Any) -> None:

@@ -1,21 +1,26 @@
-"""What a table needs: runs, selections, and the slice of the configuration that each of them reads.
+"""What tables and figures need: names, selections, training runs.
 
 Everything here is names and plain data, quick to import: Snakemake calls it while it reads the rules.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ConfigError
 
 METHODS = {
-    # method: (trains on a selection, budget)
-    "ERM": (False, "full"),
-    "ERM(ES)": (False, "stopped"),
-    "DM": (True, "full"),
-    "FTFT": (True, "stopped"),
+    # method: (trains on a selection, stops early)
+    "ERM": (False, False),
+    "ERM(ES)": (False, True),
+    "DM": (True, False),
+    "FTFT": (True, True),
 }
 ALL_DATA = "full"
+FULL_LENGTH = "full"
+BUDGET_NAME = re.compile(r"full|stopped-(?P<monitor>ood|id)|steps-(?P<steps>[1-9]\d*)")
+LENGTH_TABLE = "training-length-"
+# The columns of a table that say what its rows cost; results/costs.py defines them.
+COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
 REGIONS = ("ambiguous", "hard-to-learn", "easy")
 SELECTION_NAME = re.compile(
     rf"(?:random|(?P<reference>.+)-(?P<region>{'|'.join(REGIONS)}))-(?P<percent>\d+(?:\.\d+)?)"
@@ -49,7 +54,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: a model on all data (`full`) or on a selection, to the end or stopped early."""
+    """One training run: a model on all data (`full`) or on a selection, with a budget.
+
+    Budgets: `full` (to the end), `stopped-ood` and `stopped-id` (stopped early, by that monitor),
+    `steps-N` (planned for N steps, with a schedule of its own).
+    """
 
     task: str
     model: str
@@ -60,6 +69,30 @@ class Run:
     @property
     def path(self) -> str:
         return f"{self.task}/{self.model}/{self.selection}/{self.budget}/seed{self.seed}"
+
+    @property
+    def reference(self) -> str | None:
+        """The model whose data map the run's instances come from."""
+        return None if self.selection == ALL_DATA else Selection.parse(self.selection).reference
+
+    def files(self) -> dict[str, str]:
+        """What the run left, and what it was made from, by kind."""
+        files = {
+            "model": f"results/runs/{self.path}/model/",
+            "ledger": f"results/runs/{self.path}/ledger.json",
+            "trajectory": f"results/runs/{self.path}/trajectory.parquet",
+            "log": f"logs/train/{self.path}.log",
+            "evaluation": f"results/evaluations/{self.path}.parquet",
+        }
+        if self.selection == ALL_DATA:
+            return files
+        selection = f"results/selections/{self.task}/{self.selection}/seed{self.seed}"
+        files |= {"selection": f"{selection}.parquet", "selection_ledger": f"{selection}.json"}
+        if self.reference:
+            files["data_map"] = f"results/maps/{self.task}/{self.reference}/seed{self.seed}.parquet"
+            run = Run(self.task, self.reference, ALL_DATA, FULL_LENGTH, self.seed)
+            files["reference"] = f"results/runs/{run.path}/ledger.json"
+        return files
 
 
 def row_selection(row: dict, config: dict) -> str:
@@ -72,37 +105,153 @@ def row_selection(row: dict, config: dict) -> str:
     return Selection(row["reference"], row["region"], fraction).name
 
 
+def row_budget(row: dict) -> str:
+    """The name of how long a table's row trains."""
+    if METHODS[row["method"]][1]:
+        return f"stopped-{row['monitor']}"
+    return f"steps-{row['steps']}" if "steps" in row else FULL_LENGTH
+
+
 def row_runs(row: dict, task: str, config: dict) -> list[Run]:
     """The main runs behind a table's row, one per seed."""
-    selection, budget = row_selection(row, config), METHODS[row["method"]][1]
+    selection, budget = row_selection(row, config), row_budget(row)
     return [Run(task, row["main"], selection, budget, seed) for seed in config["seeds"]]
+
+
+def baseline(row: dict) -> dict:
+    """The row that a row is compared with: ERM of its main model, at the same planned length."""
+    return {"method": "ERM", "main": row["main"], **({"steps": row["steps"]} if "steps" in row else {})}
 
 
 def reference_runs(row: dict, task: str, config: dict) -> list[Run]:
     """The reference runs behind a table's row, one per seed; none for ERM and random selections."""
     if row.get("reference", "random") == "random":
         return []
-    return [Run(task, row["reference"], ALL_DATA, "full", seed) for seed in config["seeds"]]
+    return row_runs({"method": "ERM", "main": row["reference"]}, task, config)
 
 
 def table_runs(table: dict, config: dict) -> list[Run]:
-    """The main runs that a table shows, each once, in the order of its rows."""
-    runs = (run for row in table["rows"] for run in row_runs(row, table["task"], config))
-    return list(dict.fromkeys(runs))
+    """The main runs that a table shows and those it compares them with, each once."""
+    rows = [*table["rows"], *map(baseline, table["rows"])]
+    return _once(run for row in rows for run in row_runs(row, table["task"], config))
+
+
+def table_reference_runs(table: dict, config: dict) -> list[Run]:
+    """The reference runs behind a table, each once."""
+    return _once(run for row in table["rows"] for run in reference_runs(row, table["task"], config))
 
 
 def cost_runs(table: dict, config: dict) -> list[Run]:
     """Every run whose cost a table counts: main runs, their references, and the unit of cost."""
-    task = table["task"]
-    unit = {"method": "ERM", "main": cost_unit(table)}
-    rows = [*table["rows"], unit]
-    runs = [run for row in rows for run in (*row_runs(row, task, config), *reference_runs(row, task, config))]
-    return list(dict.fromkeys(runs))
+    # A shorter run is measured against the full length of its own model.
+    whole = {cost_unit(table), *(row["main"] for row in table["rows"] if "steps" in row)}
+    units = [{"method": "ERM", "main": model} for model in sorted(whole)]
+    runs = (run for row in units for run in row_runs(row, table["task"], config))
+    return _once([*table_runs(table, config), *table_reference_runs(table, config), *runs])
 
 
 def cost_unit(table: dict) -> str:
     """The model whose ERM run costs 100: as configured, else the main model of the last row."""
     return table.get("cost_of", table["rows"][-1]["main"])
+
+
+def table_tasks(config: dict) -> list[str]:
+    """The tasks that have tables, by name."""
+    return [task for task in sorted(config["tasks"]) if tables_of(config, task)]
+
+
+def tables_of(config: dict, task: str) -> list[dict]:
+    """The tables of a task by name, those of training lengths excepted."""
+    return [
+        table
+        for name, table in sorted(config["tables"].items())
+        if table["task"] == task and not name.startswith(LENGTH_TABLE)
+    ]
+
+
+def task_cost_unit(config: dict, task: str) -> str:
+    """The unit of cost of a task's tables: that of the first."""
+    return cost_unit(tables_of(config, task)[0])
+
+
+def erm_models(config: dict, task: str) -> list[str]:
+    """The models that a task's tables fine-tune on all data, in the order of their rows."""
+    runs = [run for table in tables_of(config, task) for run in cost_runs(table, config)]
+    return _once(run.model for run in runs if (run.selection, run.budget) == (ALL_DATA, FULL_LENGTH))
+
+
+def erm_runs(config: dict, task: str) -> list[Run]:
+    """The ERM runs of `erm_models`, seed by seed."""
+    rows = [{"method": "ERM", "main": model} for model in erm_models(config, task)]
+    return [run for row in rows for run in row_runs(row, task, config)]
+
+
+def task_reference_runs(config: dict, task: str) -> list[Run]:
+    """The reference runs behind a task's tables, each once."""
+    return _once(run for table in tables_of(config, task) for run in table_reference_runs(table, config))
+
+
+def all_reference_runs(config: dict) -> list[Run]:
+    """The reference runs behind all tables, task by task."""
+    return [run for task in table_tasks(config) for run in task_reference_runs(config, task)]
+
+
+def all_erm_runs(config: dict) -> list[Run]:
+    """The ERM runs behind all tables, task by task."""
+    return [run for task in table_tasks(config) for run in erm_runs(config, task)]
+
+
+def full_runs(config: dict) -> list[Run]:
+    """The runs of all tables that went to the end, task by task."""
+    tables = [table for task in table_tasks(config) for table in tables_of(config, task)]
+    runs = _once(run for table in tables for run in cost_runs(table, config))
+    return [run for run in runs if run.budget == FULL_LENGTH]
+
+
+def curve_runs(config: dict, task: str) -> dict[tuple[str, int], Run]:
+    """By label and seed, the runs behind the learning curves of all rows that stop early.
+
+    The run to the end that a stop cuts short, if a table has it; else the stopped run itself.
+    """
+    tables = tables_of(config, task)
+    trained = {run for table in tables for run in table_runs(table, config)}
+    chosen = {}
+    for row in (row for table in tables for row in table["rows"] if METHODS[row["method"]][1]):
+        for run in row_runs(row, task, config):
+            to_the_end = replace(run, budget=FULL_LENGTH)
+            method = f"DM, {row['reference']}" if "reference" in row else "ERM"
+            label = f"{row['main']}: {method}"
+            chosen.setdefault((label, run.seed), to_the_end if to_the_end in trained else run)
+    return chosen
+
+
+def overlap_groups(config: dict, task: str) -> dict[str, list[str]]:
+    """Whose selections an overlap figure compares, by figure: at least two selections each."""
+    present = {run.model for run in task_reference_runs(config, task)}
+    groups = {
+        name: [model for model in models if model in present]
+        for name, models in config["figures"]["overlap"].items()
+    }
+    return {name: models for name, models in groups.items() if len(models) * len(config["seeds"]) > 1}
+
+
+def overlap_runs(config: dict, task: str, group: str) -> list[Run]:
+    """The reference runs whose selections an overlap figure compares."""
+    rows = [{"method": "ERM", "main": model} for model in overlap_groups(config, task)[group]]
+    return [run for row in rows for run in row_runs(row, task, config)]
+
+
+def overlap_selections(config: dict, task: str, group: str) -> list[str]:
+    """The selections that an overlap figure compares, one per run of `overlap_runs`."""
+    models = overlap_groups(config, task)[group]
+    rows = [{"method": "DM", "main": model, "reference": model, "region": "ambiguous"} for model in models]
+    return [run.files()["selection"] for row in rows for run in row_runs(row, task, config)]
+
+
+def length_run(config: dict, task: str) -> Run:
+    """A run of the length that the runs of the figure of training lengths are shorter than."""
+    row = {"method": "ERM", "main": config["figures"]["training_length"][task]["main"]}
+    return row_runs(row, task, config)[0]
 
 
 def development_sets(task: dict) -> list[str]:
@@ -112,89 +261,8 @@ def development_sets(task: dict) -> list[str]:
 
 def used_datasets(task: dict) -> list[str]:
     """The data sets that a task reads: training, development, evaluation, each once."""
-    return list(dict.fromkeys([task["train"], *development_sets(task), *task["evaluate"]]))
+    return _once([task["train"], *development_sets(task), *task["evaluate"]])
 
 
-def dataset_slice(config: dict, task: str, dataset: str) -> dict:
-    """What defines a prepared data set."""
-    entry = config["tasks"][task]
-    columns = {key: entry[key] for key in ("text", "label", "uid")}
-    return {**columns, **entry["datasets"][dataset], "labels": entry["labels"]}
-
-
-def check_slice(config: dict, task: str) -> dict:
-    """What defines the checks of a task's data."""
-    entry = config["tasks"][task]
-    return {"train": entry["train"], "datasets": used_datasets(entry), **config["checks"]}
-
-
-def encoder_slice(config: dict, model: str) -> dict:
-    """What defines a model's starting point."""
-    keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config["models"][model]
-    chosen = {key: entry[key] for key in keys if key in entry}
-    return {**chosen, "max_length": entry["training"]["max_length"]}
-
-
-def training_slice(config: dict, task: str, model: str, budget: str) -> dict:
-    """What defines a training run beside its data, selection and seed."""
-    entry = config["tasks"][task]
-    return {
-        "recipe": config["models"][model]["training"],
-        "labels": entry["labels"],
-        "development": development_sets(entry),
-        "early_stopping": early_stopping(config, task) if budget == "stopped" else None,
-    }
-
-
-def early_stopping(config: dict, task: str) -> dict:
-    """Patience in checkpoints, and the score that is monitored: the mean over development sets."""
-    entry, rule = config["tasks"][task], config["early_stopping"]
-    monitored = entry["dev"] if rule["monitor"] == "ood" else [entry["validation"]]
-    return {"patience": rule["patience"], "metric": entry["metric"], "monitored": monitored}
-
-
-def map_slice(config: dict) -> dict:
-    """What defines a data map beside its training dynamics: nothing that is configured."""
-    return {}
-
-
-def selection_slice(config: dict, selection: str) -> dict:
-    """What defines a selection beside its data map."""
-    chosen = Selection.parse(selection)
-    if chosen.reference is None:
-        return {"fraction": chosen.fraction}
-    return {"region": chosen.region, "fraction": chosen.fraction, "rule": config["selection"]["rule"]}
-
-
-def evaluation_slice(config: dict, task: str, model: str) -> dict:
-    """What defines the predictions of a run."""
-    entry = config["tasks"][task]
-    return {
-        "datasets": entry["evaluate"],
-        "max_length": config["models"][model]["training"]["max_length"],
-    }
-
-
-def scores_slice(config: dict, table: str) -> dict:
-    """What defines the scores behind a table."""
-    task = config["tasks"][config["tables"][table]["task"]]
-    return {"failure_metric": task["metric"], "validation": task["validation"]}
-
-
-def table_slice(config: dict, table: str) -> dict:
-    """What defines a table beside its scores and ledgers."""
-    entry = config["tables"][table]
-    task = entry["task"]
-    return {
-        "title": entry.get("title", table),
-        "metric": entry.get("metric", config["tasks"][task]["metric"]),
-        "datasets": config["tasks"][task]["evaluate"],
-        "cost_of": cost_unit(entry),
-        "parameters_m": {name: model.get("parameters_m") for name, model in config["models"].items()},
-        "seeds": config["seeds"],
-        "rows": [
-            {**row, "selection": row_selection(row, config), "budget": METHODS[row["method"]][1]}
-            for row in entry["rows"]
-        ],
-    }
+def _once(items) -> list:
+    return list(dict.fromkeys(items))

@@ -1,0 +1,93 @@
+rule plot_overlap:
+    input:
+        selections=overlapping_selections,
+        ledgers=overlapping_ledgers,
+    output:
+        **figure_outputs("{task}/overlap_{group}", "overlap"),
+    log:
+        "logs/plot_overlap/{task}/{group}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_overlap.py", slices.overlap_slice),
+    message:
+        "Plot how far the ambiguous instances of reference models overlap ({wildcards.task}, {wildcards.group})"
+    script:
+        "../workflow/scripts/plot_overlap.py"
+
+
+rule plot_true_class:
+    input:
+        dynamics=reference_files("dynamics.parquet"),
+        ledgers=reference_files("ledger.json"),
+        train=training_set,
+    output:
+        **figure_outputs("{task}/true_class", "true_class"),
+    log:
+        "logs/plot_true_class/{task}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_true_class.py", slices.true_class_slice),
+    message:
+        "Plot how hard-to-learn and other instances are learnt ({wildcards.task})"
+    script:
+        "../workflow/scripts/plot_true_class.py"
+
+
+rule plot_data_map:
+    input:
+        "results/maps/{task}/{model}/seed{seed}.parquet",
+    output:
+        **figure_outputs("{task}/data_map/{model}/seed{seed}", "data_map"),
+    log:
+        "logs/plot_data_map/{task}/{model}/seed{seed}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_data_map.py", slices.data_map_figure_slice),
+    message:
+        "Plot the data map of {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/plot_data_map.py"
+
+
+rule plot_training_length:
+    input:
+        scores="results/scores/training-length-{task}.parquet",
+        ledger=length_ledger,
+    output:
+        **figure_outputs("{task}/training_length", "training_length"),
+    log:
+        "logs/plot_training_length/{task}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_training_length.py", slices.training_length_slice),
+    message:
+        "Plot scores against training length ({wildcards.task})"
+    script:
+        "../workflow/scripts/plot_training_length.py"
+
+
+rule plot_learning_curves:
+    input:
+        trajectories=curve_files("trajectory.parquet"),
+        ledgers=curve_files("ledger.json"),
+    output:
+        **figure_outputs("{task}/learning_curves", "learning_curves"),
+    log:
+        "logs/plot_learning_curves/{task}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_learning_curves.py", slices.learning_curves_slice),
+    message:
+        "Plot learning curves with their stops ({wildcards.task})"
+    script:
+        "../workflow/scripts/plot_learning_curves.py"

@@ -1,0 +1,136 @@
+rule collect_scores:
+    input:
+        evaluations=scored_evaluations,
+        ledgers=scored_ledgers,
+        checks=data_checks,
+    output:
+        "results/scores/{table}.parquet",
+    log:
+        "logs/collect_scores/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("collect_scores.py", slices.scores_slice),
+    message:
+        "Score the predictions of all runs behind {wildcards.table}"
+    script:
+        "../workflow/scripts/collect_scores.py"
+
+
+rule compare_methods:
+    input:
+        evaluations=scored_evaluations,
+        ledgers=scored_ledgers,
+    output:
+        "results/comparisons/{table}.csv",
+    log:
+        "logs/compare_methods/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("compare_methods.py", slices.comparisons_slice),
+    message:
+        "Compare the rows of {wildcards.table} with ERM: paired bootstrap, Holm correction"
+    script:
+        "../workflow/scripts/compare_methods.py"
+
+
+rule write_table:
+    input:
+        scores="results/scores/{table}.parquet",
+        comparisons="results/comparisons/{table}.csv",
+        ledgers=cost_ledgers,
+        selections=selection_ledgers,
+        maps=map_ledgers,
+    output:
+        **table_outputs("{table}"),
+        costs="results/tables/{table}.costs.csv",
+        provenance="results/tables/{table}.provenance.json",
+    log:
+        "logs/write_table/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_table.py", slices.table_slice),
+    message:
+        "Write {wildcards.table}: mean and standard deviation over seeds, and cost"
+    script:
+        "../workflow/scripts/write_table.py"
+
+
+rule write_model_costs:
+    input:
+        ledgers=run_files(plan.all_erm_runs(config), "ledger.json"),
+    output:
+        **table_outputs("table3"),
+    log:
+        "logs/write_model_costs.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_model_costs.py", slices.model_costs_slice),
+    message:
+        "Write Table 3: what fine-tuning each model costs"
+    script:
+        "../workflow/scripts/write_model_costs.py"
+
+
+rule write_easy_shares:
+    input:
+        maps=map_files(plan.all_reference_runs(config)),
+        ledgers=run_files(plan.all_reference_runs(config), "ledger.json"),
+    output:
+        **table_outputs("table4"),
+    log:
+        "logs/write_easy_shares.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_easy_shares.py", slices.easy_share_slice),
+    message:
+        "Write Table 4: the share of easy instances by reference model"
+    script:
+        "../workflow/scripts/write_easy_shares.py"
+
+
+rule write_patience:
+    input:
+        trajectories=run_files(plan.full_runs(config), "trajectory.parquet"),
+        ledgers=run_files(plan.full_runs(config), "ledger.json"),
+    output:
+        **table_outputs("patience"),
+    log:
+        "logs/write_patience.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_patience.py", slices.patience_slice),
+    message:
+        "Read the full runs early, at every patience"
+    script:
+        "../workflow/scripts/write_patience.py"
+
+
+rule write_claims:
+    input:
+        evaluations=evaluation_files(paper.claim_runs(config)),
+        ledgers=run_files(paper.claim_runs(config), "ledger.json"),
+    output:
+        **table_outputs("claims"),
+    log:
+        "logs/write_claims.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_claims.py", slices.claims_slice),
+    message:
+        "Decide the claims of the paper's prose on these runs"
+    script:
+        "../workflow/scripts/write_claims.py"

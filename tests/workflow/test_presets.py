@@ -1,0 +1,60 @@
+"""The paper's two tasks in full: what their presets would run. README.md states the same counts."""
+
+import pytest
+
+MODELS, SEEDS, REFERENCES = 9, 4, 8
+# Runs per seed. All nine ERM; then, of the main models, early-stopped ERM, random selection, transfers, FTFT
+# (Tables 1 and 2 share six transfers to DeBERTaV3-Large), and three shorter lengths of three methods.
+TRANSFERS = {"nli": 8 + 7, "hsd": 8 + 7 + 2}
+MAIN = {task: 1 + 1 + transfers + 3 + 3 * 3 for task, transfers in TRANSFERS.items()}
+SELECTIONS = REFERENCES + 1
+DATASETS = {"nli": 8, "hsd": 14}
+TABLES = {"collect_scores": 3, "compare_methods": 3, "write_table": 3}
+SUMMARIES = {name: 1 for name in ("write_model_costs", "write_easy_shares", "write_patience", "write_claims")}
+FIGURES = {
+    "plot_overlap": 2,
+    "plot_true_class": 1,
+    "plot_training_length": 1,
+    "plot_learning_curves": 1,
+    "plot_data_map": REFERENCES,
+}
+
+
+@pytest.fixture(params=["nli", "hsd"])
+def preset(request, fresh):
+    (fresh.folder / "data").mkdir()
+    for name in ("cad_v1_1.tsv", "dynahate.csv"):
+        (fresh.folder / "data" / name).touch()
+    return request.param, fresh
+
+
+def test_a_preset_plans_the_papers_runs(preset):
+    task, workflow = preset
+    planned = workflow.planned("--configfile", f"config/{task}.yaml")
+    runs = (MODELS + MAIN[task]) * SEEDS
+    downloads = {"download_data": DATASETS[task]} if task == "nli" else {}
+    assert planned == {
+        **downloads,
+        "prepare_data": DATASETS[task],
+        "check_data": 1,
+        "prepare_encoder": MODELS,
+        "train_reference": MODELS * SEEDS,
+        "build_data_map": REFERENCES * SEEDS,
+        "select_instances": SELECTIONS * SEEDS,
+        "train_main": MAIN[task] * SEEDS,
+        "evaluate": runs,
+        **TABLES,
+        **SUMMARIES,
+        **FIGURES,
+    }
+
+
+def test_the_readme_states_the_counts(root, preset):
+    task, workflow = preset
+    planned = workflow.planned("--configfile", f"config/{task}.yaml")
+    trainings = planned["train_reference"] + planned["train_main"]
+    line = next(
+        line for line in (root / "README.md").read_text().splitlines() if f"config/{task}.yaml" in line
+    )
+    # The target itself is a job too.
+    assert f"{sum(planned.values()) + 1} jobs" in line and f"{trainings} trainings" in line

@@ -1,0 +1,113 @@
+"""Floating-point operations of training, measured by torch's flop counter on a model without weights."""
+
+import copy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForSequenceClassification, PretrainedConfig
+
+FIT_STEP = 4  # the form is solved from one instance of 4, 8 and 12 tokens and two of 4
+
+
+class FlopCount(NamedTuple):
+    """FLOPs of a forward and backward pass over b instances of L tokens each:
+
+    per_batch + b (per_instance + L per_token + L² per_pair), as for every encoder with full attention:
+    the head is paid per instance, linear layers per token, attention per pair of tokens, and
+    DeBERTa's projections of relative positions per batch.
+    """
+
+    per_batch: int
+    per_instance: int
+    per_token: int
+    per_pair: int
+
+    def of(self, batches: int, instances: int, tokens: int, pairs: int) -> int:
+        """FLOPs of so many batches, instances, tokens and pairs of tokens (the sum of L²)."""
+        return (
+            self.per_batch * batches
+            + self.per_instance * instances
+            + self.per_token * tokens
+            + self.per_pair * pairs
+        )
+
+
+def count_flops(config: PretrainedConfig, longest: int) -> FlopCount | None:
+    """Measure the classifier of a configuration; None where it cannot be measured.
+
+    Counted are matrix products and convolutions, forward and backward, two FLOPs per multiplication
+    and addition. The count belongs to the architecture as transformers writes it, however a run
+    computes it. It is solved from four shapes and has to hold at a fifth, that of the `longest`
+    instance: an architecture may have another form. Meta tensors take no memory and no arithmetic,
+    and leave all random generators alone.
+    """
+    try:
+        model = _without_weights(config)
+        first, second, third = (_measure(model, 1, factor * FIT_STEP) for factor in (1, 2, 3))
+        two = _measure(model, 2, FIT_STEP)
+        check = _measure(model, 3, longest)
+    except Exception:  # models fail on meta tensors in many ways, and no run may fail for its ledger
+        return None
+    per_pair = (third - 2 * second + first) // (2 * FIT_STEP**2)
+    per_token = (second - first) // FIT_STEP - 3 * FIT_STEP * per_pair
+    per_instance = two - first - FIT_STEP * per_token - FIT_STEP**2 * per_pair
+    count = FlopCount(2 * first - two, per_instance, per_token, per_pair)
+    return count if count.of(1, 3, 3 * longest, 3 * longest**2) == check else None
+
+
+def _without_weights(config: PretrainedConfig) -> nn.Module:
+    # Eager attention: of the fused ones torch counts those on the CPU not at all, and those on a GPU
+    # with the scores that they compute a second time.
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(
+            copy.deepcopy(config), attn_implementation="eager"
+        )
+    return model.eval()
+
+
+def _measure(model: nn.Module, instances: int, length: int) -> int:
+    # Embeddings and no mask: models look for padding in ids and masks, and meta tensors hold no values.
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        embedded = model.get_input_embeddings()(torch.zeros((instances, length), dtype=torch.long))
+        model(inputs_embeds=embedded).logits.sum().backward()
+    return counter.get_total_flops()
+
+
+@dataclass
+class Workload:
+    """What a run has computed: sums over its batches, of real tokens and with the padding."""
+
+    batches: int = 0
+    instances: int = 0
+    tokens: int = 0
+    pairs: int = 0
+    padded_tokens: int = 0
+    padded_pairs: int = 0
+    widest: int = 0
+
+    def add(self, lengths: np.ndarray, width: int) -> None:
+        """A batch of instances of `lengths` [b] tokens, padded to `width`."""
+        self.batches += 1
+        self.instances += len(lengths)
+        self.tokens += int(lengths.sum())
+        self.pairs += int(lengths @ lengths)
+        self.padded_tokens += len(lengths) * width
+        self.padded_pairs += len(lengths) * width**2
+        self.widest = max(self.widest, width)
+
+    def flops(self, config: PretrainedConfig) -> dict[str, int | None]:
+        """The ledger's measured FLOPs: of real tokens and, padding included, of all that was computed.
+
+        None where `count_flops` has no count for the configuration.
+        """
+        count = count_flops(config, self.widest)
+        if count is None:
+            return {"flops": None, "padded_flops": None}
+        return {
+            "flops": count.of(self.batches, self.instances, self.tokens, self.pairs),
+            "padded_flops": count.of(self.batches, self.instances, self.padded_tokens, self.padded_pairs),
+        }

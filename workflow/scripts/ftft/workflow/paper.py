@@ -1,0 +1,174 @@
+"""The paper's tables and figures, in a configuration's own names for the paper's tasks and models."""
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from .plan import METHODS, Run, row_runs
+
+PAPER = Path(__file__).parents[3] / "paper"
+# Tables 3 and 4 are about models, not methods: they have rules of their own.
+SCORE_TABLES = ("table1", "table2", "table5", "table6")
+# Of a claim's comparisons, the share that must hold; "most" is more than half.
+NEEDED = {"all": 1.0, "most": 0.5000001, "often": 0.25}
+# What "comparable" allows, as a share of 1.
+MARGIN = 0.02
+
+
+@lru_cache
+def read(name: str) -> dict:
+    """One of the files of workflow/paper/."""
+    return yaml.safe_load((PAPER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def roles(entries: dict) -> dict[str, str]:
+    """By the paper's name for a task or model, the configuration's name of what stands for it."""
+    return {entry.get("stands_for", name): name for name, entry in entries.items()}
+
+
+def add_tables(config: dict) -> None:
+    """Define the paper's score tables for the tasks and models of `config`, where it has none by that name.
+
+    A row whose models are absent is left out and listed under `left_out`; a table without rows, or
+    without its task, is not defined.
+    """
+    paper = read("tables")
+    tasks, models = roles(config["tasks"]), roles(config["models"])
+    for name in SCORE_TABLES:
+        table = paper["tables"][name]
+        rows = [*table["rows"], *table.get("more_rows", [])]
+        kept = [row for row in rows if _names(row) <= set(models)]
+        if name in config["tables"] or table["task"] not in tasks or not kept:
+            continue
+        task = tasks[table["task"]]
+        config["tables"][name] = {
+            "task": task,
+            "title": table["title"] + ("" if task == table["task"] else f", here {task}"),
+            "rows": [translate(row, models) for row in kept],
+            "left_out": [describe(row) for row in rows if row not in kept],
+        }
+        if paper["cost_of"] in models:
+            config["tables"][name]["cost_of"] = models[paper["cost_of"]]
+
+
+def add_overlap(config: dict) -> None:
+    """Define the groups of the overlap figure where `config` has none: the paper's, else all models."""
+    if "overlap" in config["figures"]:
+        return
+    models = roles(config["models"])
+    groups = {
+        name: [models[role] for role in group if role in models]
+        for name, group in read("tables")["overlap"].items()
+    }
+    complete = {name: group for name, group in groups.items() if len(group) > 1}
+    config["figures"]["overlap"] = complete or {"references": list(config["models"])}
+
+
+def _names(row: dict) -> set[str]:
+    return {row[key] for key in ("main", "reference") if key in row} - {"random"}
+
+
+def translate(row: dict, models: dict[str, str]) -> dict:
+    """A row of the paper in the names of a configuration; `models` is keyed by the paper's names."""
+    return {
+        key: models.get(value, value) if key in ("main", "reference") else value for key, value in row.items()
+    }
+
+
+def describe(row: dict) -> str:
+    """A row of the paper in words."""
+    return f"{row['method']} {row['main']}" + (f" ({row['reference']})" if "reference" in row else "")
+
+
+def published_easy_shares(config: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """Table 4: percent by task, model and rate in percent.
+
+    Only for tasks and models that go by the paper's name and stand in for nothing.
+    """
+
+    def own(section: str) -> set[str]:
+        return {name for name, entry in config[section].items() if "stands_for" not in entry}
+
+    with open(PAPER / "easy_share.csv", encoding="utf-8") as file:
+        printed = {row.pop("model"): row for row in csv.DictReader(file)}
+    shares: dict = {}
+    for model in own("models") & set(printed):
+        for column, value in printed[model].items():
+            task, rate = column.split("_")
+            if task in own("tasks"):
+                shares.setdefault(task, {}).setdefault(model, {})[rate] = float(value)
+    return shares
+
+
+def claims(config: dict) -> list[dict]:
+    """The paper's claims for the tasks of `config`, each with the comparisons that decide it.
+
+    Entries: claim, text, section, task, need, tests (name, left and right row, relation, sets, margin)
+    and missing: what the configuration lacks to decide it.
+    """
+    paper = read("claims")
+    tasks, models = roles(config["tasks"]), roles(config["models"])
+    found = []
+    for claim, entry in paper["claims"].items():
+        for task in (tasks[role] for role in entry["tasks"] if role in tasks):
+            tests, missing = [], set()
+            lengths = config["figures"]["training_length"].get(task, {}).get("steps", [])
+            for test in entry["tests"]:
+                pairs = [(name, test["right"]) for name in test["left"]]
+                absent = {
+                    role for pair in pairs for name in pair for role in _names(paper["methods"][name])
+                } - set(models)
+                missing |= {f"a model that stands for {role}" for role in absent}
+                if "lengths" in test and not lengths:
+                    missing.add(f"figures.training_length.{task}")
+                if not absent:
+                    tests += [
+                        comparison
+                        for pair in pairs
+                        for comparison in _comparisons(pair, test, paper["methods"], models, lengths, config)
+                    ]
+            found.append(
+                {
+                    "claim": claim,
+                    "text": entry["text"],
+                    "section": entry["section"],
+                    "task": task,
+                    "need": NEEDED[entry["need"]],
+                    "tests": tests,
+                    "missing": sorted(missing),
+                }
+            )
+    return found
+
+
+def claim_runs(config: dict) -> list[Run]:
+    """The runs that decide the claims, each once."""
+    rows = [
+        (test[side], claim["task"])
+        for claim in claims(config)
+        for test in claim["tests"]
+        for side in ("left", "right")
+    ]
+    return list(dict.fromkeys(run for row, task in rows for run in row_runs(row, task, config)))
+
+
+def _comparisons(
+    pair: tuple[str, str], test: dict, methods: dict, models: dict, lengths: list[int], config: dict
+) -> list[dict]:
+    common = {"relation": test["relation"], "sets": test["sets"], "margin": test.get("margin", MARGIN)}
+    left, right = (_completed(translate(methods[name], models), config) for name in pair)
+    if "lengths" not in test:
+        return [{"name": f"{pair[0]} - {pair[1]}", "left": left, "right": right, **common}]
+    comparisons = []
+    for steps in lengths:
+        other = {**right, "steps": steps} if test["lengths"][1] == "same" else right
+        name = f"{pair[0]} ({steps} steps) - {pair[1]}" + (" (full length)" if other is right else "")
+        comparisons.append({"name": name, "left": {**left, "steps": steps}, "right": other, **common})
+    return comparisons
+
+
+def _completed(row: dict, config: dict) -> dict:
+    row = {"region": "ambiguous", **row}
+    return {**row, "monitor": config["early_stopping"]["monitors"][0]} if METHODS[row["method"]][1] else row

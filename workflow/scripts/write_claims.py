@@ -1,0 +1,10 @@
+from ftft.results.claims import write_claims
+from ftft.workflow.job import job, specification
+
+with job(snakemake):
+    write_claims(
+        specification(snakemake),
+        snakemake.input.evaluations,
+        snakemake.input.ledgers,
+        dict(snakemake.output.items()),
+    )

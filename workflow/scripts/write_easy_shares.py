@@ -1,0 +1,10 @@
+from ftft.results.easy_share import write_easy_shares
+from ftft.workflow.job import job, specification
+
+with job(snakemake):
+    write_easy_shares(
+        specification(snakemake),
+        snakemake.input.maps,
+        snakemake.input.ledgers,
+        dict(snakemake.output.items()),
+    )
