@@ -80,9 +80,11 @@ def test_without_roles_all_models_are_one_group(tiny):
 
 def test_easy_shares_were_printed_for_the_papers_own_models_only(tiny):
     assert paper.published_easy_shares(play(tiny, large="deberta-v3-large")) == {}
-    tiny["tasks"] = {"nli": {**tiny["tasks"]["demo"], "stands_for": "nli"}}
+    tiny["tasks"] = {"nli": dict(tiny["tasks"]["demo"])}
     del tiny["tasks"]["nli"]["stands_for"]
-    tiny["models"] = {"deberta-v3-small": tiny["models"]["small"], "other": tiny["models"]["small"]}
+    # A model of the paper's name that stands for another is not the paper's.
+    impostor = {**tiny["models"]["small"], "stands_for": "bert-tiny"}
+    tiny["models"] = {"deberta-v3-small": tiny["models"]["small"], "electra-base": impostor}
     published = paper.published_easy_shares(resolve(tiny))
     assert published == {"nli": {"deberta-v3-small": {"10": 82.8, "25": 67.54, "33": 61.72, "50": 46.15}}}
 

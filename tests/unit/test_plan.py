@@ -174,6 +174,27 @@ def test_training_lengths_make_a_table_of_every_method_and_length(tiny):
     ]
 
 
+def test_learning_curves_are_of_runs_to_the_end_where_a_table_has_them(tiny):
+    config = resolve(tiny)
+    assert plan.curve_runs(config, "demo") == {
+        ("large: ERM", 0): run("large"),
+        ("large: DM, small", 0): run("large", "small-ambiguous-33"),
+    }
+    tiny["tables"]["table1"]["rows"] = [{"method": "FTFT", "main": "large", "reference": "small"}]
+    stopped = run("large", "small-ambiguous-33", "stopped-ood")
+    assert plan.curve_runs(resolve(tiny), "demo") == {("large: DM, small", 0): stopped}
+
+
+def test_an_overlap_needs_two_selections(tiny):
+    assert plan.overlap_groups(resolve(tiny), "demo") == {}
+    tiny["seeds"] = [0, 1]
+    config = resolve(tiny)
+    assert plan.overlap_groups(config, "demo") == {"references": ["small"]}
+    assert plan.overlap_selections(config, "demo", "references") == [
+        f"results/selections/demo/small-ambiguous-33/seed{seed}.parquet" for seed in (0, 1)
+    ]
+
+
 def test_a_run_knows_the_files_it_left_and_came_from():
     files = run("large", "small-ambiguous-33", "stopped-ood", 7).files()
     assert files["ledger"] == "results/runs/demo/large/small-ambiguous-33/stopped-ood/seed7/ledger.json"

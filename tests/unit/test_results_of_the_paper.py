@@ -136,6 +136,12 @@ def test_a_row_whose_runs_all_failed_is_not_compared(runs):
     assert compared(runs, rows=[DM], baselines=[ERM]).empty
 
 
+def test_runs_without_a_common_seed_are_not_compared(runs):
+    runs.add("large", 0.6, seed=0)
+    runs.add("large", 0.8, "small-ambiguous-33", seed=1)
+    assert compared(runs, rows=[DM], baselines=[ERM]).empty
+
+
 def test_evaluations_of_other_examples_are_refused(runs):
     runs.add("large", 0.6)
     runs.add("large", 0.8, "small-ambiguous-33", uids=lambda size: reversed(range(size)))
@@ -220,6 +226,7 @@ def test_claims_are_written_with_figures_verdict_and_test(runs):
             claim("3", [{**test, "relation": "not below", "sets": "id", "margin": 0.05}]),
             claim("4", [], ["a model that stands for electra-small"]),
             claim("5", [{**test, "right": RANDOM, "relation": "above", "sets": "id"}]),
+            claim("6", [{**test, "relation": "above", "sets": "ood"}], ["a further model"]),
         ],
         "tasks": {"nli": {"metric": "accuracy", "validation": "id", "evaluate": list(SETS)}},
         "resamples": 1000,
@@ -229,7 +236,7 @@ def test_claims_are_written_with_figures_verdict_and_test(runs):
     write_claims(spec, runs.evaluations, runs.ledgers, outputs)
     rows = {row["claim"]: row for row in csv.DictReader(outputs["csv"].read_text().splitlines())}
     verdicts = {name: row["verdict"] for name, row in rows.items()}
-    assert verdicts == {"1": HOLDS, "2": HOLDS, "3": HOLDS, "4": OPEN, "5": OPEN}
+    assert verdicts == {"1": HOLDS, "2": HOLDS, "3": HOLDS, "4": OPEN, "5": OPEN, "6": OPEN}
     assert rows["1"]["figures"].startswith("DM - ERM, ood: +20.00 [+")
     assert rows["2"]["figures"].count(" on r") == 2
     assert "interval above -5 points" in rows["3"]["test"]
@@ -324,6 +331,22 @@ def test_patience_counts_stops_and_costs_over_seeds(tmp_path):
     assert frame[frame["main"] == "small"]["cost"].tolist() == [12.5, 18.75, 25, 25]
 
 
+def test_a_checkpoint_after_the_last_whole_interval_counts_as_the_last(tmp_path):
+    scores = (0.1, 0.2, 0.3, 0.4, 0.5)
+    write_parquet(tmp_path / "trajectory", pa.Table.from_pylist(trajectory(*scores)), {})
+    write_json(tmp_path / "ledger", ledger("large"))
+    spec = {
+        "runs": [{"task": "nli", "model": "large", "selection": "full", "seed": 0, "reference": None}],
+        "rules": {"nli": {"ood": RULE}},
+        "cost_of": {"nli": "large"},
+        "parameters_m": {"large": 80},
+    }
+    outputs = {form: tmp_path / f"patience.{form}" for form in ("csv", "md", "tex")}
+    write_patience(spec, [tmp_path / "trajectory"], [tmp_path / "ledger"], outputs)
+    read = pd.read_csv(outputs["csv"])
+    assert (read["stop"] == 4).all() and (read["kept"] == 4).all() and (read["cost"] == 100).all()
+
+
 def test_model_costs_are_percent_of_the_unit(tmp_path):
     for model in ("small", "large"):
         write_json(tmp_path / model, ledger(model))
@@ -348,16 +371,18 @@ def test_model_costs_are_percent_of_the_unit(tmp_path):
 
 def test_a_cell_leads_to_its_runs_and_their_command(tmp_path):
     values = [
-        {"model": "large", "selection": "full", "budget": "full", "seed": 0, "dataset": name, "value": 0.5}
-        | {"metric": "accuracy", "failed": False}
+        {"model": "large", "selection": "full", "budget": "full", "seed": seed, "dataset": name}
+        | {"value": 0.5 + seed, "metric": "accuracy", "failed": seed == 1}
         for name in SETS
+        for seed in (0, 1)
     ]
     write_parquet(tmp_path / "scores", pa.Table.from_pylist(values), {})
-    spec = {"task": "nli", "metric": "accuracy", "seeds": [0], "rows": [ERM]}
+    spec = {"task": "nli", "metric": "accuracy", "seeds": [0, 1], "rows": [ERM]}
     write_provenance(spec, tmp_path / "scores", ["my config.yaml"], tmp_path / "out")
 
     (row,) = json.loads((tmp_path / "out").read_text())["rows"]
-    (run,) = row["runs"]
+    run, failed = row["runs"]
+    assert (run["failed"], failed["failed"]) == (False, True)
     assert run["scores"] == dict.fromkeys(SETS, 0.5)
     assert run["files"]["log"] == "logs/train/nli/large/full/full/seed0.log"
     target = "results/evaluations/nli/large/full/full/seed0.parquet"

@@ -161,6 +161,16 @@ def test_full_runs_without_a_reference_cost_the_unit():
     assert rows["ERM"]["cost"] == rows["DM"]["cost"] == 100
 
 
+def test_a_shorter_run_costs_its_share_of_the_full_length():
+    shorter = {**ERM, "budget": "steps-300", "steps": 300}
+    made = ledgers()
+    for seed in SEEDS:
+        made["large", "full", "steps-300", seed] = ledger("large", "full", "steps-300", seed, steps=300)
+    own = scores().query("selection == 'full'").assign(budget="steps-300")
+    table = build_table({**SPEC, "rows": [shorter]}, own, made, SELECTING)
+    assert table.loc[0, "cost"] == table.loc[0, "cost_by_steps"] == 25
+
+
 def test_the_unit_of_cost_may_be_another_model():
     assert table_of(cost_of="small")["ERM"]["cost"] == 400
 
