@@ -103,44 +103,25 @@ def published_easy_shares(config: dict) -> dict[str, dict[str, dict[str, float]]
 
 
 def claims(config: dict) -> list[dict]:
-    """The paper's claims for the tasks of `config`, each with the comparisons that decide it.
+    """The paper's claims for the tasks of `config`, task by task, each with the comparisons that decide it.
 
     Entries: claim, text, section, task, need, tests (name, left and right row, relation, sets, margin)
     and missing: what the configuration lacks to decide it.
     """
-    paper = read("claims")
-    tasks, models = roles(config["tasks"]), roles(config["models"])
-    found = []
-    for claim, entry in paper["claims"].items():
-        for task in (tasks[role] for role in entry["tasks"] if role in tasks):
-            tests, missing = [], set()
-            lengths = config["figures"]["training_length"].get(task, {}).get("steps", [])
-            for test in entry["tests"]:
-                pairs = [(name, test["right"]) for name in test["left"]]
-                absent = {
-                    role for pair in pairs for name in pair for role in _names(paper["methods"][name])
-                } - set(models)
-                missing |= {f"a model that stands for {role}" for role in absent}
-                if "lengths" in test and not lengths:
-                    missing.add(f"figures.training_length.{task}")
-                if not absent:
-                    tests += [
-                        comparison
-                        for pair in pairs
-                        for comparison in _comparisons(pair, test, paper["methods"], models, lengths, config)
-                    ]
-            found.append(
-                {
-                    "claim": claim,
-                    "text": entry["text"],
-                    "section": entry["section"],
-                    "task": task,
-                    "need": NEEDED[entry["need"]],
-                    "tests": tests,
-                    "missing": sorted(missing),
-                }
-            )
-    return found
+    tasks = roles(config["tasks"])
+    return [
+        {
+            "claim": claim,
+            "text": entry["text"],
+            "section": entry["section"],
+            "task": tasks[role],
+            "need": NEEDED[entry["need"]],
+            **_comparisons(entry["tests"], tasks[role], config),
+        }
+        for role in read("tables")["tasks"]
+        for claim, entry in read("claims")["claims"].items()
+        if role in tasks and role in entry["tasks"]
+    ]
 
 
 def claim_runs(config: dict) -> list[Run]:
@@ -154,19 +135,39 @@ def claim_runs(config: dict) -> list[Run]:
     return list(dict.fromkeys(run for row, task in rows for run in row_runs(row, task, config)))
 
 
-def _comparisons(
-    pair: tuple[str, str], test: dict, methods: dict, models: dict, lengths: list[int], config: dict
-) -> list[dict]:
+def _comparisons(tests: list[dict], task: str, config: dict) -> dict:
+    """The comparisons of a claim's `tests` that the configuration has models for, and what it lacks."""
+    methods, models = read("claims")["methods"], roles(config["models"])
+    lengths = config["figures"]["training_length"].get(task, {}).get("steps", [])
+    comparisons, missing = [], set()
+    for test in tests:
+        if "lengths" in test and not lengths:
+            missing.add(f"figures.training_length.{task}")
+        for pair in ((left, test["right"]) for left in test["left"]):
+            absent = {role for name in pair for role in _names(methods[name])} - set(models)
+            missing |= {f"a model that stands for {role}" for role in absent}
+            if not absent:
+                rows = [_completed(translate(methods[name], models), config) for name in pair]
+                comparisons += _by_length(pair, rows, test, lengths)
+    return {"tests": comparisons, "missing": sorted(missing)}
+
+
+def _by_length(pair: tuple[str, str], rows: list[dict], test: dict, lengths: list[int]) -> list[dict]:
+    """One comparison, or one for every shorter training length where the test asks for them."""
+    (left, right), (left_row, right_row) = pair, rows
     common = {"relation": test["relation"], "sets": test["sets"], "margin": test.get("margin", MARGIN)}
-    left, right = (_completed(translate(methods[name], models), config) for name in pair)
     if "lengths" not in test:
-        return [{"name": f"{pair[0]} - {pair[1]}", "left": left, "right": right, **common}]
-    comparisons = []
-    for steps in lengths:
-        other = {**right, "steps": steps} if test["lengths"][1] == "same" else right
-        name = f"{pair[0]} ({steps} steps) - {pair[1]}" + (" (full length)" if other is right else "")
-        comparisons.append({"name": name, "left": {**left, "steps": steps}, "right": other, **common})
-    return comparisons
+        return [{"name": f"{left} - {right}", "left": left_row, "right": right_row, **common}]
+    to_the_end = test["lengths"][1] == "full"
+    return [
+        {
+            "name": f"{left} ({steps} steps) - {right}" + (" (full length)" if to_the_end else ""),
+            "left": {**left_row, "steps": steps},
+            "right": right_row if to_the_end else {**right_row, "steps": steps},
+            **common,
+        }
+        for steps in lengths
+    ]
 
 
 def _completed(row: dict, config: dict) -> dict:
