@@ -5,11 +5,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 test test-all style
+.PHONY: table1 paper test test-all style
 
 table1: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- results/tables/table1.csv
 	@cat results/tables/table1.md
+
+paper: $(READY)
+	snakemake --cores $(CORES) --resources gpu=1 -- paper
 
 test: $(READY)
 	pytest

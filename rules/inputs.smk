@@ -111,12 +111,12 @@ def further_tables():
     return ["table3", "patience", *(["table4"] if plan.all_reference_runs(config) else []), *decidable]
 
 
-def table_outputs(name):
+def table_outputs(name, caption):
     """A table as CSV (in the report), Markdown and LaTeX."""
     return {
         "csv": report(
             f"results/tables/{name}.csv",
-            caption="../workflow/report/table.rst",
+            caption=f"../workflow/report/{caption}.rst",
             category="Tables",
             labels={"table": name, "format": "csv"},
         ),

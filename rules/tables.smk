@@ -45,7 +45,7 @@ rule write_table:
         selections=selection_ledgers,
         maps=map_ledgers,
     output:
-        **table_outputs("{table}"),
+        **table_outputs("{table}", "table"),
         costs="results/tables/{table}.costs.csv",
         provenance="results/tables/{table}.provenance.json",
     log:
@@ -65,7 +65,7 @@ rule write_model_costs:
     input:
         ledgers=run_files(plan.all_erm_runs(config), "ledger.json"),
     output:
-        **table_outputs("table3"),
+        **table_outputs("table3", "model_costs"),
     log:
         "logs/write_model_costs.log",
     localrule: True
@@ -84,7 +84,7 @@ rule write_easy_shares:
         maps=map_files(plan.all_reference_runs(config)),
         ledgers=run_files(plan.all_reference_runs(config), "ledger.json"),
     output:
-        **table_outputs("table4"),
+        **table_outputs("table4", "easy_share"),
     log:
         "logs/write_easy_shares.log",
     localrule: True
@@ -103,7 +103,7 @@ rule write_patience:
         trajectories=run_files(plan.full_runs(config), "trajectory.parquet"),
         ledgers=run_files(plan.full_runs(config), "ledger.json"),
     output:
-        **table_outputs("patience"),
+        **table_outputs("patience", "patience"),
     log:
         "logs/write_patience.log",
     localrule: True
@@ -122,7 +122,7 @@ rule write_claims:
         evaluations=evaluation_files(paper.claim_runs(config)),
         ledgers=run_files(paper.claim_runs(config), "ledger.json"),
     output:
-        **table_outputs("claims"),
+        **table_outputs("claims", "claims"),
     log:
         "logs/write_claims.log",
     localrule: True

@@ -164,6 +164,14 @@ def test_both_documented_spellings_of_the_command(workflow):
         assert "Nothing to be done" in run.stdout
 
 
+def test_tables_and_figures_are_in_snakemakes_report(workflow):
+    report = workflow.snakemake("--report", "report.html", "--", "paper")
+    assert report.returncode == 0, report.stdout
+    text = (workflow.folder / "report.html").read_text()
+    for name in ("table1.csv", "table4.csv", "patience.csv", "learning_curves.svg", "true_class.svg"):
+        assert name in text
+
+
 def test_workflow_folder_is_an_entry_too(workflow):
     dry = workflow.snakemake("--snakefile", "workflow/Snakefile", "--dry-run", "--", "paper")
     assert dry.returncode == 0, dry.stdout
