@@ -1,5 +1,6 @@
 import re
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_an_environment_pins_what_the_lock_pins(path):
     pins = pins_of(pip["pip"])
     assert pins == {name: lock().get(name) for name in pins}
     assert python.removeprefix("python=") == project()["requires-python"].removeprefix(">=")
+
+
+def test_the_lock_holds_what_its_packages_need():
+    missing = {
+        f"{name} needs {requirement}"
+        for name in lock()
+        for requirement in map(Requirement, requires(name) or [])
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if canonicalize_name(requirement.name) not in {*lock(), "setuptools"}
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize("requirement", minimum_versions(), ids=str)
