@@ -138,7 +138,7 @@ def test_dynamics_that_are_not_numbers_make_no_map(workflow, tmp_path):
         assert "are not finite" in run.stdout and "Traceback" not in run.stdout
     finally:
         path.write_bytes(whole)
-        workflow.snakemake("--", "results/tables/table1.csv")
+        workflow.snakemake("--", "paper")
     assert pq.read_metadata(path).num_rows == table.num_rows
 
 
@@ -155,4 +155,4 @@ def test_torn_artifact_is_named_with_its_cure(workflow):
         assert "Traceback" not in run.stdout
     finally:
         path.write_bytes(whole)
-        workflow.snakemake()
+        workflow.snakemake("--", "paper")
