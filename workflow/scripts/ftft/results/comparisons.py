@@ -79,10 +79,12 @@ def compare_rows(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path
     contest = Contest(evaluations, ledgers, spec["metric"], spec["failure_metric"], spec["resamples"])
     compared = []
     for position, (row, baseline) in enumerate(zip(spec["rows"], spec["baselines"], strict=True)):
+        if method_of(row) == method_of(baseline):
+            continue
         names = {key: row.get(key, "-") for key in IDENTITY}
         for dataset in spec["datasets"]:
             result = contest.difference(method_of(row), method_of(baseline), [dataset], spec["confidence"])
-            if method_of(row) != method_of(baseline) and result is not None:
+            if result is not None:
                 compared.append(
                     {
                         "row": position,

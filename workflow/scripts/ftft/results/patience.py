@@ -20,10 +20,10 @@ def write_patience(
     each), `rules` (by task and monitor: metric and monitored sets), `cost_of` by task, `parameters_m`.
     """
     readings = []
-    for run, trajectory, ledger in zip(spec["runs"], trajectory_files, ledger_files, strict=True):
-        entries = read_parquet(trajectory)[0].to_pylist()
+    for run, trajectory, ledger_file in zip(spec["runs"], trajectory_files, ledger_files, strict=True):
+        entries, ledger = read_parquet(trajectory)[0].to_pylist(), read_json(ledger_file)
         readings += [
-            {**run, "monitor": monitor, **reading, "ledger": read_json(ledger)}
+            {**run, "monitor": monitor, **reading, "ledger": ledger}
             for monitor, rule in spec["rules"][run["task"]].items()
             for reading in read_every_patience(entries, rule)
         ]
@@ -60,9 +60,13 @@ def read_every_patience(trajectory: list[dict], rule: dict) -> list[dict]:
 def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
     """Means over seeds: stop and kept checkpoint, planned checkpoints, scores, cost (reference included)."""
     rows = []
+    parameters_of = {
+        task: parameter_millions(dict(zip(own["model"], own["ledger"], strict=True)), spec["parameters_m"])
+        for task, own in readings.groupby("task")
+    }
     keys = ["task", "model", "selection", "monitor", "patience"]
     for (task, model, selection, monitor, patience), group in readings.groupby(keys, sort=False):
-        parameters = parameter_millions(spec_ledgers(readings, task), spec["parameters_m"])
+        parameters = parameters_of[task]
         planned = group["ledger"].map(lambda ledger: ledger["outcome"]["planned_checkpoints"])
         # A checkpoint after the last whole interval counts as the last.
         stop, kept = group["stop"].clip(upper=planned), group["kept"].clip(upper=planned)
@@ -87,12 +91,6 @@ def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def spec_ledgers(readings: pd.DataFrame, task: str) -> dict[str, dict]:
-    """One ledger per model of a task."""
-    own = readings[readings["task"] == task]
-    return dict(zip(own["model"], own["ledger"], strict=True))
 
 
 def _render(table: pd.DataFrame) -> Rendering:

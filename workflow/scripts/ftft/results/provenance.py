@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..artifacts import write_json
 from ..workflow.plan import Run
-from .scores import load_scores
+from .scores import load_scores, of_method
 
 
 def write_provenance(spec: dict, scores_file: Path, configfiles: list[str], output: Path) -> None:
@@ -27,12 +27,8 @@ def write_provenance(spec: dict, scores_file: Path, configfiles: list[str], outp
 
 
 def _trace(run: Run, scores: pd.DataFrame, configfiles: list[str]) -> dict:
-    own = scores[
-        (scores["model"] == run.model)
-        & (scores["selection"] == run.selection)
-        & (scores["budget"] == run.budget)
-        & (scores["seed"] == run.seed)
-    ]
+    own = of_method(scores, run.model, run.selection, run.budget)
+    own = own[own["seed"] == run.seed]
     files = run.files()
     options = ["--configfile", *configfiles] if configfiles else []
     command = ["snakemake", "--cores", "1", *options, "--", files["evaluation"]]

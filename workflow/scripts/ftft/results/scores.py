@@ -52,6 +52,13 @@ def has_failed(ledger: dict, metric: str) -> bool:
     return outcome["validation"][metric] <= outcome["majority"][metric]
 
 
+def of_method(scores: pd.DataFrame, main: str, selection: str, budget: str) -> pd.DataFrame:
+    """The scores of the runs behind a table's row."""
+    return scores[
+        (scores["model"] == main) & (scores["selection"] == selection) & (scores["budget"] == budget)
+    ]
+
+
 def load_scores(path: str | Path) -> pd.DataFrame:
     """Read what `collect_scores` wrote."""
     table, _ = read_parquet(path)

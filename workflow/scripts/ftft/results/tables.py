@@ -8,7 +8,7 @@ import pandas as pd
 from ..artifacts import read_json
 from .costs import parameter_millions, parts, relative_costs
 from .rendering import METRIC_NAMES, Rendering, write_csv, write_outputs
-from .scores import load_scores
+from .scores import load_scores, of_method
 
 Ledgers = dict[tuple[str, str, str, int], dict]
 # What selecting took (seconds, peak_memory_mb), by selection and seed.
@@ -74,11 +74,7 @@ def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: S
 def _build_row(
     row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting, parameters: dict
 ) -> dict:
-    own = scores[
-        (scores["model"] == row["main"])
-        & (scores["selection"] == row["selection"])
-        & (scores["budget"] == row["budget"])
-    ]
+    own = of_method(scores, row["main"], row["selection"], row["budget"])
     failed = sorted(own.loc[own["failed"], "seed"].unique())
     good = own[~own["failed"]]
     seeds = [seed for seed in spec["seeds"] if seed not in failed]

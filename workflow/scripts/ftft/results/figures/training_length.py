@@ -12,7 +12,7 @@ from matplotlib.transforms import Affine2D
 
 from ...artifacts import read_json
 from ..rendering import METRIC_NAMES
-from ..scores import load_scores
+from ..scores import load_scores, of_method
 from .style import failed_note, label_panels, look, panels, save, series
 
 # Series stand side by side at one length, within this share of the x axis, to tell their whiskers apart.
@@ -31,7 +31,7 @@ def plot(spec: dict, scores_file: Path, ledger_file: Path, outputs: dict[str, Pa
     scores = scores[scores["metric"] == spec["metric"]]
     parts = []
     for row in spec["rows"]:
-        own = scores[(scores["selection"] == row["selection"]) & (scores["budget"] == row["budget"])]
+        own = of_method(scores, row["main"], row["selection"], row["budget"])
         value = own["value"].mask(own["failed"])
         names = {"method": row["method"], "reference": row.get("reference")}
         steps = row.get("steps", full_length)
