@@ -5,7 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 paper test test-all style
+.PHONY: table1 paper test test-all bench style
 
 table1: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- results/tables/table1.csv
@@ -20,6 +20,10 @@ test: $(READY)
 test-all: $(READY)
 	pytest -m "slow or not slow"
 
+# All sections beside their peers (an hour or two), or make bench SECTIONS="input evaluation".
+bench: $(VENV)/.bench
+	python -m benchmarks $(SECTIONS)
+
 style: $(READY)
 	ruff format .
 	ruff check --fix .
@@ -30,4 +34,8 @@ $(READY): requirements.lock requirements-examples.lock pyproject.toml
 	pip install --quiet --requirement requirements.lock
 	pip install --quiet --no-deps --requirement requirements-examples.lock
 	pip install --quiet --no-deps --editable .
+	touch $@
+
+$(VENV)/.bench: $(READY) requirements-benchmarks.lock
+	pip install --quiet --no-deps --requirement requirements-benchmarks.lock
 	touch $@

@@ -12,12 +12,15 @@ sys.path.insert(0, str(SCRIPTS))
 from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
 from ftft.workflow import config as configuration
-from ftft.workflow import paper, plan, slices, warm
+from ftft.workflow import given, paper, plan, slices, warm
 from ftft.workflow.fingerprint import fingerprint
-from ftft.workflow.job import TERMINAL, prefer_code
+from ftft.workflow.job import ORCHESTRATOR, TERMINAL, prefer_code, this_process
 
 prefer_code(SCRIPTS)
 try:
+    if workflow.is_main_process:
+        for file in workflow.configfiles:
+            given.check_file(file)
     config = configuration.resolve(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -82,6 +85,7 @@ def warn_about_policy():
 
 def prepare_jobs():
     """Let the jobs of this call know whether they run alone, and keep torch loaded for small ones."""
+    os.environ[ORCHESTRATOR] = this_process()
     budget = workflow.global_resources.get("gpu")
     if workflow.cores == 1 or (GPUS and budget == 1):
         os.environ[TERMINAL] = "1"

@@ -37,7 +37,7 @@ def all_datasets(wildcards):
 
 
 def training_set(wildcards):
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
+    return f"results/data/{wildcards.task}/{config['tasks'][wildcards.task]['train']}.parquet"
 
 
 def development_sets(wildcards):

@@ -59,6 +59,7 @@ LIGHT_MODULES = [
     "cartography.datamap",
     "cartography.dynamics",
     "cartography.overlap",
+    "cartography.ranking",
     "cartography.selection",
     "results.bootstrap",
     "results.claims",

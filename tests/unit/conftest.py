@@ -11,7 +11,7 @@ from ftft.models.tokens import tokenize
 from ftft.training.loop import TrainingData, train
 from ftft.training.progress import Progress
 
-RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 512}
+RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 512, "fast_models": True}
 RECIPE = {
     "epochs": 3.0,
     "learning_rate": 5.0e-3,
@@ -79,7 +79,7 @@ def training_data(encoder, train_set) -> TrainingData:
 def fine_tune(encoder, training_data):
     """Train the small encoder; keyword arguments change the recipe, the rest as `training.train`."""
 
-    def run(data=training_data, seed=0, early_stopping=None, runtime=RUNTIME, **recipe):
+    def run(data=training_data, seed=0, early_stopping=None, runtime=RUNTIME, scratch=None, **recipe):
         spec = {
             "recipe": {**RECIPE, **recipe},
             "labels": list(demo.LABELS),
@@ -88,6 +88,6 @@ def fine_tune(encoder, training_data):
         }
         # A process of the workflow trains one model; accelerate keeps its precision for the process.
         AcceleratorState._reset_state(reset_partial_state=True)
-        return train(spec, str(encoder), data, seed, runtime, Progress("test", []))
+        return train(spec, str(encoder), data, seed, runtime, Progress("test", []), scratch)
 
     return run

@@ -1,9 +1,14 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ftft import artifacts
 from ftft.artifacts import (
     canonical_json,
     read_json,
@@ -82,3 +87,45 @@ def test_a_table_of_another_program_is_refused(tmp_path):
     pq.write_table(TABLE, tmp_path / "file.parquet")
     with pytest.raises(ArtifactError, match=r"file\.parquet was not written by this workflow"):
         read_parquet(tmp_path / "file.parquet")
+
+
+def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path):
+    script = "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+    script += "from ftft.artifacts import replacing, replacing_files\n"
+    script += "with replacing(sys.argv[2]) as one, replacing_files(sys.argv[3]) as some:\n"
+    script += (
+        "    one.write_text('half'); (some / 'x').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    scripts = Path(artifacts.__file__).parents[1]
+    file, folder = tmp_path / "file.json", tmp_path / "folder"
+    subprocess.run([sys.executable, "-c", script, scripts, file, folder], check=False)
+    assert len(list(tmp_path.glob(".*.tmp"))) == 2
+    artifacts.write_text(file, "whole")
+    with artifacts.replacing_files(folder) as some:
+        (some / "x").write_text("whole")
+    assert file.read_text() == (folder / "x").read_text() == "whole"
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_folder_keeps_its_files_where_the_block_fails(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("old")
+    with pytest.raises(OSError), artifacts.replacing_files(tmp_path / "model") as folder:
+        (folder / "weights").write_text("half")
+        raise OSError
+    assert (tmp_path / "model" / "weights").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("place", [0.2, 0.4])
+def test_a_changed_byte_is_noticed(tmp_path, place):
+    path = tmp_path / "table.parquet"
+    values = np.random.default_rng(0).random(10_000)
+    write_parquet(path, pa.table({"x": values}), {"a": 1}, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_parquet(path)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        artifacts.ParquetGroups(path).read([0], ["x"])

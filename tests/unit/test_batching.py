@@ -43,9 +43,16 @@ def test_a_plan_is_a_pure_function_of_seed_and_epoch(plan):
 def test_batches_run_on_from_epoch_to_epoch(plan):
     steps = steps_per_epoch(len(LENGTHS), 100)
     drawn = list(itertools.islice(training_batches(plan, LENGTHS, 100, 7), 2 * steps + 1))
-    assert [epoch for epoch, _ in drawn] == [0] * steps + [1] * steps + [2]
-    second = as_lists(batch for epoch, batch in drawn if epoch == 1)
-    assert second == as_lists(PLANS[plan](LENGTHS, 100, 7, 1))
+    assert as_lists(drawn[steps : 2 * steps]) == as_lists(PLANS[plan](LENGTHS, 100, 7, 1))
+    assert as_lists(drawn[2 * steps :]) == as_lists(PLANS[plan](LENGTHS, 100, 7, 2)[:1])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("start", [1, 10, 11, 12, 25])
+def test_batches_go_on_from_any_step(plan, start):
+    whole = list(itertools.islice(training_batches(plan, LENGTHS, 100, 7), 40))
+    rest = list(itertools.islice(training_batches(plan, LENGTHS, 100, 7, start), 40 - start))
+    assert as_lists(rest) == as_lists(whole[start:])
 
 
 def test_the_last_batch_may_hold_one_instance():

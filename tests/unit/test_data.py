@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftft.artifacts import read_parquet, write_parquet
 from ftft.data.dataset import Dataset, prepare
 from ftft.errors import ArtifactError, DataError
 
@@ -153,4 +154,15 @@ def test_a_torn_data_set_is_refused(tmp_path):
     BASE.save(path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ArtifactError, match=r"data\.parquet cannot be read"):
+        Dataset.load(path)
+
+
+def test_a_data_set_edited_by_hand_is_refused(tmp_path):
+    path = tmp_path / "train.parquet"
+    dataset = Dataset(["a", "b"], (["one", "two"],), np.array([0, 1]), ["no", "yes"])
+    dataset.save(path)
+    assert Dataset.load(path).texts == dataset.texts
+    table, metadata = read_parquet(path)
+    write_parquet(path, table.set_column(1, "text_a", pa.array(["one", "three"])), metadata)
+    with pytest.raises(ArtifactError, match="are not those that it was written with"):
         Dataset.load(path)

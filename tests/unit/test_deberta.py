@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.models.deberta_v2 import modeling_deberta_v2 as stock_code
 
+from ftft.models import cpu, fast
 from ftft.models.classifier import load_classifier
 from ftft.models.deberta import FirstTokenLayer, SkewedSelfAttention, skew, speed_up
 
@@ -172,6 +173,14 @@ def test_stand_ins_agree_in_float32(root):
         assert_same(*models, padded(30, 17, 9, 8), logits=1e-5, gradients=1e-4)
 
 
+def test_cheap_modules_agree_in_float32(monkeypatch):
+    monkeypatch.setattr(cpu, "onednn_is_faster", lambda: True)
+    stock, quick = stock_and_fast(dtype=torch.float32, initializer_range=0.1)
+    fast.speed_up(quick)
+    assert {cpu.CheapDropout, cpu.OneDnnLinear} <= set(kinds(quick))
+    assert_same(stock, quick, padded(30, 17, 1), logits=1e-5, gradients=1e-4)
+
+
 def test_bfloat16_is_as_close_as_stock():
     stock, fast = stock_and_fast(dtype=torch.float32, initializer_range=0.1)
     inputs = padded(30, 12, 30, 8)
@@ -281,11 +290,12 @@ def kinds(model):
 
 
 def test_classifiers_get_it_when_loaded(tmp_path):
-    stock, fast = stock_and_fast(dtype=torch.float32)
+    stock, faster = stock_and_fast(dtype=torch.float32)
     stock.save_pretrained(tmp_path)
     loaded = load_classifier(tmp_path, ["x", "y", "z"])
-    assert kinds(loaded) == kinds(fast) == kinds(speed_up(fast))
-    assert kinds(fast).count(SkewedSelfAttention) == 2 and kinds(fast).count(FirstTokenLayer) == 1
+    assert kinds(loaded) == kinds(fast.speed_up(faster)) == kinds(fast.speed_up(loaded))
+    assert kinds(loaded).count(SkewedSelfAttention) == 2 and kinds(loaded).count(FirstTokenLayer) == 1
+    assert kinds(load_classifier(tmp_path, ["x", "y", "z"], fast=False)) == kinds(stock)
 
 
 @pytest.mark.parametrize(

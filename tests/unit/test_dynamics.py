@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
-from ftft.cartography.dynamics import DynamicsRecorder, load_dynamics, save_dynamics, true_class_probability
+from ftft.cartography import dynamics
+from ftft.cartography.dynamics import (
+    DynamicsFile,
+    block_size,
+    load_dynamics,
+    save_dynamics,
+    true_class_probability,
+)
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
+from ftft.training.recording import DynamicsRecorder
 
 N, CLASSES, EPOCHS = 7, 3, 2
 LOGITS = np.random.default_rng(0).normal(size=(EPOCHS, N, CLASSES)).astype(np.float32)
@@ -104,6 +112,62 @@ def test_a_run_shorter_than_an_epoch_leaves_a_file_without_rows(path):
     assert (p_true.shape, logits.shape) == ((0, N), (0, N, CLASSES))
 
 
+@pytest.mark.parametrize("largest", [1, 2, 3, 4, 6])
+def test_an_epoch_is_cut_into_row_groups_of_one_size_and_reads_the_same(tmp_path, monkeypatch, largest):
+    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", largest)
+    path = tmp_path / "dynamics.parquet"
+    save_dynamics(path, list(LOGITS), DATA, {})
+    parts = pq.ParquetFile(path).metadata
+    sizes = [parts.row_group(index).num_rows for index in range(parts.num_row_groups)]
+    size = block_size(N)
+    assert size <= largest and sizes == [min(size, N - start) for start in range(0, N, size)] * EPOCHS
+    np.testing.assert_array_equal(load_dynamics(path, DATA).logits, LOGITS)
+
+
+def test_row_groups_are_few_and_of_one_size(monkeypatch):
+    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 10)
+    assert [block_size(instances) for instances in (0, 1, 10, 11, 20, 21, 99)] == [1, 1, 10, 6, 10, 7, 10]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_blocks_come_in_order_whatever_the_threads(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 2)
+    path = tmp_path / "dynamics.parquet"
+    save_dynamics(path, list(LOGITS), DATA, {})
+    found = DynamicsFile(path, DATA).map(lambda block, item: (block.start, item), "abcd", threads=threads)
+    assert list(found) == [(0, "a"), (2, "b"), (4, "c"), (6, "d")]
+
+
+def test_row_groups_that_straddle_epochs_are_refused(path):
+    table, metadata = read_parquet(path)
+    write_parquet(path, table, metadata, row_group_size=N + 1)
+    with pytest.raises(ArtifactError, match="an instance lacks an epoch, or rows are out of order"):
+        load_dynamics(path, DATA)
+
+
+def test_a_torn_file_is_refused(path):
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        load_dynamics(path, DATA)
+
+
+def test_values_that_are_not_finite_are_counted_and_the_first_in_time_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 2)
+    diverged = LOGITS.copy()
+    diverged[1, 0, 2] = diverged[0, 5, 1] = diverged[1, 6, 0] = np.nan
+    save_dynamics(tmp_path / "dynamics.parquet", list(diverged), DATA, {})
+    with pytest.raises(ArtifactError, match=r"got: 3 value.*epoch 0, instance u5"):
+        load_dynamics(tmp_path / "dynamics.parquet", DATA)
+
+
+def test_without_a_data_set_instances_go_by_their_rows(path):
+    table, metadata = read_parquet(path)
+    damaged = with_column("p_true", lambda p: p.__setitem__(N + 2, np.nan))(table)
+    write_parquet(path, damaged, metadata, row_group_size=N)
+    with pytest.raises(ArtifactError, match="epoch 1, instance 2"):
+        DynamicsFile(path).read(0)
+
+
 ORDER = [1, 0, *range(2, N)]
 
 
@@ -159,7 +223,7 @@ def with_column(name, change):
 )
 def test_damaged_dynamics_are_refused(path, tamper, message):
     table, metadata = read_parquet(path)
-    write_parquet(path, tamper(table), metadata)
+    write_parquet(path, tamper(table), metadata, row_group_size=N)
     with pytest.raises(ArtifactError, match=message):
         load_dynamics(path, DATA)
 

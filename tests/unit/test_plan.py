@@ -278,6 +278,10 @@ RUNTIME = [
         "minutes": 7,
         "evaluation_batch_tokens": 77,
         "warm_start": False,
+        "fast_models": False,
+        "scratch": "elsewhere",
+        "state_minutes": 7,
+        "keep_states": False,
     }.items()
 ]
 EDITS = [

@@ -306,6 +306,7 @@ def test_scores_are_one_row_per_run_set_and_metric(tmp_path):
     run = ledger("large", "full", "full", 1)["run"]
     columns = {
         "dataset": ["a", "a", "a", "b", "b"],
+        "uid": list("vwxyz"),
         "label": [0, 0, 1, 1, 1],
         "prediction": [0, 1, 1, 1, 0],
         "logit_0": [0.0] * 5,

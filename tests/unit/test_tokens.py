@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,8 +8,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
+from ftft.models import tokens as tokens_module
 from ftft.models.encoders import SPECIAL_TOKENS, train_tokenizer
-from ftft.models.tokens import Tokens, tokenize
+from ftft.models.tokens import Tokens, cached_tokens, tokenize
 
 FIRST = ["the tall nurse sings in the garden", "a", "Zürich 😀 unseen", "the nurse  \n sings " * 9]
 SECOND = ["nobody sings", "the nurse is in the garden and sings " * 6, "b", "the garden is tall " * 8]
@@ -68,6 +71,18 @@ def test_one_row_needs_no_padding_and_stays_a_batch():
     assert padded == {"input_ids": [[5, 6]], "token_type_ids": [[0, 1]], "attention_mask": [[1, 1]]}
 
 
+def test_a_rounded_width_is_the_next_multiple_of_16():
+    lengths = np.array([15, 16, 17])
+    tokens = Tokens(np.arange(48), np.zeros(48, np.uint8), np.concatenate([[0], lengths.cumsum()]))
+    for row, width in enumerate((16, 16, 32)):
+        padded = tokens.padded(np.array([row]), 99, round_width=True)
+        exact = tokens.padded(np.array([row]), 99)
+        assert padded["input_ids"].shape == (1, width) and exact["input_ids"].shape == (1, lengths[row])
+        for name, value in (("input_ids", 99), ("token_type_ids", 0), ("attention_mask", 0)):
+            assert padded[name][0, : lengths[row]].tolist() == exact[name][0].tolist()
+            assert set(padded[name][0, lengths[row] :].tolist()) <= {value}
+
+
 @given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=6))
 def test_padding_leaves_every_instances_tokens_whole(rows):
     padded = TOKENS.padded(np.array(rows), -1)
@@ -83,3 +98,43 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path, content):
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
         tokenize(SINGLES, tmp_path / "tokenizer.json", 16)
+
+
+def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monkeypatch):
+    cache = tmp_path / "tokens"
+    made = []
+
+    def counting(*arguments):
+        made.append(arguments)
+        return tokenize(*arguments)
+
+    monkeypatch.setattr(tokens_module, "tokenize", counting)
+    for twin in ("one", "two"):
+        (tmp_path / twin).mkdir()
+        shutil.copy(folder / "tokenizer.json", tmp_path / twin)
+        tokens = cached_tokens(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
+        fresh = tokenize(PAIRS, folder / "tokenizer.json", 12)
+        for name in ("ids", "types", "offsets"):
+            np.testing.assert_array_equal(getattr(tokens, name), getattr(fresh, name))
+            assert getattr(tokens, name).dtype == getattr(fresh, name).dtype
+    assert len(made) == len(list(cache.iterdir())) == 1
+    cached_tokens(PAIRS, folder / "tokenizer.json", 13, cache)
+    cached_tokens(SINGLES, folder / "tokenizer.json", 13, cache)
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("fault", ["torn", "swapped"])
+def test_cached_tokens_that_cannot_be_trusted_are_made_again(tmp_path, folder, caplog, fault):
+    fresh = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    (path,) = (tmp_path / "one").iterdir()
+    if fault == "torn":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        cached_tokens(SINGLES, folder / "tokenizer.json", 12, tmp_path / "other")
+        shutil.copy(next((tmp_path / "other").iterdir()), path)
+    again = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    np.testing.assert_array_equal(again.ids, fresh.ids)
+    assert "making the tokens again" in caplog.text
+    caplog.clear()
+    cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    assert not caplog.text

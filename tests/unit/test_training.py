@@ -10,6 +10,7 @@ from ftft.cartography.dynamics import true_class_probability
 from ftft.errors import TrainingError
 from ftft.models import classifier, flops
 from ftft.training import loop as training
+from ftft.training import meter, step
 from ftft.training.checkpoints import Checkpoints
 from ftft.training.energy import EnergyMeter
 from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
@@ -29,7 +30,7 @@ def state(result):
 
 def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, monkeypatch):
     logged = []
-    original = training.cross_entropy
+    original = step.cross_entropy
 
     def logging_cross_entropy(logits, labels):
         logged.append(logits.detach().numpy().copy())
@@ -39,18 +40,18 @@ def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, m
     plan = training.training_batches
 
     def logging_batches(*arguments):
-        for epoch, batch in plan(*arguments):
-            drawn.append((epoch, batch))
-            yield epoch, batch
+        for batch in plan(*arguments):
+            drawn.append(batch)
+            yield batch
 
-    monkeypatch.setattr(training, "cross_entropy", logging_cross_entropy)
+    monkeypatch.setattr(step, "cross_entropy", logging_cross_entropy)
     monkeypatch.setattr(training, "training_batches", logging_batches)
     result = fine_tune()
     assert len(result.epochs) == 3
-    assert {len(batch) for _, batch in drawn} == {8, 1}
-    for (epoch, batch), logits in zip(drawn, logged, strict=False):
+    assert {len(batch) for batch in drawn} == {8, 1}
+    for place, (batch, logits) in enumerate(zip(drawn, logged, strict=True)):
         for row, values in zip(batch, logits, strict=True):
-            np.testing.assert_array_equal(result.epochs[epoch][row], values)
+            np.testing.assert_array_equal(result.epochs[place // 5][row], values)
     p_true = true_class_probability(result.epochs[0], training_data.labels)
     expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.labels]
     np.testing.assert_allclose(p_true, expected, rtol=1e-6)
@@ -129,7 +130,7 @@ def test_diverged_run_names_step_and_learning_rate(fine_tune):
 
 def test_required_gpu_is_missed_before_training(fine_tune):
     with pytest.raises(TrainingError, match="needs a GPU and finds none"):
-        fine_tune(runtime={"device": "cpu", "require_gpu": True, "evaluation_batch_tokens": 512})
+        fine_tune(runtime={"device": "cpu", "require_gpu": True})
 
 
 def test_schedule_rises_for_a_tenth_and_falls_to_zero():
@@ -203,7 +204,7 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
     package.mkdir()
     for name, text in {"name": "package-0", "max_energy_range_uj": 10**12, "energy_uj": 0}.items():
         (package / name).write_text(str(text))
-    monkeypatch.setattr(training, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
 
     def consuming(function, microjoules):
         def wrapped(*arguments):
@@ -221,6 +222,6 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
 
 
 def test_energy_that_nothing_reports_is_null(fine_tune, monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
     cost = fine_tune().cost
     assert cost["energy_joules"] is cost["energy_scope"] is None

@@ -80,9 +80,15 @@ def tiny_config(root) -> dict:
 
 
 @pytest.fixture(scope="session")
-def finished(root, tmp_path_factory, tiny_config) -> Workflow:
+def another(root, tmp_path_factory, tiny_config):
+    """Make one more workflow of the tiny configuration, nothing run yet."""
+    return lambda: Workflow(root, tmp_path_factory.mktemp("workflow"), tiny_config)
+
+
+@pytest.fixture(scope="session")
+def finished(another) -> Workflow:
     """The tiny configuration, run to the end once."""
-    workflow = Workflow(root, tmp_path_factory.mktemp("finished"), tiny_config)
+    workflow = another()
     run = workflow.snakemake("--", "paper")
     assert run.returncode == 0, run.stdout
     return workflow
@@ -96,6 +102,6 @@ def workflow(finished):
 
 
 @pytest.fixture
-def fresh(root, tmp_path, tiny_config) -> Workflow:
+def fresh(another) -> Workflow:
     """The tiny configuration, nothing run yet."""
-    return Workflow(root, tmp_path, tiny_config)
+    return another()

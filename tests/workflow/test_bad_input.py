@@ -5,6 +5,7 @@ import csv
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from ftft.artifacts import read_parquet, write_parquet
 
@@ -114,6 +115,63 @@ def test_bad_configuration(fresh, fault):
     fresh.edit(change)
     assert_refused(fresh.snakemake("--dry-run"), fresh, ["The configuration has 1 fault", *texts])
     assert not (fresh.folder / "results").exists()
+
+
+# Text that goes before that of a valid configuration file, and what the message must hold.
+BAD_FILE = {
+    "key twice": ("seeds: [1]\n", ["the key 'seeds' stands twice: in lines 1 and"]),
+    "program": (
+        "__use_yte__: true\n",
+        ["'__use_yte__', by which Snakemake runs", "find out what it did"],
+    ),
+    "Python's type": ("checks: {leakage: !!python/name:len }\n", ["python/name:len", "plain YAML or JSON"]),
+    "tab": ("checks:\n\tleakage: warn\n", ["not valid JSON or YAML", "tab indentation"]),
+    "list": ("- seeds\n---\n", ["not valid JSON or YAML"]),
+    "anchor in itself": ("checks: {leakage: &a [*a]}\n", ["checks.leakage[0]: an anchor that holds itself"]),
+    "branch": (
+        "models: {m: {source: hub, id: a/b, revision: main}}\n",
+        ["models.m.revision: got 'main', expected a commit"],
+    ),
+    "name that climbs": (
+        "tables: {../../x: {task: demo, rows: [{method: ERM, main: large}]}}\n",
+        ["tables: the name '../../x' may hold letters"],
+    ),
+    "address": ("models: {m: {source: folder, path: 'https://x/y'}}\n", ["there is no folder 'https://x/y'"]),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_FILE)
+def test_bad_configuration_file(fresh, fault):
+    text, words = BAD_FILE[fault]
+    key = text.partition(":")[0]
+    config = {name: value for name, value in fresh.config().items() if name != key or fault == "key twice"}
+    fresh.config_file.write_text(text + yaml.safe_dump(config, sort_keys=False))
+    before = set(fresh.folder.rglob("*"))
+    assert_refused(fresh.snakemake(), fresh, words)
+    left = [path for path in set(fresh.folder.rglob("*")) - before if ".snakemake" not in path.parts]
+    assert not left
+
+
+BAD_FILES_OF_DATA = {
+    "train.csv": ("premise,label\ncafé,neutral\n".encode("latin-1"), ["decode byte 0xe9"]),
+    "train.tsv": (b"premise\tuid\tlabel\tuid\na\tu0\tneutral\tu0\n", ["2 columns are named 'uid'"]),
+    "train.jsonl": (b'{"premise": ["a"], "hypothesis": "b", "label": "neutral"}\n', ["row 1: a list"]),
+    "train.parquet": (b"PAR1 and no more", ["cannot be read", "a parquet file"]),
+    "train.arrow": (b"", ["cannot be read", "a arrow file"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES_OF_DATA)
+def test_bad_file_of_data(fresh, name):
+    content, words = BAD_FILES_OF_DATA[name]
+    (fresh.folder / name).write_bytes(content)
+    fresh.edit(
+        lambda config: config["tasks"]["demo"]["datasets"].update(train={"source": "file", "path": name})
+    )
+    run = fresh.snakemake("--", "results/data/demo/train.parquet")
+    assert_refused(run, fresh, ["DataError", "'train' cannot be read from", *words])
+    assert run.stdout.count("DataError") == 1
+    assert not [path for path in fresh.folder.glob("results/**/*") if path.is_file()]
 
 
 def test_unknown_encoder_is_named(fresh):

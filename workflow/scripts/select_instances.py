@@ -1,5 +1,5 @@
 from ftft.cartography.selection import select
-from ftft.data.dataset import Dataset
+from ftft.data.dataset import DatasetIndex
 from ftft.workflow.job import job, measured, specification
 
 with job(snakemake):
@@ -8,7 +8,7 @@ with job(snakemake):
         select(
             specification(snakemake),
             seed,
-            Dataset.load(snakemake.input.train),
+            DatasetIndex(snakemake.input.train),
             snakemake.input.get("data_map") or None,
             snakemake.output.selection,
         )

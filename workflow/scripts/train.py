@@ -4,7 +4,7 @@ hand_over()
 
 from pathlib import Path
 
-from ftft.workflow.job import job, run_of, set_threads, specification
+from ftft.workflow.job import code_of, job, run_of, set_threads, specification
 
 set_threads(snakemake)
 
@@ -17,6 +17,7 @@ with job(snakemake) as streams:
     outputs = {name: path for name, path in snakemake.output.items() if isinstance(path, str)}
     fine_tune(
         spec,
+        code_of(snakemake),
         run,
         encoder=Path(snakemake.input.encoder[0]).parent,
         train_file=snakemake.input.train,

@@ -1,43 +1,65 @@
 """Selections: the training instances a main model sees (paper, sections 2 and 3)."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import write_parquet
-from ..data.dataset import Dataset, uid_hash
+from ..artifacts import parquet_writer, to_arrow
+from ..data.dataset import Dataset, DatasetIndex
 from ..errors import ArtifactError, DataError
-from .datamap import DataMap
+from . import ranking
+from .datamap import DataMap, MapFile
 
-# Score by region; the instances that score highest are selected.
-REGION_SCORES: dict[str, Callable[[DataMap], np.ndarray]] = {
-    "ambiguous": lambda data_map: data_map.variability,
-    "hard-to-learn": lambda data_map: -data_map.confidence,
-    "easy": lambda data_map: data_map.confidence,
+# Score by region and its sign; the instances that score highest are selected.
+REGION_SCORES = {
+    "ambiguous": ("variability", 1.0),
+    "hard-to-learn": ("confidence", -1.0),
+    "easy": ("confidence", 1.0),
+}
+SCHEMA = pa.schema([("row", pa.int32()), ("uid", pa.string())])
+STORAGE = {
+    "use_dictionary": False,
+    "column_encoding": {"row": "DELTA_BINARY_PACKED", "uid": "DELTA_LENGTH_BYTE_ARRAY"},
 }
 
 
-def select(spec: dict, seed: int, dataset: Dataset, map_file: str | Path | None, output: str | Path) -> None:
+def select(
+    spec: dict,
+    seed: int,
+    dataset: Dataset | DatasetIndex,
+    map_file: str | Path | None,
+    output: str | Path,
+) -> None:
     """Make the selection that `spec` describes (region, fraction, rule) and write its rows and uids.
 
-    Without a data map the selection is random. Raises ArtifactError for a map of other data.
+    With a data map, which is read block by block; without, the selection is random.
+    Raises ArtifactError for a map of other data.
     """
+    metadata = {**spec, "seed": seed, "data_hash": dataset.content_hash}
+    with parquet_writer(output, SCHEMA, metadata, **STORAGE) as writer:
+        for rows, uids in _selected(spec, seed, dataset, map_file):
+            writer.write_table(pa.table([to_arrow(rows.astype(np.int32)), uids], schema=SCHEMA))
+
+
+def _selected(
+    spec: dict, seed: int, dataset: Dataset | DatasetIndex, map_file: str | Path | None
+) -> Iterator[tuple[np.ndarray, Sequence[str] | pa.ChunkedArray]]:
+    """Rows and uids, part by part."""
     if map_file is None:
         rows = select_random(dataset.uids, spec["fraction"], seed)
-    else:
-        data_map, metadata = DataMap.load(map_file)
-        if metadata["data_hash"] != dataset.content_hash:
-            raise ArtifactError(
-                f"the data map {map_file} was built on other data than it is to select from",
-                fix=f"delete the file and let snakemake make it again: snakemake {map_file}",
-            )
-        rows = select_region(data_map, spec["region"], spec["fraction"], spec["rule"])
-    table = pa.table(
-        {"row": pa.array(rows, pa.int32()), "uid": pa.array([dataset.uids[row] for row in rows])}
-    )
-    write_parquet(output, table, {**spec, "seed": seed, "data_hash": dataset.content_hash})
+        yield rows, [dataset.uids[row] for row in rows]
+        return
+    data_map = MapFile(map_file)
+    if data_map.metadata["data_hash"] != dataset.content_hash:
+        raise ArtifactError(
+            f"the data map {map_file} was built on other data than it is to select from",
+            fix=f"delete the file and let snakemake make it again: snakemake {map_file}",
+        )
+    for rows in region_rows(data_map, spec["region"], spec["fraction"], spec["rule"]):
+        if len(rows):
+            yield rows, data_map.uids_of(rows)
 
 
 def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "exact") -> np.ndarray:
@@ -49,12 +71,31 @@ def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "
     rule `quantile` takes those strictly above the (1 - fraction) quantile, as the authors' code does:
     ties there shrink the selection. Raises DataError for an empty selection.
     """
-    scores = REGION_SCORES[region](data_map)
+    return np.concatenate(list(region_rows(data_map, region, fraction, rule)))
+
+
+def region_rows(data_map: DataMap | MapFile, region: str, fraction: float, rule: str) -> Iterator[np.ndarray]:
+    """Yield the rows of `select_region`, an array per block of the map."""
+    score, sign = REGION_SCORES[region]
+    instances = len(data_map)
+
+    def keys() -> Iterator[np.ndarray]:
+        return (ranking.order_key(sign * block) for block in data_map.blocks(score))
+
+    def names(rows: np.ndarray) -> list[str]:
+        return data_map.uids_of(rows).to_pylist()
+
     if rule == "quantile":
-        rows = np.flatnonzero(scores > np.quantile(scores, 1 - fraction))
+        threshold = ranking.quantile(keys, instances, 1 - fraction)
+        blocks = ranking.above(keys, ranking.order_key(np.float64(threshold)))
     else:
-        rows = _largest(scores, data_map.uids, _size(fraction, len(scores)))
-    return _non_empty(rows, fraction, len(scores))
+        blocks = ranking.largest(keys, _size(fraction, instances), names)
+    found = 0
+    for rows in blocks:
+        found += len(rows)
+        yield rows
+    if not found:
+        raise _empty(fraction, instances)
 
 
 def select_random(uids: list[str], fraction: float, seed: int) -> np.ndarray:
@@ -64,8 +105,10 @@ def select_random(uids: list[str], fraction: float, seed: int) -> np.ndarray:
     """
     order = np.array(sorted(range(len(uids)), key=uids.__getitem__))
     chosen = np.random.Generator(np.random.PCG64([seed, len(uids)])).permutation(len(uids))
-    rows = np.sort(order[chosen[: _size(fraction, len(uids))]])
-    return _non_empty(rows, fraction, len(uids))
+    size = _size(fraction, len(uids))
+    if size == 0:
+        raise _empty(fraction, len(uids))
+    return np.sort(order[chosen[:size]])
 
 
 def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
@@ -91,22 +134,10 @@ def _size(fraction: float, instances: int) -> int:
     return int(np.floor(fraction * instances + 0.5))
 
 
-def _largest(scores: np.ndarray, uids: list[str], count: int) -> np.ndarray:
-    if count == 0:
-        return np.array([], np.int64)
-    threshold = np.partition(scores, -count)[-count]
-    above = np.flatnonzero(scores > threshold)
-    tied = np.flatnonzero(scores == threshold)
-    by_hash = sorted(tied, key=lambda row: (uid_hash(uids[row]), uids[row]))
-    return np.sort(np.concatenate([above, np.array(by_hash[: count - len(above)], np.int64)]))
-
-
-def _non_empty(rows: np.ndarray, fraction: float, instances: int) -> np.ndarray:
-    if len(rows) == 0:
-        raise DataError(
-            "the selection is empty",
-            got=f"fraction {fraction:g} of {instances} instances",
-            expected="at least one instance",
-            fix="raise selection.fraction, or use selection.rule: exact if all scores are tied",
-        )
-    return rows
+def _empty(fraction: float, instances: int) -> DataError:
+    return DataError(
+        "the selection is empty",
+        got=f"fraction {fraction:g} of {instances} instances",
+        expected="at least one instance",
+        fix="raise selection.fraction, or use selection.rule: exact if all scores are tied",
+    )

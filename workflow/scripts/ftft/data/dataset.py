@@ -1,7 +1,8 @@
 """Prepared data sets: uid, one or two texts, class index; validated, content-hashed, with provenance."""
 
 import hashlib
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, write_parquet
-from ..errors import DataError
+from ..artifacts import ParquetGroups, read_parquet, to_numpy, write_parquet
+from ..errors import ArtifactError, DataError
 
 TEXT_COLUMNS = ("text_a", "text_b")
 SHOWN = 5
@@ -58,7 +59,37 @@ class Dataset:
         table, metadata = read_parquet(path)
         texts = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
         labels = table["label"].to_numpy().astype(np.int64)
-        return cls(table["uid"].to_pylist(), texts, labels, metadata["labels"], metadata["provenance"])
+        dataset = cls(table["uid"].to_pylist(), texts, labels, metadata["labels"], metadata["provenance"])
+        if dataset.content_hash != metadata["content_hash"]:
+            raise ArtifactError(
+                f"the rows in {path} are not those that it was written with",
+                got=f"content hash {dataset.content_hash}",
+                expected=metadata["content_hash"],
+                fix=f"delete it and let snakemake make it again: snakemake {path}",
+            )
+        return dataset
+
+
+class DatasetIndex:
+    """Who is in a prepared data set, read without its texts; content hash and label names as in Dataset."""
+
+    def __init__(self, path: str | Path):
+        self._file = ParquetGroups(path)
+        self.content_hash: str = self._file.metadata["content_hash"]
+        self.label_names: list[str] = self._file.metadata["labels"]
+
+    def __len__(self) -> int:
+        return sum(self._file.sizes)
+
+    @cached_property
+    def uids(self) -> list[str]:
+        """The uids of all instances, in memory."""
+        return [uid for uids, _ in self.batches(1 << 16) for uid in uids.to_pylist()]
+
+    def batches(self, size: int) -> Iterator[tuple[pa.StringArray, np.ndarray]]:
+        """Uids and labels of `size` instances after the other."""
+        for batch in self._file.batches(size, ["uid", "label"]):
+            yield batch["uid"], to_numpy(batch["label"])
 
 
 def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Dataset:
@@ -103,15 +134,19 @@ def require(records: pa.Table, columns: Iterable[str], name: str, fix: str) -> N
     if missing := [column for column in columns if column not in records.column_names]:
         raise DataError(
             f"data set '{name}' lacks the column(s) {', '.join(missing)}",
-            got=f"columns {', '.join(records.column_names)}",
+            got=f"columns {', '.join(map(_visible, records.column_names))}",
             expected=f"columns {', '.join(columns)}",
             fix=fix,
         )
 
 
+def _visible(column: str) -> str:
+    return column if column == column.strip() and column.isprintable() else repr(column)
+
+
 def listing(values: Iterable[str | None]) -> str:
     """The distinct values as text, the first few of them."""
-    found = sorted({"(missing)" if value is None else repr(value) for value in values})
+    found = sorted({"(missing)" if value is None else reprlib.repr(value) for value in values})
     return ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
 
 
@@ -155,7 +190,9 @@ def _uids(records: pa.Table, spec: dict, name: str) -> list[str]:
         return [f"{name}-{row}" for row in range(records.num_rows)]
     uids = [None if uid is None else str(uid) for uid in records[column].to_pylist()]
     first: dict[str | None, int] = {}
-    repeated = [row for row, uid in enumerate(uids) if not uid or first.setdefault(uid, row) != row]
+    repeated = [
+        row for row, uid in enumerate(uids) if not (uid or "").strip() or first.setdefault(uid, row) != row
+    ]
     if repeated:
         raise DataError(
             f"data set '{name}' has duplicate or missing uids in column '{column}'",

@@ -3,6 +3,11 @@
 import csv
 import hashlib
 import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,12 +49,13 @@ def _read_rows(spec: dict, name: str, path: str | Path | None) -> pa.Table:
     if spec["source"] == "demo":
         return pa.Table.from_pylist(_generate(spec, name))
     form = {"hub": "parquet", "cad": "tsv"}.get(spec["source"]) or spec["format"]
+    used = {*spec.get("text", []), spec.get("label"), spec.get("uid"), *spec.get("where", {})}
     try:
-        return _as_text(READERS[form](path))
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
+        return _as_text(READERS[form](path), used)
+    except (OSError, ValueError, csv.Error, pa.ArrowException, RecursionError) as error:
         raise DataError(
             f"data set '{name}' cannot be read from {path}",
-            got=str(error).splitlines()[0],
+            got=next(iter(str(error).splitlines()), type(error).__name__),
             expected=f"a {form} file in UTF-8",
             fix="correct the file, or name its format by the key 'format'",
         ) from error
@@ -84,54 +90,89 @@ def _generate(spec: dict, name: str) -> list[dict]:
         raise DataError(f"data set '{name}' cannot be generated", got=str(error)) from error
 
 
-def _read_delimited(path: str | Path, delimiter: str, quoting: int) -> pa.Table:
-    import pandas as pd
+def _read_csv(path: str | Path) -> dict[str, list]:
+    # The module's own limit is 128 KiB.
+    csv.field_size_limit(2**31 - 1)
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            return _columns((reader.line_num, cells) for cells in reader)
+        except csv.Error as error:
+            reason = "EOF inside string" if "unexpected end" in str(error) else str(error)
+            raise ValueError(
+                f"line {reader.line_num}: {reason}; are all quotes closed and doubled?"
+            ) from error
 
-    frame = pd.read_csv(
-        path, sep=delimiter, quoting=quoting, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-    )
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError("the rows have more fields than the header")
-    return pa.Table.from_pandas(frame, preserve_index=False)
 
-
-def _read_csv(path: str | Path) -> pa.Table:
-    return _read_delimited(path, ",", csv.QUOTE_MINIMAL)
-
-
-def _read_tsv(path: str | Path) -> pa.Table:
+def _read_tsv(path: str | Path) -> dict[str, list]:
     # As GLUE and IANA have it: no quoting, so that a stray quote swallows no rows.
-    return _read_delimited(path, "\t", csv.QUOTE_NONE)
+    with open(path, encoding="utf-8-sig", newline="\n") as file:
+        lines = (line.removesuffix("\n").removesuffix("\r") for line in file)
+        return _columns((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1))
 
 
-def _read_jsonl(path: str | Path) -> pa.Table:
+def _columns(rows: Iterable[tuple[int, list[str]]]) -> dict[str, list]:
+    """The cells by column of numbered lines, of which the first names the columns and empty ones are none."""
+    numbered = ((number, cells) for number, cells in rows if cells)
+    _, header = next(numbered, (0, []))
+    if not header:
+        raise ValueError("No columns: the file is empty")
+    _once_each(filter(None, header))
+    columns: list[list[str]] = [[] for _ in header]
+    for number, cells in numbered:
+        if len(cells) > len(header):
+            raise ValueError(f"line {number}: more fields than the header, {len(cells)} for {len(header)}")
+        for column, cell in zip_longest(columns, cells, fillvalue=""):
+            column.append(cell)
+    return dict(zip(header, columns, strict=True))
+
+
+def _once_each(names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{count} columns are named {name!r}")
+
+
+def _read_jsonl(path: str | Path) -> dict[str, list]:
     records = []
     with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except ValueError as error:
+                record = json.loads(line, object_pairs_hook=_json_object)
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(record, dict):
                 raise ValueError(f"line {number}: not a JSON object")
-            records.append({key: _text(value) for key, value in record.items()})
+            records.append(record)
     columns = dict.fromkeys(key for record in records for key in record)
-    return pa.table({key: pa.array([record.get(key) for record in records], pa.string()) for key in columns})
+    return {key: [record.get(key) for record in records] for key in columns}
 
 
-def _read_parquet(path: str | Path) -> pa.Table:
+def _json_object(pairs: list[tuple[str, object]]) -> dict:
+    _once_each(name for name, _ in pairs)
+    return dict(pairs)
+
+
+def _read_parquet(path: str | Path) -> dict[str, list]:
     with pq.ParquetFile(path) as file:
-        return file.read()
+        return _values(file.read())
 
 
-def _read_arrow(path: str | Path) -> pa.Table:
+def _read_arrow(path: str | Path) -> dict[str, list]:
     with pa.memory_map(str(path)) as source:
         try:
-            return pa.ipc.open_file(source).read_all()
+            return _values(pa.ipc.open_file(source).read_all())
         except pa.ArrowInvalid:
-            return pa.ipc.open_stream(source).read_all()
+            return _values(pa.ipc.open_stream(source).read_all())
+
+
+def _values(table: pa.Table) -> dict[str, list]:
+    _once_each(table.column_names)
+    # Offsets of a damaged file point anywhere.
+    table.validate(full=True)
+    return {name: table[name].to_pylist() for name in table.column_names}
 
 
 READERS = {
@@ -146,12 +187,24 @@ READERS = {
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _as_text(table: pa.Table) -> pa.Table:
-    columns = {
-        name: pa.array([_text(value) for value in table[name].to_pylist()], pa.string())
-        for name in table.column_names
-    }
-    return pa.table(columns)
+def _as_text(columns: dict[str, list], used: set[str | None]) -> pa.Table:
+    """Every value as text. Raises ValueError for values of `used` columns that no text is written in."""
+    for name in filter(used.__contains__, columns):
+        for row, value in enumerate(columns[name], 1):
+            if isinstance(value, list | dict | bytes):
+                raise ValueError(f"row {row}: a {type(value).__name__} in column '{name}', not text")
+    return pa.table({name: _text_array(name, map(_text, values)) for name, values in columns.items()})
+
+
+def _text_array(name: str, texts: Iterable[str | None]) -> pa.Array:
+    texts = list(texts)
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError as error:
+        row = next(row for row, text in enumerate(texts, 1) if text and re.search("[\ud800-\udfff]", text))
+        raise ValueError(f"row {row}: half a character in column '{name}': {error}") from error

@@ -1,7 +1,7 @@
 """Floating-point operations of training, measured by torch's flop counter on a model without weights."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +98,14 @@ class Workload:
         self.padded_tokens += len(lengths) * width
         self.padded_pairs += len(lengths) * width**2
         self.widest = max(self.widest, width)
+
+    def state(self) -> dict[str, int]:
+        """The sums so far."""
+        return asdict(self)
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Add on to the `state` of the same run."""
+        vars(self).update(state)
 
     def flops(self, config: PretrainedConfig) -> dict[str, int | None]:
         """The ledger's measured FLOPs: of real tokens and, padding included, of all that was computed.

@@ -1,13 +1,24 @@
 """Token ids of a data set in flat arrays: a batch is a slice, no Python object per instance."""
 
+import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from numpy.lib.stride_tricks import sliding_window_view
 
+from ..artifacts import read_parquet, write_parquet
+from ..canonical import canonical_json
 from ..data.dataset import Dataset
-from ..errors import ModelError
+from ..errors import ArtifactError, ModelError
+
+ROUND_WIDTH = 16
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,21 +32,70 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens per instance, [n]."""
         return np.diff(self.offsets)
 
-    def padded(self, rows: np.ndarray, pad_id: int) -> dict[str, np.ndarray]:
-        """The instances `rows` padded to the longest: arrays [rows, width] named as models take them."""
-        lengths = self.lengths[rows]
-        column = np.arange(lengths.max())
-        mask = column < lengths[:, None]
-        source = (self.offsets[rows][:, None] + column)[mask]
-        ids = np.full(mask.shape, pad_id, np.int64)
-        types = np.zeros(mask.shape, np.int64)
-        ids[mask], types[mask] = self.ids[source], self.types[source]
-        return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask.astype(np.int64)}
+    @cached_property
+    def _windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Views [tokens, width] of what begins at every token, as wide as any batch."""
+        width = self.lengths.max() + ROUND_WIDTH
+        ids, types = (
+            np.concatenate([values, np.zeros(width, values.dtype)]) for values in (self.ids, self.types)
+        )
+        return sliding_window_view(ids, width), sliding_window_view(types, width)
+
+    def padded(self, rows: np.ndarray, pad_id: int, round_width: bool = False) -> dict[str, np.ndarray]:
+        """The instances `rows` as arrays [rows, width] of int64, named as models take them.
+
+        The width is that of the longest; with `round_width`, the next multiple of 16, for fewer shapes.
+        """
+        ids, types = self._windows
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        width = lengths.max()
+        if round_width:
+            width += -width % ROUND_WIDTH
+        mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+        padded = ids[starts, :width] * mask
+        if pad_id:
+            padded += pad_id * (1 - mask)
+        return {"input_ids": padded, "token_type_ids": types[starts, :width] * mask, "attention_mask": mask}
+
+
+def cached_tokens(dataset: Dataset, tokenizer_file: str | Path, max_length: int, cache: str | Path) -> Tokens:
+    """`tokenize`, done once: the tokens lie in the folder `cache` under a name made of all that defines them.
+
+    Runs and models that share a tokenizer share the file. One that cannot be read is made again.
+    """
+    origin = {
+        "data": dataset.content_hash,
+        "tokenizer": hashlib.sha256(Path(tokenizer_file).read_bytes()).hexdigest(),
+        "max_length": max_length,
+        "tokenizers": version("tokenizers"),
+        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+    }
+    path = Path(cache) / f"{hashlib.sha256(canonical_json(origin).encode()).hexdigest()}.parquet"
+    if path.exists():
+        try:
+            return _read_tokens(path, origin)
+        except ArtifactError as error:
+            logger.warning("making the tokens again: %s", error)
+    tokens = tokenize(dataset, tokenizer_file, max_length)
+    columns = {
+        name: pa.LargeListArray.from_arrays(pa.array(tokens.offsets), pa.array(values))
+        for name, values in (("ids", tokens.ids), ("types", tokens.types))
+    }
+    write_parquet(path, pa.table(columns), origin, compression_level=1, write_statistics=False)
+    return tokens
+
+
+def _read_tokens(path: Path, origin: dict) -> Tokens:
+    table, metadata = read_parquet(path)
+    if metadata != origin:
+        raise ArtifactError(f"{path} holds other tokens than its name says")
+    ids, types = (table[name].combine_chunks() for name in ("ids", "types"))
+    return Tokens(ids.flatten().to_numpy(), types.flatten().to_numpy(), ids.offsets.to_numpy())
 
 
 def tokenize(dataset: Dataset, tokenizer_file: str | Path, max_length: int) -> Tokens:

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..artifacts import read_json, read_parquet
 from ..errors import ArtifactError
 from .bootstrap import Difference, difference, holm, resample_scores
 from .rendering import write_csv
-from .scores import has_failed
+from .scores import has_failed, read_evaluation
 
 # A method's runs: model, selection, budget.
 Method = tuple[str, str, str]
@@ -32,9 +31,9 @@ class Contest:
         predictions: dict[str, dict[Method, dict[int, np.ndarray]]] = {}
         classes = 0
         for evaluation, ledger in zip(evaluations, ledgers, strict=True):
-            table, metadata = read_parquet(evaluation, ["dataset", "uid", "label", "prediction"])
+            table, metadata, outcome = read_evaluation(evaluation, ledger)
             run, classes = metadata["run"], len(metadata["labels"])
-            if has_failed(read_json(ledger), failure_metric):
+            if has_failed(outcome, failure_metric):
                 continue
             method = (run["model"], run["selection"], run["budget"])
             for dataset, part in table.to_pandas().groupby("dataset", sort=False):

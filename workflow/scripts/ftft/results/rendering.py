@@ -1,5 +1,7 @@
 """Tables for readers: Markdown and LaTeX from cells of text."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,9 @@ LATEX = str.maketrans(
     | {"±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
     | {"−": "$-$", "≥": r"$\geq$", "†": r"$\dagger$"}
 )
+# Mark-up of Markdown, HTML and GitHub's formulas; not an underscore within a word, a star after one,
+# or a backslash before a letter.
+MARKDOWN = re.compile(r"\\(?=[!-/:-@[-`{-~])|[<`$]|\*(?=\S)|&(?=#|\w+;)|\](?=\()|(?<!\w)_|_(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,31 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def to_markdown(table: Rendering) -> str:
     """The table as GitHub Markdown, section titles as rows."""
-    out = [table.caption, "", _markdown_row(table.header), _markdown_row(["---"] * len(table.header))]
+    out = [
+        _markdown(table.caption),
+        "",
+        _row(map(_cell, table.header)),
+        _row(["---"] * len(table.header)),
+    ]
     for title, line in table.titled_lines():
         if title:
-            out.append(_markdown_row([f"*{title}*", *[""] * (len(table.header) - 1)]))
-        out.append(_markdown_row(line))
+            out.append(_row([f"*{_cell(title)}*", *[""] * (len(table.header) - 1)]))
+        out.append(_row(map(_cell, line)))
     if table.notes:
-        out += ["", *(f"- {note}" for note in table.notes)]
+        out += ["", *(f"- {_markdown(note)}" for note in table.notes)]
     return "\n".join(out) + "\n"
 
 
-def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(text: str) -> str:
+    return _markdown(text).replace("|", "\\|")
+
+
+def _markdown(text: str) -> str:
+    return MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def to_latex(table: Rendering) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_parquet
+from ..errors import ArtifactError
 from .metrics import majority_score, score
 
 
@@ -18,16 +19,31 @@ def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Pa
     """
     rows = []
     for evaluation, ledger in zip(evaluations, ledgers, strict=True):
-        rows += _score_run(evaluation, read_json(ledger), spec["failure_metric"])
+        rows += _score_run(*read_evaluation(evaluation, ledger), spec["failure_metric"])
     write_parquet(output, pa.Table.from_pylist(rows), {})
 
 
-def _score_run(evaluation: Path, ledger: dict, failure_metric: str) -> list[dict]:
-    table, metadata = read_parquet(evaluation)
+def read_evaluation(evaluation: Path, ledger_file: Path) -> tuple[pa.Table, dict, dict]:
+    """The predictions of a run with their metadata, and its ledger.
+
+    Raises ArtifactError where the two are not of the same run.
+    """
+    table, metadata = read_parquet(evaluation, ["dataset", "uid", "label", "prediction"])
+    ledger = read_json(ledger_file)
+    if metadata["run"] != ledger["run"]:
+        raise ArtifactError(
+            f"{evaluation} and {ledger_file} are not of the same run",
+            got=f"{metadata['run']} and {ledger['run']}",
+            fix="delete the one that is not where it belongs and let snakemake make it again",
+        )
+    return table, metadata, ledger
+
+
+def _score_run(table: pa.Table, metadata: dict, ledger: dict, failure_metric: str) -> list[dict]:
     failed = has_failed(ledger, failure_metric)
     classes = len(metadata["labels"])
     rows = []
-    predictions = table.select(["dataset", "label", "prediction"]).to_pandas()
+    predictions = table.to_pandas()
     for dataset, part in predictions.groupby("dataset", sort=False):
         labels = part["label"].to_numpy("int64")
         majority = majority_score(labels, classes)

@@ -36,14 +36,13 @@ PLANS = {"random": random_plan, "length_grouped": length_grouped_plan}
 
 
 def training_batches(
-    plan: str, lengths: np.ndarray, batch_size: int, seed: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Endless (epoch, batch) pairs, epoch after epoch."""
-    epoch = 0
+    plan: str, lengths: np.ndarray, batch_size: int, seed: int, start: int = 0
+) -> Iterator[np.ndarray]:
+    """Endless batches of positions, epoch after epoch, behind the first `start` of them."""
+    epoch, done = divmod(start, steps_per_epoch(len(lengths), batch_size))
     while True:
-        for batch in PLANS[plan](lengths, batch_size, seed, epoch):
-            yield epoch, batch
-        epoch += 1
+        yield from PLANS[plan](lengths, batch_size, seed, epoch)[done:]
+        epoch, done = epoch + 1, 0
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

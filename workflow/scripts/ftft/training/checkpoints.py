@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from ..models.classifier import predict_logits
 from ..models.tokens import Tokens
 from ..results.metrics import majority_score, score
-from .stopping import EarlyStopping, monitored_score
+from .stopping import EarlyStopping, monitored_score, read_early
 
 
 class Checkpoints:
@@ -31,20 +33,29 @@ class Checkpoints:
     ):
         self.trajectory: list[dict] = []
         self.seconds = 0.0
-        self.count = 0
         self._model, self._development = model, development
         self._batch_tokens, self._autocast = batch_tokens, autocast
         self._rule = early_stopping
         self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
         self._best: dict[str, torch.Tensor] = {}
 
+    @property
+    def count(self) -> int:
+        """Checkpoints so far."""
+        return self.trajectory[-1]["checkpoint"] if self.trajectory else 0
+
+    @property
+    def step(self) -> int:
+        """The step of the last checkpoint, 0 before the first."""
+        return self.trajectory[-1]["step"] if self.trajectory else 0
+
     def score(self, step: int) -> float:
         """Take the next checkpoint after `step`; returns the score that is shown: the monitored one,
         or the mean accuracy of a run to its end."""
         started = time.perf_counter()
-        self.count += 1
+        number = self.count + 1
         scored = [
-            {"checkpoint": self.count, "step": step, "dataset": name, "metric": metric, "value": value}
+            {"checkpoint": number, "step": step, "dataset": name, "metric": metric, "value": value}
             for name, (tokens, labels) in self._development.items()
             for metric, value in self._score_set(tokens, labels).items()
         ]
@@ -71,6 +82,36 @@ class Checkpoints:
             return self.count
         self._model.load_state_dict(self._best)
         return self._stopping.best_checkpoint
+
+    def state(self) -> dict:
+        """The scores so far and the best weights, if any are kept."""
+        return {
+            "trajectory": self.trajectory,
+            "seconds": self.seconds,
+            "best_checkpoint": self._stopping.best_checkpoint if self._stopping else None,
+            "best": self._best,
+        }
+
+    def can_go_on_from(self, state: dict) -> bool:
+        """Whether this run, by its own stop rule, comes to `state` and finds its best weights there."""
+        if self._rule is None:
+            return True
+        scores = self._monitored(state["trajectory"])
+        reading = read_early(scores, self._rule["patience"])
+        has_best = not scores or state["best_checkpoint"] == reading.best_checkpoint
+        return reading.checkpoint == len(scores) and has_best
+
+    def restore(self, state: dict) -> None:
+        """Go on from a `state` that `can_go_on_from` accepts."""
+        self.trajectory, self.seconds = state["trajectory"], state["seconds"]
+        if self._rule:
+            self._stopping = read_early(self._monitored(self.trajectory), self._rule["patience"])
+            self._best = state.get("best", {})
+
+    def _monitored(self, trajectory: list[dict]) -> list[float]:
+        """The monitored score of every checkpoint in a trajectory."""
+        by_checkpoint = groupby(trajectory, key=itemgetter("checkpoint"))
+        return [monitored_score(list(scored), self._rule) for _, scored in by_checkpoint]
 
     def validation(self, checkpoint: int) -> tuple[dict[str, float], dict[str, float]]:
         """Scores of a checkpoint on the in-distribution set, and those of its most frequent label."""

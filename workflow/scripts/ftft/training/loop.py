@@ -1,25 +1,30 @@
 """Fine-tuning: one loop for reference, ERM and main runs (paper, Appendix A.1)."""
 
 import resource
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from ..cartography.dynamics import DynamicsRecorder
 from ..errors import TrainingError
 from ..models.classifier import load_classifier, model_inputs, parameter_counts, supports_bfloat16
+from ..models.cpu import keep_freed_memory
 from ..models.flops import Workload
 from ..models.tokens import Tokens
 from .batching import training_batches
 from .checkpoints import Checkpoints
-from .energy import EnergyMeter
+from .interruption import Interrupted, Termination
+from .meter import Meter
 from .progress import Progress
-from .schedule import checkpoint_interval, learning_rate_factor, planned_steps
+from .recording import DynamicsRecorder
+from .schedule import checkpoint_interval, planned_steps
+from .scratch import Scratch
+from .state import random_state, restore_random_state
+from .step import TrainingStep
+from .watch import FiniteWatch
 
 
 @dataclass(frozen=True)
@@ -66,125 +71,142 @@ def make_accelerator(precision: str, runtime: dict) -> Accelerator:
             fix="run it where a GPU is visible, or set runtime.require_gpu: false",
         )
     device = torch.device("cuda" if use_gpu else "cpu")
+    if not use_gpu:
+        keep_freed_memory()
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     return Accelerator(cpu=not use_gpu, mixed_precision="bf16" if precision == "bfloat16" else "no")
 
 
 def train(
-    spec: dict, encoder: str, data: TrainingData, seed: int, runtime: dict, progress: Progress
+    spec: dict,
+    encoder: str,
+    data: TrainingData,
+    seed: int,
+    runtime: dict,
+    progress: Progress,
+    scratch: Scratch | None = None,
 ) -> TrainingResult:
     """Fine-tune the encoder in the folder `encoder` on the instances `data.rows`.
 
     `spec` is the run's slice of the configuration: `recipe`, `labels`, `early_stopping` (None for a
     run to the end). A stopped run keeps the schedule of the full length and returns the best
-    checkpoint; any other returns the last weights.
-    Raises TrainingError where the loss is not finite or a required GPU is absent.
+    checkpoint; any other returns the last weights. With a `scratch`, the run goes on from the furthest
+    state there that fits and saves its own, the last one at SIGTERM.
+    Raises TrainingError where loss or logits are not finite or a required GPU is absent, and
+    Interrupted at SIGTERM.
     """
     recipe, labels = spec["recipe"], spec["labels"]
     accelerator = make_accelerator(recipe["precision"], runtime)
     device = accelerator.device
-    torch.manual_seed(seed)
-    plain = load_classifier(encoder, labels)
-    optimizer = torch.optim.AdamW(
-        plain.parameters(),
-        lr=recipe["learning_rate"],
-        eps=recipe["adam_epsilon"],
-        weight_decay=recipe["weight_decay"],
-        fused=True,
-    )
-    model, optimizer = accelerator.prepare(plain, optimizer)
+    set_seed(seed)
+    model = load_classifier(encoder, labels, runtime["fast_models"])
     steps = planned_steps(recipe, len(data.labels))
     interval = checkpoint_interval(recipe, steps)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, steps, recipe["warmup_fraction"])
-    )
+    step = TrainingStep(model, recipe, steps, accelerator)
     checkpoints = Checkpoints(
-        plain,
+        model,
         data.development,
         spec["early_stopping"],
         runtime["evaluation_batch_tokens"],
         accelerator.autocast,
     )
     recorder = DynamicsRecorder(len(data.rows), len(labels))
+    workload, meter = Workload(), Meter(device)
+    parts = {
+        "step": step,
+        "checkpoints": checkpoints,
+        "dynamics": recorder,
+        "workload": workload,
+        "meter": meter,
+    }
+    watch = FiniteWatch(step, device)
+
+    for state in scratch.states() if scratch else ():
+        if checkpoints.can_go_on_from(state["checkpoints"]):
+            for name, part in parts.items():
+                part.restore(state[name])
+            restore_random_state(state["random"], device)
+            watch.last_state = step.number
+            break
+
+    def save() -> None:
+        watch.check()
+        state = {name: part.state() for name, part in parts.items()}
+        scratch.save(step.number, {**state, "random": random_state(device)})
+        watch.last_state = step.number
+
     gold = torch.from_numpy(data.labels[data.rows]).to(device)
     lengths = data.tokens.lengths[data.rows]
-    workload = Workload()
-
-    energy = EnergyMeter(device)
-    started = time.perf_counter()
-    progress.start(steps)
+    batches = training_batches(recipe["batch_plan"], lengths, recipe["batch_size"], seed, step.number)
     model.train()
-    batches = training_batches(recipe["batch_plan"], lengths, recipe["batch_size"], seed)
-    for step, (_, batch) in zip(range(1, steps + 1), batches, strict=False):
-        positions = torch.from_numpy(batch).to(device)
-        inputs = model_inputs(data.tokens, data.rows[batch], plain.config, device)
-        with accelerator.autocast():
-            logits = model(**inputs).logits.float()
-        loss = cross_entropy(logits, gold[positions])
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), recipe["max_grad_norm"])
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        recorder.record(positions, logits)
-        workload.add(lengths[batch], inputs["input_ids"].shape[1])
-        energy.update()
-        progress.step(step, loss)
-        if step % interval == 0 or step == steps:
-            _require_finite(loss, step, schedule.get_last_lr()[0])
-            with energy.paused():
-                shown = checkpoints.score(step)
-            progress.checkpoint(shown, checkpoints.count)
-            if checkpoints.stopped:
-                break
+    progress.start(steps, step.number)
+    with Termination() as termination:
+        try:
+            while True:
+                number = step.number
+                if number > checkpoints.step and (number % interval == 0 or number == steps):
+                    watch.check()
+                    with meter.paused(), termination.at_once():
+                        shown = checkpoints.score(number)
+                    progress.checkpoint(shown, checkpoints.count)
+                if number == steps or checkpoints.stopped:
+                    break
+                batch = next(batches)
+                positions = torch.from_numpy(batch).to(device)
+                inputs = model_inputs(data.tokens, data.rows[batch], model.config, device)
+                loss, logits = step(inputs, gold[positions])
+                recorder.record(positions, logits)
+                workload.add(lengths[batch], inputs["input_ids"].shape[1])
+                watch.see(loss, logits)
+                meter.update()
+                progress.step(loss)
+                if scratch and scratch.due():
+                    save()
+                termination.check()
+        except Interrupted:
+            if scratch:
+                save()
+            raise
+        stopped_early = checkpoints.stopped and step.number < steps
+        if scratch and scratch.keeps_end(stopped_early):
+            save()
+    meter.stop()
     progress.close()
 
-    energy.stop()
-    seconds = time.perf_counter() - started - checkpoints.seconds
     kept = checkpoints.keep()
     validation, majority = checkpoints.validation(kept)
     planned = max(1, steps // interval)
     outcome = {
         "planned_steps": steps,
-        "steps": step,
+        "steps": step.number,
         "checkpoint_interval": interval,
         "planned_checkpoints": planned,
         # A checkpoint after the last whole interval counts as none (paper, Table 1: 12, not 13).
         "consumed_checkpoints": min(planned, checkpoints.count),
         "kept_checkpoint": kept,
-        "stopped_early": checkpoints.stopped and step < steps,
+        "stopped_early": stopped_early,
         "complete_epochs": len(recorder.epochs),
         "training_instances": len(data.rows),
         "validation": validation,
         "majority": majority,
     }
-    counts = parameter_counts(plain)
+    counts = parameter_counts(model)
     cost = {
         "parameters": counts,
         "real_tokens": workload.tokens,
         "padded_tokens": workload.padded_tokens,
         # Kaplan et al. (2020): 6 floating-point operations per parameter and token.
         "estimated_flops": 6 * counts["without_embeddings"] * workload.tokens,
-        "training_seconds": seconds,
+        "training_seconds": meter.seconds,
         "evaluation_seconds": checkpoints.seconds,
-        "energy_joules": energy.joules,
-        "energy_scope": energy.scope,
+        "energy_joules": meter.joules,
+        "energy_scope": meter.scope,
         **_machine(accelerator),
         # Last, for the count is no part of the run's peak memory.
-        **workload.flops(plain.config),
+        **workload.flops(model.config),
     }
-    return TrainingResult(plain, recorder.epochs, checkpoints.trajectory, outcome, cost)
-
-
-def _require_finite(loss: torch.Tensor, step: int, learning_rate: float) -> None:
-    if not torch.isfinite(loss):
-        raise TrainingError(
-            "training diverged",
-            got=f"loss {loss.item()} at step {step}, learning rate {learning_rate:g}",
-            expected="a finite loss",
-            fix="lower the learning rate, or set training.precision: float32",
-        )
+    return TrainingResult(model, recorder.epochs, checkpoints.trajectory, outcome, cost)
 
 
 def _machine(accelerator: Accelerator) -> dict:

@@ -16,11 +16,17 @@ class Progress:
         self._bars: list[tqdm] = []
         self._loss = self._development = ""
 
-    def start(self, steps: int) -> None:
-        """Draw the empty bars of a run of `steps` steps."""
+    def announce(self, message: str) -> None:
+        """Say something on every stream before the bars are drawn."""
+        for stream in self._streams:
+            print(message, file=stream, flush=True)
+
+    def start(self, steps: int, done: int = 0) -> None:
+        """Draw the bars of a run of `steps` steps, `done` of them before."""
         self._bars = [
             tqdm(
                 total=steps,
+                initial=done,
                 desc=self._title,
                 unit="step",
                 file=stream,
@@ -30,11 +36,12 @@ class Progress:
             )
             for stream in self._streams
         ]
-        self._read_every = max(1, steps // LOSS_READINGS)
+        self._steps, self._read_every = done, max(1, steps // LOSS_READINGS)
 
-    def step(self, step: int, loss) -> None:
+    def step(self, loss) -> None:
         """One step is done; `loss`, a tensor, is read from its device every few steps only."""
-        if step % self._read_every == 0:
+        self._steps += 1
+        if self._steps % self._read_every == 0:
             self._loss = f"loss {loss.item():.3f}"
             self._describe()
         for bar in self._bars:

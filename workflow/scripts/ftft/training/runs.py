@@ -1,5 +1,6 @@
 """One training run and its evaluation, from files to files."""
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -8,20 +9,33 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, write_json, write_parquet
+from ..artifacts import file_hash, read_json, read_parquet, replacing_files, write_json, write_parquet
 from ..cartography.dynamics import save_dynamics
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
 from ..models.classifier import load_classifier, predict_logits
-from ..models.tokens import tokenize
+from ..models.tokens import Tokens, cached_tokens
 from .loop import TrainingData, TrainingResult, make_accelerator, train
 from .progress import Progress
+from .scratch import Scratch
 
+WEIGHTS = "model.safetensors"
+ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
+TRAJECTORY = pa.schema(
+    [
+        ("checkpoint", pa.int64()),
+        ("step", pa.int64()),
+        ("dataset", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow")
 
 
 def fine_tune(
     spec: dict,
+    code: str,
     run: dict,
     encoder: str | Path,
     train_file: str | Path,
@@ -33,39 +47,62 @@ def fine_tune(
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
-    `run` says which run it is: task, model, selection, budget, seed.
+    `run` says which run it is: task, model, selection, budget, seed; `code` is the fingerprint of the code.
     Raises ArtifactError where the selection was made on other data; see also `training.train`.
     """
     dataset = Dataset.load(train_file)
-    tokenizer_file = Path(encoder) / "tokenizer.json"
-    max_length = spec["recipe"]["max_length"]
-    development = {}
-    for name, path in development_files.items():
-        held_out = Dataset.load(path)
-        development[name] = (tokenize(held_out, tokenizer_file, max_length), held_out.labels)
-    data = TrainingData(
-        tokenize(dataset, tokenizer_file, max_length),
-        dataset.labels,
-        _selected_rows(selection_file, dataset),
-        development,
-    )
-    result = train(spec, str(encoder), data, run["seed"], runtime, progress)
+    held_out = {name: Dataset.load(path) for name, path in development_files.items()}
+    rows = _selected_rows(selection_file, dataset)
 
-    _save_model(result, Path(encoder), Path(outputs["model"]))
-    write_parquet(outputs["trajectory"], pa.Table.from_pylist(result.trajectory), {"run": run})
-    write_json(
-        outputs["ledger"],
-        {
-            "run": run,
-            "outcome": result.outcome,
-            "cost": result.cost,
-            "spec": spec,
-            "data_hash": dataset.content_hash,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        },
+    def tokens(part: Dataset) -> Tokens:
+        return cached_tokens(
+            part, Path(encoder) / "tokenizer.json", spec["recipe"]["max_length"], _token_folder(runtime)
+        )
+
+    data = TrainingData(
+        tokens(dataset),
+        dataset.labels,
+        rows,
+        {name: (tokens(part), part.labels) for name, part in held_out.items()},
     )
-    if "dynamics" in outputs:
-        save_dynamics(outputs["dynamics"], result.epochs, dataset, {"run": run})
+    versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    identity = {
+        "code": code,
+        "versions": versions,
+        "recipe": spec["recipe"],
+        "labels": spec["labels"],
+        "seed": run["seed"],
+        "encoder": {name: file_hash(Path(encoder) / name) for name in ENCODER_FILES},
+        "data": dataset.content_hash,
+        "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
+        "development": {name: part.content_hash for name, part in held_out.items()},
+    }
+    scratch = Scratch(identity, run["budget"], runtime)
+    with scratch.held(progress.announce):
+        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch)
+        _save_model(result, run, Path(encoder), Path(outputs["model"]))
+        write_parquet(
+            outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}
+        )
+        write_json(
+            outputs["ledger"],
+            {
+                "run": run,
+                "outcome": result.outcome,
+                "cost": result.cost,
+                "spec": spec,
+                "data_hash": dataset.content_hash,
+                "versions": versions,
+            },
+        )
+        if "dynamics" in outputs:
+            save_dynamics(outputs["dynamics"], result.epochs, dataset, {"run": run})
+        if not scratch.keeps_end(result.outcome["stopped_early"]):
+            scratch.clear()
+
+
+def _token_folder(runtime: dict) -> Path:
+    return Path(runtime["scratch"]) / "tokens"
 
 
 def _selected_rows(selection_file: str | Path | None, dataset: Dataset) -> np.ndarray:
@@ -80,11 +117,30 @@ def _selected_rows(selection_file: str | Path | None, dataset: Dataset) -> np.nd
     return table["row"].to_numpy().astype(np.int64)
 
 
-def _save_model(result: TrainingResult, encoder: Path, folder: Path) -> None:
-    """Leave a folder that AutoModelForSequenceClassification and AutoTokenizer load."""
-    result.model.save_pretrained(folder, max_shard_size="100GB")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((encoder / name).read_bytes())
+def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) -> None:
+    """Leave a folder that AutoModelForSequenceClassification and AutoTokenizer load.
+
+    Its configuration says which run the weights are of, and their hash.
+    """
+    with replacing_files(folder) as temporary:
+        result.model.save_pretrained(temporary, max_shard_size="100GB")
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (temporary / name).write_bytes((encoder / name).read_bytes())
+        origin = {"run": run, "weights": file_hash(temporary / WEIGHTS)}
+        config = read_json(temporary / "config.json")
+        write_json(temporary / "config.json", {**config, "ftft": origin})
+
+
+def _require_model_of(run: dict, folder: Path) -> None:
+    got = read_json(folder / "config.json").get("ftft")
+    expected = {"run": run, "weights": file_hash(folder / WEIGHTS)}
+    if got != expected:
+        raise ArtifactError(
+            f"the model in {folder} is not what its run left there",
+            got=got,
+            expected=expected,
+            fix=f"delete {folder / WEIGHTS} and let snakemake make it again",
+        )
 
 
 def evaluate(
@@ -99,13 +155,16 @@ def evaluate(
 
     Columns: dataset, uid, label, prediction (class indices), logit_0, ...
     """
+    _require_model_of(run, Path(model_folder))
     datasets = {name: Dataset.load(path) for name, path in dataset_files.items()}
     label_names = next(iter(datasets.values())).label_names
-    accelerator = make_accelerator("float32", runtime)
-    model = load_classifier(model_folder, label_names).to(accelerator.device)
+    accelerator = make_accelerator(spec["precision"], runtime)
+    model = load_classifier(model_folder, label_names, runtime["fast_models"]).to(accelerator.device)
     parts = []
     for name, dataset in datasets.items():
-        tokens = tokenize(dataset, Path(model_folder) / "tokenizer.json", spec["max_length"])
+        tokens = cached_tokens(
+            dataset, Path(model_folder) / "tokenizer.json", spec["max_length"], _token_folder(runtime)
+        )
         logits = predict_logits(model, tokens, runtime["evaluation_batch_tokens"], accelerator.autocast)
         parts.append(
             pa.table(

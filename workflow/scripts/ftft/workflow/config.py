@@ -1,8 +1,8 @@
 """The configuration: checked against the schema, defaults filled in, all faults reported at once."""
 
 import copy
-import json
 import math
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, validators
 from ..errors import ConfigError
 from . import paper
 from .faults import cross_check, describe
+from .given import misplaced, spelled, unholdable
 from .plan import LENGTH_TABLE, METHODS
 
 SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "config.schema.yaml"
@@ -23,16 +24,27 @@ FORMAT_BY_SUFFIX = {
 }
 
 
+# Torch and NumPy take seeds and sizes up to here.
+WHOLE_LIMIT = 2**31
+
+
 def _is_finite_number(_, value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_whole_number(checker, value: object) -> bool:
+    return _is_finite_number(checker, value) and value == int(value) and abs(value) < WHOLE_LIMIT
+
+
 Validator = validators.extend(
     Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_finite_number),
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"number": _is_finite_number, "integer": _is_whole_number}
+    ),
 )
 
 
+@cache
 def load_schema() -> dict:
     """The JSON schema of the configuration."""
     return yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -44,8 +56,11 @@ def resolve(config: dict) -> dict:
     Raises ConfigError that lists every fault with its place, what it got, what was expected.
     """
     schema = load_schema()
-    faults = {fault for error in Validator(schema).iter_errors(config) for fault in describe(error)}
+    faults = set(unholdable(config)) or {
+        fault for error in Validator(schema).iter_errors(config) for fault in describe(error)
+    }
     if not faults:
+        own = set(misplaced(config))
         config = copy.deepcopy({"tables": {}, **config})
         paper.add_tables(config)
         _add_length_tables(config)
@@ -53,7 +68,7 @@ def resolve(config: dict) -> dict:
         paper.add_overlap(config)
         _settle_recipes(config)
         _settle_datasets(config)
-        faults = set(cross_check(config))
+        faults = own | set(cross_check(config))
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         listing = "\n".join(f"  - {fault}" for fault in sorted(faults))
@@ -144,8 +159,7 @@ def _settle_datasets(config: dict) -> None:
         for dataset in task["datasets"].values():
             if "label_names" in dataset:
                 dataset["label_names"] = {
-                    value if isinstance(value, str) else json.dumps(value): label
-                    for value, label in dataset["label_names"].items()
+                    spelled(value): label for value, label in dataset["label_names"].items()
                 }
             suffix = Path(dataset.get("path", "")).suffix.lower()
             if dataset["source"] == "file" and suffix in FORMAT_BY_SUFFIX:

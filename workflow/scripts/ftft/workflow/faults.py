@@ -2,11 +2,12 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..data import cad, demo
-from .plan import COSTS, LENGTH_TABLE, METHODS
+from .plan import COSTS, LENGTH_TABLE, METHODS, Selection
 
 RESERVED_NAMES = ("full", "random")
 # Written by rules of their own.
@@ -45,7 +46,8 @@ JSON_TYPES = {
 }
 
 
-def _place(path) -> str:
+def place_of(path: Iterable[str | int]) -> str:
+    """A place in the configuration, as text: tables.table1.rows[0]."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -54,7 +56,7 @@ def _place(path) -> str:
 
 def describe(error) -> Iterator[str]:
     """The lines that say what a schema validation error found."""
-    place, got = _place(error.absolute_path), error.instance
+    place, got = place_of(error.absolute_path), error.instance
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for key in sorted(set(map(str, got)) - set(known)):
@@ -66,12 +68,12 @@ def describe(error) -> Iterator[str]:
     elif error.validator == "type":
         types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
         expected = " or ".join(JSON_TYPES[name] for name in types)
-        yield f"{place}: got {got!r}, expected {expected}{_number_cure(got, types)}"
+        yield f"{place}: got {got!r}, expected {expected}{_number_cure(got, types) or _text_cure(got, types)}"
     elif error.validator == "enum":
         choices = ", ".join(map(str, error.validator_value))
         yield f"{place}: got {got!r}, expected one of: {choices}"
-    elif error.validator == "pattern" and error.schema_path[-2] == "package":
-        yield f"{place}: got {got!r}, expected the name by which Python imports the package"
+    elif error.validator == "pattern" and "x-expected" in error.schema:
+        yield f"{place}: got {got!r}, expected {error.schema['x-expected']}"
     elif error.validator == "pattern":
         yield (
             f"{place}: the name {got!r} may hold letters, digits, '.', '_', '-' only "
@@ -93,7 +95,15 @@ def describe(error) -> Iterator[str]:
         yield f"{place}: {error.message}"
 
 
+def _text_cure(got: object, types: list[str]) -> str:
+    if "string" not in types or not isinstance(got, bool | int | float):
+        return ""
+    return ". Put it in quotes: YAML reads no, yes, on, off and bare digits as other things than text"
+
+
 def _number_cure(got: object, types: list[str]) -> str:
+    if "integer" in types and isinstance(got, int | float) and math.isfinite(got) and abs(got) >= 2**31:
+        return " below 2^31"
     if not isinstance(got, str) or not {"number", "integer"} & set(types):
         return ""
     try:
@@ -124,6 +134,7 @@ def cross_check(config: dict) -> Iterator[str]:
                 f"tasks.{name}.dev: early_stopping.monitors has 'ood' but there is no development "
                 "set; name some, or set early_stopping.monitors: [id]"
             )
+    yield from _check_fraction("selection.fraction", config["selection"]["fraction"])
     for section in ("models", "tasks"):
         yield from _check_roles(section, config[section])
     if not config["tables"]:
@@ -158,11 +169,13 @@ def _check_source(place: str, kind: str, entry: dict) -> Iterator[str]:
         if key not in entry:
             yield f"{place}: source '{entry['source']}' needs the key '{key}'"
     if entry["source"] in ("file", "cad", "folder") and "path" in entry:
-        path, sort = Path(entry["path"]), "folder" if entry["source"] == "folder" else "file"
-        if not (path.is_file() if sort == "file" else path.is_dir()):
-            yield (
-                f"{place}.path: there is no {sort} '{entry['path']}' (relative paths start from {Path.cwd()})"
-            )
+        path, sort = entry["path"], "folder" if entry["source"] == "folder" else "file"
+        if not (os.path.isfile(path) if sort == "file" else os.path.isdir(path)):
+            yield f"{place}.path: there is no {sort} '{path}' (relative paths start from {Path.cwd()})"
+        elif not os.access(path, os.R_OK):
+            yield f"{place}.path: the {sort} '{path}' may not be read; change its permissions"
+        elif sort == "file" and set(path) & set("{}"):
+            yield f"{place}.path: Snakemake reads the braces in '{path}' as a wildcard; rename the file"
 
 
 def _check_task(place: str, task: dict) -> Iterator[str]:
@@ -189,6 +202,9 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
             yield f"{where}.split: got {dataset['split']!r}, expected one of: {', '.join(splits)}"
         if len(dataset.get("text", task["text"])) != len(task["text"]):
             yield f"{where}.text: got {dataset['text']}, expected as many columns as in {place}.text"
+        columns = {"text": task["text"], "label": task["label"], "uid": task["uid"], **dataset}
+        if columns["label"] in [*columns["text"], columns["uid"]]:
+            yield f"{where}: the column '{columns['label']}' is the label and a text or uid too; name another"
         for value, label in dataset.get("label_names", {}).items():
             if label not in task["labels"]:
                 yield f"{where}.label_names[{value}]: '{label}' is none of the labels of {place}"
@@ -203,6 +219,7 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
         reference = row.get("reference")
         models[f"{where}.main"] = row["main"]
         models[f"{where}.reference"] = None if reference == "random" else reference
+        yield from _check_fraction(f"{place}.{where}.fraction", row.get("fraction", 1))
         if row["method"].startswith("ERM") and reference:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no reference"
         if row["method"].startswith("ERM") and "fraction" in row:
@@ -214,6 +231,11 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
     for where, name in models.items():
         if name is not None and name not in config["models"]:
             yield f"{place}.{where}: there is no model '{name}'{_nearest(name, config['models'])}"
+
+
+def _check_fraction(place: str, fraction: float) -> Iterator[str]:
+    if Selection(None, None, fraction).name == "random-0":
+        yield f"{place}: got {fraction}, too small for a selection of any data"
 
 
 def _nearest(name: str, known: Iterable[str], listing: str = "there are") -> str:

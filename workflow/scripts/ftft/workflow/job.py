@@ -1,8 +1,10 @@
 """What every rule's script needs: its specification, its log, and errors that read as one message."""
 
+import errno
 import json
 import logging
 import os
+import platform
 import resource
 import sys
 import time
@@ -16,6 +18,14 @@ from ..errors import FtftError
 
 # Set for a call of snakemake that trains one model at a time.
 TERMINAL = "FTFT_TERMINAL"
+FAULTS_OF_THE_MACHINE = {
+    errno.ENOSPC: "free space, then run it again: what is finished is kept",
+    errno.EDQUOT: "free space, then run it again: what is finished is kept",
+    errno.EROFS: "let the folder be written to, then run it again",
+    errno.EACCES: "give yourself the right to it, then run it again",
+}
+# The machine and the process of the call of snakemake.
+ORCHESTRATOR = "FTFT_ORCHESTRATOR"
 
 
 def prefer_code(folder: str | Path) -> None:
@@ -27,6 +37,11 @@ def prefer_code(folder: str | Path) -> None:
 def specification(snakemake: Any) -> dict:
     """The slice of the configuration that the rule's one tracked parameter carries."""
     return json.loads(snakemake.params.spec)["slice"]
+
+
+def code_of(snakemake: Any) -> str:
+    """The fingerprint of the rule's code."""
+    return json.loads(snakemake.params.spec)["code"]
 
 
 def run_of(snakemake: Any) -> dict:
@@ -56,16 +71,33 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
         )
         try:
             yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
-        except FtftError as error:
+        except Exception as error:
+            explained = error if isinstance(error, FtftError) else _fault_of_the_machine(error)
+            if explained is None:
+                traceback.print_exc(file=log)
+                raise
             for stream in (log, terminal):
-                print(f"\n{type(error).__name__}: {error}\n", file=stream)
+                print(f"\n{type(explained).__name__}: {explained}\n", file=stream)
             raise SystemExit(1) from None
-        except Exception:
-            traceback.print_exc(file=log)
-            raise
         finally:
             sys.stderr = terminal
             logging.basicConfig(stream=terminal, force=True)
+
+
+def _fault_of_the_machine(error: Exception) -> FtftError | None:
+    """What to do about a full or read-only disk, or too little memory; None for any other error."""
+    # Libraries written in C++ and Rust put the system's error into their text.
+    text = str(error)
+    for code, fix in FAULTS_OF_THE_MACHINE.items():
+        if getattr(error, "errno", None) == code or os.strerror(code) in text:
+            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+        return FtftError(
+            "out of memory",
+            got=text.splitlines()[0] if text else "MemoryError",
+            fix="give the job more memory (runtime.mem_mb), or lower training.batch_size or max_length",
+        )
+    return None
 
 
 @contextmanager
@@ -78,6 +110,17 @@ def measured(path: str | Path, **names: object) -> Iterator[None]:
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
+
+
+def this_process() -> str:
+    """The value of `ORCHESTRATOR` that names this process."""
+    return f"{platform.node()} {os.getpid()}"
+
+
+def orphaned() -> bool:
+    """Whether the snakemake that started this job ran on this machine and is gone."""
+    host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
+    return host == platform.node() and not Path(f"/proc/{process}").exists()
 
 
 def set_threads(snakemake: Any) -> None:

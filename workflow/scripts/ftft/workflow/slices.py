@@ -90,7 +90,7 @@ def evaluation_slice(config: dict, task: str, model: str) -> dict:
     entry = config["tasks"][task]
     return {
         "datasets": entry["evaluate"],
-        "max_length": config["models"][model]["training"]["max_length"],
+        **{key: config["models"][model]["training"][key] for key in ("max_length", "precision")},
     }
 
 

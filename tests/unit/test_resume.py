@@ -1,0 +1,262 @@
+"""Training states: exact continuation from any step, shared between budgets, refused when torn or foreign."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ftft.training import loop
+from ftft.training.checkpoints import Checkpoints
+from ftft.training.interruption import Interrupted
+from ftft.training.scratch import LOCK, Scratch
+from ftft.training.state import read_state, write_state
+from ftft.training.step import TrainingStep
+from ftft.workflow.job import ORCHESTRATOR, this_process
+
+MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
+STEPS = 15
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    def make(budget="full", identity="run", minutes=0.0, keep_states=True):
+        runtime = {"scratch": str(tmp_path), "state_minutes": minutes, "keep_states": keep_states}
+        return Scratch({"run": identity}, budget, runtime)
+
+    return make
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The states that lie in the scratch."""
+    return lambda: sorted(tmp_path.glob("states/*/*/*.safetensors"))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """Let the next training die in the midst of the step after `step`."""
+
+    def arm(step):
+        original = TrainingStep.__call__
+
+        def call(self, *arguments):
+            if self.number == step:
+                raise Killed
+            return original(self, *arguments)
+
+        monkeypatch.setattr(TrainingStep, "__call__", call)
+
+    return arm
+
+
+@pytest.fixture
+def trained_steps(monkeypatch):
+    steps = []
+    original = TrainingStep.__call__
+
+    def call(self, *arguments):
+        result = original(self, *arguments)
+        steps.append(self.number)
+        return result
+
+    monkeypatch.setattr(TrainingStep, "__call__", call)
+    return steps
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.epochs, other.epochs)
+    assert one.trajectory == other.trajectory and one.outcome == other.outcome
+    weights = other.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())
+    measured = {"training_seconds", "evaluation_seconds", "peak_memory_mb"}
+    costs = [{key: value for key, value in run.cost.items() if key not in measured} for run in (one, other)]
+    assert costs[0] == costs[1]
+    return True
+
+
+@pytest.mark.parametrize(
+    ("rule", "step"),
+    [*((None, step) for step in (1, 3, 4, 5, 11, 14)), *((MONITOR, step) for step in (1, 3, 5, 8))],
+)
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    fine_tune, scratch, killed_after, step, rule, monkeypatch
+):
+    untouched = fine_tune(early_stopping=rule)
+    with pytest.raises(Killed):
+        killed_after(step)
+        fine_tune(early_stopping=rule, scratch=scratch())
+    monkeypatch.undo()
+    assert same(fine_tune(early_stopping=rule, scratch=scratch()), untouched)
+
+
+def test_only_the_rest_is_trained(fine_tune, scratch, killed_after, monkeypatch, files, request):
+    with pytest.raises(Killed):
+        killed_after(9)
+        fine_tune(scratch=scratch())
+    monkeypatch.undo()
+    assert [path.name for path in files()] == ["000000000009.safetensors"]
+    steps = request.getfixturevalue("trained_steps")
+    fine_tune(scratch=scratch())
+    assert steps == list(range(10, STEPS + 1))
+
+
+def test_states_wait_for_their_time(fine_tune, scratch, files):
+    fine_tune(scratch=scratch(minutes=10.0))
+    assert files() == []
+
+
+@pytest.mark.parametrize("moment", ["step", "checkpoint"])
+def test_sigterm_saves_a_state_and_ends(fine_tune, scratch, files, monkeypatch, moment):
+    owner, name = (TrainingStep, "__call__") if moment == "step" else (Checkpoints, "score")
+    original = getattr(owner, name)
+    untouched = fine_tune()
+
+    def call(self, *arguments):
+        if len(files()) == 0 and moment == "checkpoint":
+            os.kill(os.getpid(), signal.SIGTERM)
+        result = original(self, *arguments)
+        if moment == "step" and self.number == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="run it again: it goes on"):
+        patch.setattr(owner, name, call)
+        fine_tune(scratch=scratch(minutes=10.0))
+    assert [path.stem.lstrip("0") for path in files()] == ["7" if moment == "step" else "3"]
+    assert same(fine_tune(scratch=scratch(minutes=10.0)), untouched)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_stopped_run_is_taken_to_its_full_length(fine_tune, scratch, trained_steps):
+    stopped = fine_tune(early_stopping=MONITOR, scratch=scratch("stopped-ood"))
+    assert stopped.outcome["steps"] < STEPS
+    trained_steps.clear()
+    full = fine_tune(scratch=scratch("full"))
+    assert trained_steps == list(range(stopped.outcome["steps"] + 1, STEPS + 1))
+    assert same(full, fine_tune())
+
+
+def test_a_stopped_run_goes_on_with_more_patience(fine_tune, scratch, trained_steps):
+    stopped = fine_tune(early_stopping={**MONITOR, "patience": 1}, scratch=scratch())
+    trained_steps.clear()
+    patient = fine_tune(early_stopping={**MONITOR, "patience": 3}, scratch=scratch())
+    assert trained_steps[0] == stopped.outcome["steps"] + 1
+    assert same(patient, fine_tune(early_stopping={**MONITOR, "patience": 3}))
+
+
+def test_a_state_beyond_the_stop_is_not_used(fine_tune, scratch, trained_steps):
+    fine_tune(early_stopping={**MONITOR, "patience": 3}, scratch=scratch())
+    trained_steps.clear()
+    impatient = fine_tune(early_stopping={**MONITOR, "patience": 1}, scratch=scratch())
+    assert trained_steps[0] == 1
+    assert same(impatient, fine_tune(early_stopping={**MONITOR, "patience": 1}))
+
+
+def test_a_full_runs_state_lacks_the_best_weights(fine_tune, scratch, killed_after, monkeypatch, request):
+    with pytest.raises(Killed):
+        killed_after(4)
+        fine_tune(scratch=scratch())
+    monkeypatch.undo()
+    steps = request.getfixturevalue("trained_steps")
+    stopped = fine_tune(early_stopping=MONITOR, scratch=scratch("stopped-ood"))
+    assert steps[0] == 1
+    assert same(stopped, fine_tune(early_stopping=MONITOR))
+
+
+@pytest.mark.parametrize("fault", ["torn", "foreign", "empty", "text"])
+def test_a_state_that_does_not_fit_is_ignored_with_a_line(
+    fine_tune, scratch, files, killed_after, monkeypatch, caplog, fault
+):
+    with pytest.raises(Killed):
+        killed_after(9)
+        fine_tune(scratch=scratch(), seed=1 if fault == "foreign" else 0)
+    monkeypatch.undo()
+    (path,) = files()
+    content = path.read_bytes()
+    if fault == "foreign":
+        write_state(path, read_state(path, {"run": "run"}), {"run": "other"})
+    else:
+        path.write_bytes({"torn": content[:-100], "empty": b"", "text": b"not a state " * 40}[fault])
+    with caplog.at_level(logging.WARNING):
+        assert same(fine_tune(scratch=scratch()), fine_tune())
+    assert f"ignoring the training state {path}" in caplog.text
+
+
+def test_divergence_names_the_last_good_state(fine_tune, scratch):
+    with pytest.raises(loop.TrainingError, match=r"last good state: that of step \d+"):
+        fine_tune(learning_rate=1e30, max_grad_norm=1e30, warmup_fraction=0.5, scratch=scratch())
+
+
+@pytest.mark.parametrize("keep_states", [True, False])
+def test_ends_are_kept_for_stopped_runs_where_asked(scratch, keep_states):
+    assert not scratch(keep_states=keep_states).keeps_end(stopped_early=False)
+    assert scratch(keep_states=keep_states).keeps_end(stopped_early=True) == keep_states
+
+
+def test_the_end_of_an_orphan_is_kept(scratch, monkeypatch):
+    monkeypatch.setenv(ORCHESTRATOR, this_process())
+    assert not scratch().keeps_end(stopped_early=False)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    monkeypatch.setenv(ORCHESTRATOR, f"{this_process().split()[0]} {process.pid}")
+    assert scratch().keeps_end(stopped_early=False)
+    monkeypatch.setenv(ORCHESTRATOR, f"elsewhere {process.pid}")
+    assert not scratch().keeps_end(stopped_early=False)
+
+
+def test_a_second_trainer_waits_and_says_for_whom(scratch):
+    said, order = [], []
+
+    def second():
+        with scratch().held(said.append):
+            order.append("second")
+
+    with scratch().held(said.append):
+        thread = threading.Thread(target=second, daemon=True)
+        thread.start()
+        thread.join(0.5)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert f"waiting for process {os.getpid()} on" in said[0]
+
+
+def test_another_budget_does_not_wait(scratch):
+    with scratch("full").held(pytest.fail), scratch("stopped-ood").held(pytest.fail):
+        pass
+
+
+def test_nothing_is_left_of_a_run_that_ended(scratch, tmp_path):
+    with scratch().held(pytest.fail):
+        scratch().save(1, {"number": 1})
+        assert list(tmp_path.rglob(LOCK))
+        scratch().clear()
+    assert list((tmp_path / "states").iterdir()) == []
+
+
+def test_a_tree_comes_back_as_it_was(tmp_path):
+    tree = {
+        "a": {0: {"x": torch.arange(3), "y": 0.1}, 1: {"x": torch.zeros(2, 2, dtype=torch.bfloat16)}},
+        "list": [{"params": [0, 1], "lr": 1e-300}],
+        "array": np.array([1.5], np.float32),
+        "none": None,
+    }
+    path = tmp_path / "state.safetensors"
+    write_state(path, tree, {"run": 1})
+    back = read_state(path, {"run": 1})
+    assert torch.equal(back["a"][0]["x"], tree["a"][0]["x"]) and back["a"][0]["y"] == 0.1
+    assert back["a"][1]["x"].dtype == torch.bfloat16
+    assert back["list"] == tree["list"] and back["none"] is None
+    assert back["array"].numpy().tolist() == [1.5]
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["state.safetensors"]

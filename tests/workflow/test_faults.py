@@ -1,0 +1,210 @@
+"""Whatever is killed, and whenever: the next call ends with the very bytes of a run that was left alone."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+TARGETS = ("results/tables/table1.csv", "results/figures/demo/true_class.csv")
+DETERMINISTIC = (
+    "data",
+    "encoders",
+    "runs",
+    "maps",
+    "selections",
+    "evaluations",
+    "scores",
+    "comparisons",
+    "figures",
+)
+# A state after every step, so that most kills leave one behind.
+STATES = "runtime: {device: cpu, mem_mb: 1000, minutes: 10, state_minutes: 0, warm_start: %s}\n"
+
+
+class Call:
+    """A call of snakemake in a session of its own, to be killed."""
+
+    def __init__(self, workflow, *options: str, targets=TARGETS):
+        self.log = workflow.folder / "call.log"
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--cores", "2", *options, "--", *targets],
+                cwd=workflow.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def jobs(self) -> list[psutil.Process]:
+        """The processes that it has started, directly or not."""
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self, victim: str, generator: random.Random) -> None:
+        """Kill `victim`: one of its jobs, snakemake itself, or both with all that they started."""
+        if victim == "job":
+            for job in generator.sample(jobs := self.jobs(), min(1, len(jobs))):
+                job.kill()
+            self.process.wait(timeout=120)
+        elif victim == "snakemake":
+            self.process.kill()
+            self.process.wait()
+        else:
+            started = self.jobs()
+            os.killpg(self.process.pid, signal.SIGKILL)
+            for job in started:
+                job.kill() if job.is_running() else None
+            self.process.wait()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=300)
+
+
+def contents(workflow) -> dict[str, str]:
+    """SHA-256 of every artifact that holds no measured time, by path."""
+    results = workflow.folder / "results"
+    files = [path for name in DETERMINISTIC for path in sorted((results / name).rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.suffix != ".json" or path.parent.name == "model"
+    }
+
+
+def leftovers(workflow) -> list[Path]:
+    return [path for path in (workflow.folder / "results").rglob("*.tmp")]
+
+
+def orphans_end(workflow) -> None:
+    """Wait until no process works in the workflow's folder any more."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and any(
+        process.info["cwd"] == str(workflow.folder) for process in psutil.process_iter(["cwd"])
+    ):
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def untouched(another):
+    workflow = another()
+    started = time.monotonic()
+    call = Call(workflow)
+    assert call.wait() == 0, call.log.read_text()
+    return contents(workflow), time.monotonic() - started
+
+
+def survive(workflow, kills: int, seconds: float, seed: int, warm: bool) -> list[str]:
+    """Kill `kills` calls at random moments of their first `seconds`; then let one finish."""
+    generator = random.Random(seed)
+    overlay = workflow.folder / "states.yaml"
+    overlay.write_text(STATES % str(warm).lower())
+    options = ("--configfile", "config/config.yaml", "states.yaml")
+    done = []
+    for _ in range(kills):
+        victim, moment = generator.choice(["job", "snakemake", "both"]), generator.uniform(0.5, seconds)
+        call = Call(workflow, *options)
+        time.sleep(moment)
+        call.kill(victim, generator)
+        workflow.snakemake("--unlock")
+        done.append(f"{victim} after {moment:.1f} s")
+    call = Call(workflow, *options)
+    assert call.wait() == 0, f"seed {seed}, killed {done}:\n{call.log.read_text()}"
+    orphans_end(workflow)
+    return done
+
+
+def test_killed_thrice_and_the_same_bytes(fresh, untouched):
+    expected, seconds = untouched
+    done = survive(fresh, kills=3, seconds=0.6 * seconds, seed=20, warm=True)
+    assert contents(fresh) == expected, done
+    assert leftovers(fresh) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_again_and_again_and_the_same_bytes(fresh, untouched, seed):
+    expected, seconds = untouched
+    done = survive(fresh, kills=3, seconds=0.8 * seconds, seed=seed, warm=seed % 2 == 0)
+    print(f"seed {seed}: {done}")
+    assert contents(fresh) == expected, done
+
+
+REFERENCE = "results/runs/demo/small/full/full/seed0"
+LEDGER = [f"{REFERENCE}/ledger.json"]
+LOG = "logs/train/demo/small/full/full/seed0.log"
+LONG = {"epochs": 40.0}
+
+
+def training(call: Call) -> psutil.Process:
+    """The process that trains, as soon as its log shows progress."""
+    log = call.log.parent / LOG
+    while call.process.poll() is None:
+        if log.exists() and "step/s" in log.read_text():
+            return next(job for job in call.jobs() if job.is_running() and holds_lock(job, call.log.parent))
+        time.sleep(0.02)
+    raise AssertionError(call.log.read_text())
+
+
+def holds_lock(job: psutil.Process, folder: Path) -> bool:
+    return any(path.parent.parent.parent.name == "states" for path in map(Path, files_of(job)))
+
+
+def files_of(job: psutil.Process) -> list[str]:
+    try:
+        return [file.path for file in job.open_files()]
+    except psutil.Error:
+        return []
+
+
+@pytest.fixture
+def long_training(fresh):
+    """A workflow whose reference run takes some seconds."""
+    fresh.edit(lambda config: config["training"].update(LONG))
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def expected_dynamics(another):
+    workflow = another()
+    workflow.edit(lambda config: config["training"].update(LONG))
+    run = workflow.snakemake("--", *LEDGER)
+    assert run.returncode == 0, run.stdout
+    return (workflow.folder / REFERENCE / "dynamics.parquet").read_bytes()
+
+
+def test_a_training_that_outlives_its_snakemake_is_waited_for(long_training, expected_dynamics):
+    call = Call(long_training, targets=LEDGER)
+    orphan = training(call)
+    orphan.suspend()
+    call.kill("snakemake", random.Random(0))
+    long_training.snakemake("--unlock")
+    again = Call(long_training, targets=LEDGER)
+    log = long_training.folder / LOG
+    while again.process.poll() is None and "waiting for" not in log.read_text():
+        time.sleep(0.1)
+    orphan.resume()
+    assert again.wait() == 0, again.log.read_text()
+    assert f"waiting for process {orphan.pid} on" in log.read_text()
+    assert not orphan.is_running()
+    assert (long_training.folder / REFERENCE / "dynamics.parquet").read_bytes() == expected_dynamics
+
+
+def test_a_terminated_training_keeps_its_state_and_goes_on(long_training, expected_dynamics):
+    call = Call(long_training, targets=LEDGER)
+    training(call).terminate()
+    assert call.wait() == 1
+    shown = call.log.read_text()
+    assert "the training was interrupted by SIGTERM" in shown and "Traceback" not in shown
+    again = Call(long_training, targets=LEDGER)
+    assert again.wait() == 0, again.log.read_text()
+    assert "found the training state" in (long_training.folder / LOG).read_text()
+    assert (long_training.folder / REFERENCE / "dynamics.parquet").read_bytes() == expected_dynamics
