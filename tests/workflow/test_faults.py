@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -216,3 +217,83 @@ def test_a_terminated_training_keeps_its_state_and_goes_on(long_training, expect
     assert again.wait() == 0, again.log.read_text()
     assert "found the training state" in (long_training.folder / LOG).read_text()
     assert (long_training.folder / REFERENCE / "dynamics.parquet").read_bytes() == expected_dynamics
+
+
+def can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=False, capture_output=True)
+        return mounted.returncode == 0 and subprocess.run(["umount", folder], check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(fresh):
+    """A workflow whose results lie on a disk of 2 MB; call the fixture's value with other mount options."""
+    results = fresh.folder / "results"
+    results.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", results], check=True)
+    yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", results], check=True)
+    subprocess.run(["umount", "--lazy", results], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_mount(), reason="this user may not mount a disk")
+@pytest.mark.parametrize(
+    ("broken", "cured", "words"),
+    [("size=2m", "size=500m", "No space left"), ("ro,size=500m", "rw,size=500m", "Read-only file system")],
+    ids=["full", "read-only"],
+)
+def test_a_bad_disk_is_named_and_nothing_is_lost(fresh, untouched, small_disk, broken, cured, words):
+    small_disk(broken)
+    run = fresh.snakemake("--keep-going", "--", *TARGETS)
+    assert run.returncode != 0 and words in run.stdout
+    small_disk(cured)
+    fresh.snakemake("--unlock")
+    run = fresh.snakemake("--", *TARGETS)
+    assert run.returncode == 0, run.stdout
+    assert contents(fresh) == untouched[0]
+    assert leftovers(fresh) == []
+
+
+@pytest.mark.slow
+def test_too_little_memory_is_named_and_nothing_is_lost(fresh, untouched):
+    fresh.edit(lambda config: config["runtime"].update(warm_start=False))
+    command = f'ulimit -v 1600000; exec "{sys.executable}" -m snakemake --cores 1 -- {TARGETS[0]}'
+    limited = subprocess.run(
+        ["bash", "-c", command], cwd=fresh.folder, check=False, text=True, capture_output=True
+    )
+    assert limited.returncode != 0
+    assert (
+        "out of memory" in limited.stdout + limited.stderr
+        or "allocate memory" in limited.stdout + limited.stderr
+    )
+    run = fresh.snakemake("--", *TARGETS)
+    assert run.returncode == 0, run.stdout
+    assert contents(fresh) == untouched[0]
+
+
+@pytest.mark.slow
+def test_two_calls_at_once_do_the_work_once(fresh, untouched):
+    calls = [Call(fresh, "--nolock") for _ in range(2)]
+    ended = [call.wait() for call in calls]
+    run = fresh.snakemake("--", *TARGETS)
+    assert run.returncode == 0, (ended, run.stdout)
+    assert contents(fresh) == untouched[0]
+
+
+def test_a_second_call_is_refused_while_the_first_runs(long_training):
+    call = Call(long_training, targets=LEDGER)
+    training(call)
+    second = long_training.snakemake("--", *LEDGER)
+    assert second.returncode != 0 and "cannot be locked" in second.stdout
+    assert call.wait() == 0, call.log.read_text()
+
+
+def test_a_clock_that_went_back_makes_nothing_again(workflow):
+    day = 24 * 60 * 60
+    for age, name in enumerate(
+        ("downloads", "data", "encoders", "runs", "maps", "selections", "evaluations")
+    ):
+        for path in (workflow.folder / "results" / name).rglob("*"):
+            written_at = path.stat().st_mtime - age * day
+            os.utime(path, (written_at, written_at))
+    assert workflow.planned() == {}
