@@ -4,9 +4,9 @@ hand_over()
 
 from pathlib import Path
 
-from ftft.workflow.job import code_of, job, run_of, set_threads, specification
+from ftft.workflow.job import claim_resources, code_of, job, run_of, specification
 
-set_threads(snakemake)
+claim_resources(snakemake)
 
 from ftft.training.progress import Progress
 from ftft.training.runs import fine_tune

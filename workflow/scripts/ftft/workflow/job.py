@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import FtftError
+from .devices import lease
 
 # Set for a call of snakemake that trains one model at a time.
 TERMINAL = "FTFT_TERMINAL"
@@ -123,8 +124,11 @@ def orphaned() -> bool:
     return host == platform.node() and not Path(f"/proc/{process}").exists()
 
 
-def set_threads(snakemake: Any) -> None:
-    """Give the numerical libraries the threads of the rule."""
+def claim_resources(snakemake: Any) -> None:
+    """Give the numerical libraries the threads of the rule, and this process a GPU of its own."""
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
+    if snakemake.config["runtime"]["device"] != "cpu":
+        # Sites that give GPUs in other ways set the resource to 0.
+        lease(max(1, snakemake.resources.get("gpu", 1)))
