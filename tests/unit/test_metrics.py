@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ftft.results.metrics import accuracy, macro_f1, majority_score, score
+from ftft.results.scores import has_failed
 
 # Confusion, true by predicted: 0: [3, 1, 0], 1: [2, 1, 0], 2: never true, never predicted.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1])
@@ -43,3 +46,11 @@ def test_the_majority_classifier_always_answers_the_most_frequent_label():
 def test_scores_do_not_depend_on_the_order_of_instances():
     order = np.array([4, 2, 0, 6, 1, 5, 3])
     assert score(LABELS[order], PREDICTIONS[order], 3) == score(LABELS, PREDICTIONS, 3)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(0, 2))
+def test_a_model_that_collapsed_to_one_class_counts_as_failed(labels, chosen):
+    labels = np.array(labels)
+    collapsed = score(labels, np.full(len(labels), chosen), 3)
+    ledger = {"outcome": {"validation": collapsed, "majority": majority_score(labels, 3)}}
+    assert all(has_failed(ledger, metric) for metric in collapsed)
