@@ -25,6 +25,12 @@ FAULTS_OF_THE_MACHINE = {
     errno.EROFS: "let the folder be written to, then run it again",
     errno.EACCES: "give yourself the right to it, then run it again",
 }
+SIGNS_OF_TOO_LITTLE_MEMORY = (
+    os.strerror(errno.ENOMEM),
+    "can't allocate memory",
+    "out of memory",
+    "failed to map segment",
+)
 # The machine and the process of the call of snakemake.
 ORCHESTRATOR = "FTFT_ORCHESTRATOR"
 
@@ -73,8 +79,8 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
         try:
             yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
         except Exception as error:
-            explained = error if isinstance(error, FtftError) else _fault_of_the_machine(error)
-            if explained is None:
+            explained = fault_of_the_machine(error.__cause__ or error) or error
+            if not isinstance(explained, FtftError):
                 traceback.print_exc(file=log)
                 raise
             for stream in (log, terminal):
@@ -85,14 +91,14 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
             logging.basicConfig(stream=terminal, force=True)
 
 
-def _fault_of_the_machine(error: Exception) -> FtftError | None:
+def fault_of_the_machine(error: BaseException) -> FtftError | None:
     """What to do about a full or read-only disk, or too little memory; None for any other error."""
     # Libraries written in C++ and Rust put the system's error into their text.
     text = str(error)
     for code, fix in FAULTS_OF_THE_MACHINE.items():
         if getattr(error, "errno", None) == code or os.strerror(code) in text:
             return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix)
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+    if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY):
         return FtftError(
             "out of memory",
             got=text.splitlines()[0] if text else "MemoryError",
