@@ -18,7 +18,7 @@ from .report import Row, Table, compared
 from .sampling import bias_note, padded_tokens, representative
 
 WIDTH = 128
-BATCHES = 6
+BATCHES = 4
 TRAINER = f"HF Trainer as in run_glue, padded to {WIDTH}, fp32"
 DYNAMIC = "HF Trainer, padded to the longest, fp32"
 LOOP, LOOP_BF16 = "accelerate loop as the authors', fp32", "accelerate loop as the authors', bf16"
@@ -57,7 +57,7 @@ def _table(rows: Corpus, options: Options) -> Table:
     samples = {
         name: representative(plan, lengths, 1 if options.quick else BATCHES) for name, plan in plans.items()
     }
-    runs = interleave(_variants(rows, samples), options.repeats(4))
+    runs = interleave(_variants(rows, samples), options.repeats(3))
     goals = {pair: goal for pair, goal in GOALS[rows.name].items() if set(pair) <= set(runs)}
     others = [(name, TRAINER) for name in runs if name != TRAINER and (name, TRAINER) not in goals]
     limits = {
