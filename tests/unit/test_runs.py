@@ -1,0 +1,115 @@
+"""A run from files to files: what it leaves, and what its consumers refuse."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from accelerate.state import AcceleratorState
+from conftest import RECIPE, RUNTIME, demo_dataset
+from safetensors.torch import load_file, save_file
+
+from ftft.artifacts import read_parquet, write_json, write_parquet
+from ftft.errors import ArtifactError
+from ftft.results.scores import read_evaluation
+from ftft.training.progress import Progress
+from ftft.training.runs import evaluate, fine_tune
+
+RUN = {"task": "demo", "model": "small", "selection": "full", "budget": "full", "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, encoder):
+    folder = tmp_path_factory.mktemp("run")
+    for name, rows in (("train", 33), ("validation", 20)):
+        demo_dataset(name, rows).save(folder / f"{name}.parquet")
+    outputs = {
+        name: folder / name for name in ("model", "trajectory.parquet", "ledger.json", "dynamics.parquet")
+    }
+    spec = {
+        "recipe": {**RECIPE, "epochs": 2.0},
+        "labels": ["entailment", "neutral", "contradiction"],
+        "development": ["validation"],
+        "early_stopping": None,
+    }
+    AcceleratorState._reset_state(reset_partial_state=True)
+    fine_tune(
+        spec,
+        "code",
+        RUN,
+        encoder,
+        folder / "train.parquet",
+        {"validation": folder / "validation.parquet"},
+        None,
+        {name.partition(".")[0]: path for name, path in outputs.items()},
+        {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": True},
+        Progress("test", []),
+    )
+    return folder
+
+
+def predict(folder, model, run=RUN):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    evaluate(
+        {"max_length": RECIPE["max_length"], "precision": "float32"},
+        run,
+        model,
+        {"validation": folder / "validation.parquet"},
+        folder / "evaluation.parquet",
+        {**RUNTIME, "scratch": str(folder / "scratch")},
+    )
+    return folder / "evaluation.parquet"
+
+
+def test_a_run_leaves_what_its_consumers_read(files):
+    table, metadata = read_parquet(predict(files, files / "model"))
+    assert metadata["run"] == RUN and table.num_rows == 20
+    assert not [path for path in files.rglob("*") if path.suffix == ".tmp"]
+    assert list((files / "scratch" / "states").iterdir()) == []
+    assert len(list((files / "scratch" / "tokens").iterdir())) == 2
+
+
+@pytest.mark.parametrize("fault", ["weights of another", "another run", "by hand", "torn"])
+def test_a_model_that_its_run_did_not_leave_is_refused(files, tmp_path, fault):
+    model = tmp_path / "model"
+    shutil.copytree(files / "model", model)
+    weights = model / "model.safetensors"
+    run = {**RUN, "seed": 1} if fault == "another run" else RUN
+    if fault == "weights of another":
+        tensors = {name: tensor + 1 for name, tensor in load_file(weights).items()}
+        save_file(tensors, weights, {"format": "pt"})
+    elif fault == "by hand":
+        config = json.loads((model / "config.json").read_text())
+        del config["ftft"]
+        (model / "config.json").write_text(json.dumps(config))
+    elif fault == "torn":
+        weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(ArtifactError, match="is not what its run left there") as refused:
+        predict(files, model, run)
+    assert f"delete {weights} and let snakemake make it again" in str(refused.value)
+
+
+def test_predictions_and_ledger_must_be_of_one_run(files, tmp_path):
+    evaluation = predict(files, files / "model")
+    assert read_evaluation(evaluation, files / "ledger.json")[2]["run"] == RUN
+    write_json(tmp_path / "ledger.json", {"run": {**RUN, "seed": 1}})
+    with pytest.raises(ArtifactError, match="are not of the same run"):
+        read_evaluation(evaluation, tmp_path / "ledger.json")
+
+
+def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
+    evaluation = predict(files, files / "model")
+    table, _ = read_parquet(evaluation)
+    pq.write_table(table.replace_schema_metadata(None), tmp_path / "evaluation.parquet")
+    with pytest.raises(ArtifactError, match="was not written by this workflow"):
+        read_evaluation(tmp_path / "evaluation.parquet", files / "ledger.json")
+
+
+def test_a_selection_of_other_data_is_refused(files, encoder, tmp_path):
+    selection, _ = read_parquet(files / "train.parquet", ["uid"])
+    selection = selection.append_column("row", [list(range(selection.num_rows))])
+    write_parquet(tmp_path / "selection.parquet", selection, {"data_hash": "other"})
+    spec = {"recipe": RECIPE, "labels": [], "development": [], "early_stopping": None}
+    inputs = (encoder, files / "train.parquet", {}, tmp_path / "selection.parquet")
+    with pytest.raises(ArtifactError, match="was made on other data"):
+        fine_tune(spec, "code", RUN, *inputs, {}, {}, None)
