@@ -2,10 +2,11 @@
 PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 CORES ?= 1
 VENV := .venv
+PLUGINS := $(CURDIR)/$(VENV)/plugins
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 paper test test-all bench style
+.PHONY: table1 paper test test-all test-cluster cluster-overhead bench style
 
 table1: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- results/tables/table1.csv
@@ -19,6 +20,13 @@ test: $(READY)
 
 test-all: $(READY)
 	pytest -m "slow or not slow"
+
+# Through a SLURM on this machine, which is installed where Debian's packages may be; a quarter of an hour.
+test-cluster: $(VENV)/.plugins
+	PYTHONPATH=$(PLUGINS) pytest -m cluster tests/cluster
+
+cluster-overhead: $(VENV)/.plugins
+	PYTHONPATH=$(PLUGINS) python tests/cluster/overhead.py
 
 # All sections beside their peers (an hour or two), or make bench SECTIONS="input evaluation".
 bench: $(VENV)/.bench
@@ -38,4 +46,11 @@ $(READY): requirements.lock requirements-examples.lock pyproject.toml
 
 $(VENV)/.bench: $(READY) requirements-benchmarks.lock
 	pip install --quiet --no-deps --requirement requirements-benchmarks.lock
+	touch $@
+
+# Aside: snakemake loads every plugin that it finds at every start.
+$(VENV)/.plugins: $(READY) requirements-slurm.lock requirements-kubernetes.lock
+	rm -rf $(PLUGINS)
+	pip install --quiet --no-deps --target $(PLUGINS) --requirement requirements-slurm.lock \
+		--requirement requirements-kubernetes.lock
 	touch $@

@@ -32,6 +32,13 @@ rule paper:
         all_figures(),
 
 
+# All that needs a network; whatever comes after runs with HF_HUB_OFFLINE=1.
+rule download:
+    input:
+        hub_files(),
+    localrule: True
+
+
 onstart:
     warn_about_policy()
     prepare_jobs()

@@ -29,8 +29,7 @@ def run(options: Options) -> list[Table]:
     """Rows per CPU second of evaluation, on the lengths of two corpora."""
     torch.set_num_threads(options.threads)
     return [
-        _table(corpus(name, options.data, 128 if options.quick else ROWS[name]), options)
-        for name in ROWS
+        _table(corpus(name, options.data, 128 if options.quick else ROWS[name]), options) for name in ROWS
     ]
 
 

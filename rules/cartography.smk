@@ -18,6 +18,26 @@ rule build_data_map:
         "../workflow/scripts/build_data_map.py"
 
 
+# Apart from the map, which takes half the time and is all that the paper needs.
+rule score_instances:
+    input:
+        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        train=training_set,
+    output:
+        "results/maps/{task}/{model}/seed{seed}.further.parquet",
+    log:
+        "logs/score_instances/{task}/{model}/seed{seed}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("score_instances.py", slices.map_slice),
+    message:
+        "Score the instances of {wildcards.model} by forgetting, margin, EL2N, entropy and threshold, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/score_instances.py"
+
+
 rule select_instances:
     input:
         data_map=selection_source,

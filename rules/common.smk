@@ -87,7 +87,7 @@ def prepare_jobs():
     """Let the jobs of this call know whether they run alone, and keep torch loaded for small ones."""
     os.environ[ORCHESTRATOR] = this_process()
     budget = workflow.global_resources.get("gpu")
-    if workflow.cores == 1 or (GPUS and budget == 1):
+    if workflow.resource_settings.cores == 1 or (GPUS and budget == 1):
         os.environ[TERMINAL] = "1"
     # Real GPU runs are long enough to start cold, and CUDA does not survive a fork.
     if config["runtime"]["warm_start"] and not GPUS:

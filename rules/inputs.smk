@@ -55,10 +55,11 @@ def reference_slice(config, task, model):
 
 
 def selection_source(wildcards):
-    reference = plan.Selection.parse(wildcards.selection).reference
-    if reference is None:
+    selection = plan.Selection.parse(wildcards.selection)
+    if selection.reference is None:
         return []
-    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet"
+    kind = "" if selection.region in plan.MAP_REGIONS else ".further"
+    return f"results/maps/{wildcards.task}/{selection.reference}/seed{wildcards.seed}{kind}.parquet"
 
 
 def evaluation_sets(wildcards):
@@ -160,6 +161,20 @@ def overlapping_selections(wildcards):
 
 def overlapping_ledgers(wildcards):
     return run_files(plan.overlap_runs(config, wildcards.task, wildcards.group), "ledger.json")
+
+
+def hub_files():
+    """What comes from the hub for the tasks that have tables: data sets and encoders, at their revisions."""
+    hub_models = [name for name, model in config["models"].items() if model["source"] == "hub"]
+    files = collect(
+        "results/encoders/{task}/{model}/config.json", task=plan.table_tasks(config), model=hub_models
+    )
+    for name in plan.table_tasks(config):
+        task = config["tasks"][name]
+        used = {dataset: task["datasets"].get(dataset, {}) for dataset in plan.used_datasets(task)}
+        from_hub = [dataset for dataset, entry in used.items() if entry.get("source") == "hub"]
+        files += collect("results/downloads/{task}/{dataset}.parquet", task=name, dataset=from_hub)
+    return files
 
 
 def length_ledger(wildcards):

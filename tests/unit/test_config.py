@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from ftft.cartography.selection import REGION_SCORES
 from ftft.data.cad import PREPARATIONS
@@ -15,7 +16,8 @@ from ftft.workflow import plan
 from ftft.workflow.config import FORMAT_BY_SUFFIX, load_schema, resolve
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted([*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")])
+OVERLAY = ROOT / "config" / "fast.yaml"
+SHIPPED = sorted({*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")} - {OVERLAY})
 ABSENT = object()
 DATASETS, MODELS, TABLE = "tasks.demo.datasets", "models", "tables.table1"
 
@@ -303,3 +305,15 @@ def test_a_shipped_configuration_resolves(path, tmp_path, monkeypatch):
     folder.mkdir(exist_ok=True)
     monkeypatch.chdir(folder)
     assert resolve(config)["tables"]
+
+
+def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
+    preset = yaml.safe_load((ROOT / "config" / "nli.yaml").read_text(encoding="utf-8"))
+    laid_over = copy.deepcopy(preset)
+    update_config(laid_over, yaml.safe_load(OVERLAY.read_text(encoding="utf-8")))
+    before, after = resolve(preset), resolve(laid_over)
+    for model in after["models"].values():
+        assert model["training"].pop("batch_plan") == "length_grouped"
+    for model in before["models"].values():
+        assert model["training"].pop("batch_plan") == "random"
+    assert before == after

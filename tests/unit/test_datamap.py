@@ -152,7 +152,7 @@ def test_the_map_of_a_file_is_that_of_the_arrays_whatever_the_blocks(
     monkeypatch.setattr(dynamics, "LARGEST_BLOCK", largest)
     monkeypatch.setattr(datamap, "CACHED", cached)
     dynamics_file, data_file = files(tmp_path)
-    write_map(dynamics_file, data_file, tmp_path / "map.parquet", threads)
+    write_map(dynamics_file, data_file, tmp_path / "map.parquet", threads, further=True)
     written, metadata = DataMap.load(tmp_path / "map.parquet")
     uids, labels, p_true, logits = load_dynamics(dynamics_file, MANY)
     assert scores_of(written) == scores_of(build_map(p_true, logits, labels, uids))

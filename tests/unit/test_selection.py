@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ftft.artifacts import read_parquet
 from ftft.cartography import dynamics
 from ftft.cartography.datamap import DataMap, MapFile
+from ftft.cartography.scores import FURTHER
 from ftft.cartography.selection import (
     REGION_SCORES,
     easy_share,
@@ -32,7 +33,8 @@ def map_of(points, uids=None):
     """A map of (confidence, variability) points."""
     confidence, variability = np.array(points, float).T
     uids = uids or [f"u{row}" for row in range(len(points))]
-    return DataMap(uids, confidence, variability, np.zeros(len(points)))
+    further = dict.fromkeys(FURTHER, confidence)
+    return DataMap(uids, confidence, variability, np.zeros(len(points)), further)
 
 
 def tied(variability):
@@ -72,7 +74,7 @@ def test_the_choice_is_exact_and_does_not_depend_on_the_order_of_rows(points, fr
     rows = select_region(data_map, region, fraction)
     assert len(rows) == size and (np.diff(rows) > 0).all()
     name, sign = REGION_SCORES[region]
-    scores = sign * getattr(data_map, name)
+    (scores,) = (sign * block for block in data_map.blocks(name))
     left_out = np.delete(scores, rows)
     assert left_out.size == 0 or scores[rows].min() >= left_out.max()
 

@@ -8,7 +8,7 @@ import pytest
 from ftft.data import demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TABLE = "results/tables/table1.csv"
+EVALUATION = "results/evaluations/demo/small/full/full/seed0.parquet"
 # The split on the hub and the number of rows.
 FROM_HUB = {"train": ("train", 200), "r1_test": ("test", 40)}
 
@@ -57,9 +57,9 @@ def test_what_is_downloaded_serves_all_that_follows(offline):
     download = workflow.snakemake("--", "download")
     assert download.returncode == 0, download.stdout
     shutil.rmtree(home)
-    assert "download_data" not in workflow.planned(target=TABLE)
-    table = workflow.snakemake("--", TABLE)
-    assert table.returncode == 0, table.stdout
+    assert "download_data" not in workflow.planned(target=EVALUATION)
+    run = workflow.snakemake("--", EVALUATION)
+    assert run.returncode == 0, run.stdout
 
 
 def test_without_hub_sources_there_is_nothing_to_download(fresh):

@@ -1,10 +1,10 @@
 """The data map of dataset cartography: confidence, variability, correctness of every instance.
 
-Swayamdipta et al. (2020), section 2; paper, section 2.
+Swayamdipta et al. (2020), section 2; paper, section 2. The further scores are those of `scores`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
@@ -13,25 +13,27 @@ import pyarrow as pa
 
 from ..artifacts import ParquetGroups, parquet_writer, read_parquet, to_arrow, to_numpy
 from ..data.dataset import DatasetIndex
-from ..errors import ArtifactError
+from ..errors import ArtifactError, DataError
 from .dynamics import Block, DynamicsFile, block_size
+from .scores import FURTHER, true_class_wins
 
 MINIMUM_EPOCHS = 2
 # Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
 CACHED = 1 << 14
-SCORES = ("confidence", "variability", "correctness")
-SCHEMA = pa.schema(
-    [
-        pa.field("uid", pa.string(), nullable=False),
-        *(pa.field(name, pa.float64(), nullable=False) for name in SCORES),
-    ]
-)
+COORDINATES = ("confidence", "variability", "correctness")
+SCORES = (*COORDINATES, *FURTHER)
 # Scores as they are: zstd with byte stream split would save a fifth of the file and double its writing time.
 STORAGE = {
     "compression": {"uid": "zstd", **dict.fromkeys(SCORES, "none")},
-    "use_dictionary": ["correctness"],
+    "use_dictionary": ["correctness", "forgetting"],
     "column_encoding": {"uid": "DELTA_LENGTH_BYTE_ARRAY"},
 }
+
+
+def map_schema(scores: Iterable[str]) -> pa.Schema:
+    """Columns of a data map's file: uid and some scores."""
+    numbers = (pa.field(name, pa.float64(), nullable=False) for name in scores)
+    return pa.schema([pa.field("uid", pa.string(), nullable=False), *numbers])
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,35 @@ class DataMap:
     variability: its standard deviation over epochs, divisor E (the population form, as Swayamdipta
     et al.; with E epochs for all instances the divisor E - 1 of the authors' code gives the same order).
     correctness: share of epochs in which the true class had the largest logit.
+    further: the scores of `scores.FURTHER` by name, where they were built.
     """
 
     uids: list[str]
     confidence: np.ndarray
     variability: np.ndarray
     correctness: np.ndarray
+    further: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: str | Path, metadata: dict) -> None:
-        """Write the map as Parquet: uid, confidence, variability, correctness."""
-        table = pa.table([self.uids, *(getattr(self, name) for name in SCORES)], schema=SCHEMA)
-        with parquet_writer(path, SCHEMA, metadata, **STORAGE) as writer:
+        """Write the map as Parquet: uid, confidence, variability, correctness, further scores."""
+        schema = map_schema([*COORDINATES, *self.further])
+        columns = [getattr(self, name) for name in COORDINATES]
+        table = pa.table([self.uids, *columns, *self.further.values()], schema=schema)
+        with parquet_writer(path, schema, metadata, **STORAGE) as writer:
             writer.write_table(table, block_size(len(self.uids)))
 
     def __len__(self) -> int:
         return len(self.uids)
 
     def blocks(self, score: str) -> Iterator[np.ndarray]:
-        """One of the scores as a stream of one block."""
-        yield getattr(self, score)
+        """One of the scores as a stream of one block; raises DataError for one that was not built."""
+        if score not in (*COORDINATES, *self.further):
+            raise DataError(
+                f"this data map lacks the score '{score}'",
+                got=", ".join([*COORDINATES, *self.further]),
+                fix="build it from the training dynamics, by build_map or write_map",
+            )
+        yield self.further[score] if score in self.further else getattr(self, score)
 
     def uids_of(self, rows: np.ndarray) -> pa.Array:
         """The uids of some rows."""
@@ -70,7 +82,9 @@ class DataMap:
     def load(cls, path: str | Path) -> tuple["DataMap", dict]:
         """Read a map and its metadata; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path)
-        return cls(table["uid"].to_pylist(), *(table[name].to_numpy() for name in SCORES)), metadata
+        columns = {name: table[name].to_numpy() for name in table.column_names if name in SCORES}
+        coordinates = [columns.pop(name) for name in COORDINATES]
+        return cls(table["uid"].to_pylist(), *coordinates, columns), metadata
 
 
 class MapFile:
@@ -104,14 +118,22 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     """
     _require_epochs(len(p_true))
     by_class = list(np.moveaxis(logits, -1, 0))
-    return DataMap(list(uids), *confidence_and_variability(p_true), correctness(by_class, labels))
+    further = further_scores(p_true, by_class, labels)
+    return DataMap(list(uids), *confidence_and_variability(p_true), correctness(by_class, labels), further)
 
 
-def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path, threads: int = 1) -> None:
+def write_map(
+    dynamics_file: str | Path,
+    data_file: str | Path,
+    output: str | Path,
+    threads: int = 1,
+    further: bool = False,
+) -> None:
     """Build the map of a run from its training dynamics and the data it trained on, block by block.
 
-    The same map as `build_map` of `load_dynamics`, in the memory of a few blocks. Raises ArtifactError
-    for fewer than two epochs, and as DynamicsFile.
+    The same map as `build_map` of `load_dynamics`, in the memory of a few blocks, and with the further
+    scores if asked: they take longer than the rest. Raises ArtifactError for fewer than two epochs, and as
+    DynamicsFile.
     """
     dataset = DatasetIndex(data_file)
     dynamics = DynamicsFile(dynamics_file, dataset)
@@ -119,11 +141,14 @@ def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Pa
 
     def scored(block: Block, members: tuple[pa.Array, np.ndarray]) -> pa.Table:
         uids, labels = members
-        scores = (*confidence_and_variability(block.p_true), correctness(block.logits, labels))
-        return pa.table([uids, *map(to_arrow, scores)], schema=SCHEMA)
+        scores = [*confidence_and_variability(block.p_true), correctness(block.logits, labels)]
+        if further:
+            scores += further_scores(block.p_true, block.logits, labels).values()
+        return pa.table([uids, *map(to_arrow, scores)], schema=schema)
 
+    schema = map_schema(SCORES if further else COORDINATES)
     metadata = {"data_hash": dataset.content_hash, "epochs": dynamics.epochs}
-    with parquet_writer(output, SCHEMA, metadata, **STORAGE) as writer:
+    with parquet_writer(output, schema, metadata, **STORAGE) as writer:
         for table in dynamics.map(scored, dataset.batches(dynamics.block_size), threads=threads):
             writer.write_table(table)
 
@@ -151,12 +176,21 @@ def correctness(logits: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     epochs, instances = logits[0].shape
     share = np.empty(instances)
     for part in _parts(instances):
-        largest, winner = logits[0][:, part], np.zeros((epochs, len(labels[part])), labels.dtype)
-        for index, values in enumerate(logits[1:], 1):
-            np.copyto(winner, index, where=values[:, part] > largest)
-            largest = np.maximum(largest, values[:, part])
-        share[part] = np.count_nonzero(winner == labels[part], axis=0) / epochs
+        wins = true_class_wins([values[:, part] for values in logits], labels[part])
+        share[part] = np.count_nonzero(wins, axis=0) / epochs
     return share
+
+
+def further_scores(
+    p_true: np.ndarray, logits: Sequence[np.ndarray], labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The scores of `scores.FURTHER` by name; p_true [epochs, n], logits [epochs, n] by class, labels [n]."""
+    found = {name: np.empty(len(labels)) for name in FURTHER}
+    for part in _parts(len(labels)):
+        some = np.moveaxis(np.stack([values[:, part] for values in logits]), 0, -1)
+        for name, score in FURTHER.items():
+            found[name][part] = score(p_true[:, part], some, labels[part])
+    return found
 
 
 def _parts(instances: int) -> Iterator[slice]:

@@ -17,6 +17,11 @@ REGION_SCORES = {
     "ambiguous": ("variability", 1.0),
     "hard-to-learn": ("confidence", -1.0),
     "easy": ("confidence", 1.0),
+    "forgetting": ("forgetting", 1.0),
+    "aum": ("aum", -1.0),
+    "el2n": ("el2n", 1.0),
+    "entropy": ("entropy", 1.0),
+    "threshold": ("threshold", 1.0),
 }
 SCHEMA = pa.schema([("row", pa.int32()), ("uid", pa.string())])
 STORAGE = {
@@ -67,6 +72,7 @@ def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "
 
     ambiguous: largest variability; hard-to-learn: smallest confidence; easy: largest confidence
     (as a selection, after Swayamdipta et al.; the easy *share* of the paper is `easy_share`).
+    forgetting, el2n, entropy and threshold: the largest of these scores; aum: the smallest (`scores`).
     rule `exact` takes round(fraction x n) instances; ties at the last place go by a hash of the uid.
     rule `quantile` takes those strictly above the (1 - fraction) quantile, as the authors' code does:
     ties there shrink the selection. Raises DataError for an empty selection.
@@ -89,7 +95,7 @@ def region_rows(data_map: DataMap | MapFile, region: str, fraction: float, rule:
         threshold = ranking.quantile(keys, instances, 1 - fraction)
         blocks = ranking.above(keys, ranking.order_key(np.float64(threshold)))
     else:
-        blocks = ranking.largest(keys, _size(fraction, instances), names)
+        blocks = ranking.largest(keys, selection_size(fraction, instances), names)
     found = 0
     for rows in blocks:
         found += len(rows)
@@ -103,12 +109,24 @@ def select_random(uids: list[str], fraction: float, seed: int) -> np.ndarray:
 
     The choice depends on the set of uids and the seed, not on the order of the rows.
     """
-    order = np.array(sorted(range(len(uids)), key=uids.__getitem__))
-    chosen = np.random.Generator(np.random.PCG64([seed, len(uids)])).permutation(len(uids))
-    size = _size(fraction, len(uids))
+    return np.flatnonzero(random_places(uids, seed) < selection_size(fraction, len(uids)))
+
+
+def random_places(uids: Sequence[str], seed: int) -> np.ndarray:
+    """Every instance's place [n] in a seeded random order of the set of uids."""
+    order = np.array(sorted(range(len(uids)), key=uids.__getitem__), np.int64)
+    places = np.empty(len(uids), np.int64)
+    shuffled = np.random.Generator(np.random.PCG64([seed, len(uids)])).permutation(len(uids))
+    places[order[shuffled]] = np.arange(len(uids))
+    return places
+
+
+def selection_size(fraction: float, instances: int) -> int:
+    """round(fraction x instances), halves up; raises DataError where that is none."""
+    size = int(np.floor(fraction * instances + 0.5))
     if size == 0:
-        raise _empty(fraction, len(uids))
-    return np.sort(order[chosen[:size]])
+        raise _empty(fraction, instances)
+    return size
 
 
 def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
@@ -128,10 +146,6 @@ def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
 def easy_share(data_map: DataMap, fraction: float) -> float:
     """Share of easy instances at rate `fraction` (paper, Table 4): 1 - 2q to 1 - q, 0 at least."""
     return float(regions(data_map, fraction)["easy"].mean())
-
-
-def _size(fraction: float, instances: int) -> int:
-    return int(np.floor(fraction * instances + 0.5))
 
 
 def _empty(fraction: float, instances: int) -> DataError:

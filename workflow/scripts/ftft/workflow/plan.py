@@ -21,7 +21,9 @@ BUDGET_NAME = re.compile(r"full|stopped-(?P<monitor>ood|id)|steps-(?P<steps>[1-9
 LENGTH_TABLE = "training-length-"
 # The columns of a table that say what its rows cost; results/costs.py defines them.
 COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
-REGIONS = ("ambiguous", "hard-to-learn", "easy")
+# By the data map, and by the further scores of the same training dynamics.
+MAP_REGIONS = ("ambiguous", "hard-to-learn", "easy")
+REGIONS = (*MAP_REGIONS, "forgetting", "aum", "el2n", "entropy", "threshold")
 SELECTION_NAME = re.compile(
     rf"(?:random|(?P<reference>.+)-(?P<region>{'|'.join(REGIONS)}))-(?P<percent>\d+(?:\.\d+)?)"
 )

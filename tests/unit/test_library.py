@@ -1,0 +1,293 @@
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+import ftft
+from ftft.cartography.datamap import DataMap, write_map
+from ftft.cartography.dynamics import load_dynamics
+from ftft.data.dataset import Dataset
+from ftft.errors import ArtifactError, DataError, TrainingError
+from ftft.recording.recorder import DynamicsRecorder
+from ftft.recording.trainer import RecordingMixin
+
+UIDS, LABELS = ["b", "a", "c"], np.array([1, 0, 1])
+EPOCHS = np.random.default_rng(0).normal(size=(3, 3, 2)).astype(np.float32)
+HEAVY = ("torch", "transformers", "pandas", "matplotlib")
+
+
+def recorded(outputs="logits", convert=np.asarray, epochs=EPOCHS, orders=([0, 1, 2], [2, 0, 1], [1, 2, 0])):
+    recorder = DynamicsRecorder(outputs)
+    for epoch, order in zip(epochs, orders, strict=True):
+        batches = [order[:2], order[2:]]
+        recorder.record_epoch(
+            ([UIDS[row] for row in rows], convert(epoch[rows]), convert(LABELS[rows])) for rows in batches
+        )
+    return recorder
+
+
+def probabilities(logits):
+    exponential = np.exp(logits.astype(np.float64))
+    return exponential / exponential.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.tensor, lambda values: values.tolist()])
+def test_instances_are_sorted_by_uid_whatever_the_order_and_kind_of_batches(convert):
+    uids, labels, p_true, logits = recorded(convert=convert).dynamics()
+    assert (uids, labels.tolist()) == (["a", "b", "c"], [0, 1, 1])
+    np.testing.assert_array_equal(logits, EPOCHS[:, [1, 0, 2]])
+    expected = probabilities(logits)[:, range(3), labels]
+    np.testing.assert_allclose(p_true, expected, rtol=1e-6)
+
+
+def test_probabilities_give_the_map_of_their_logits():
+    ours, theirs = recorded("probabilities", epochs=probabilities(EPOCHS)).data_map(), recorded().data_map()
+    for name in ("confidence", "variability"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-6)
+    for name, scores in theirs.further.items():
+        np.testing.assert_allclose(ours.further[name], scores, atol=1e-6, err_msg=name)
+
+
+def test_a_probability_of_nought_stays_finite():
+    recorder = DynamicsRecorder("probabilities")
+    recorder.record_epoch([(["a", "b"], np.array([[0, 1], [1, 0]]), [0, 0])])
+    assert recorder.dynamics().p_true.tolist() == [[pytest.approx(0, abs=1e-30), 1.0]]
+
+
+def test_batches_are_copied_and_half_precision_is_read():
+    recorder, buffer = DynamicsRecorder(), np.ones((2, 2), np.float32)
+    tensor = torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True)
+    recorder.record(torch.tensor([7, 8]), buffer, torch.tensor([0, 1]))
+    buffer[:] = np.nan
+    recorder.record([9], tensor, [1])
+    recorder.end_epoch()
+    uids, _, _, logits = recorder.dynamics()
+    assert (uids, logits.tolist()) == (["7", "8", "9"], [[[1, 1], [1, 1], [3, 4]]])
+    assert logits.dtype == np.float32
+
+
+def test_an_epoch_that_was_not_ended_is_left_out():
+    recorder = recorded()
+    recorder.record(["a"], [[1.0, 2.0]], [0])
+    assert recorder.dynamics().logits.shape == (3, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((["a", "b"], [[1, 2]], [0, 1]), "2 uids, 1 logits, 2 labels"),
+        ((["a"], [1.0], [0]), r"not logits of classes(.|\n)*got: shape \[1\]"),
+        ((["a"], [[1.0]], [0]), r"got: shape \[1, 1\](.|\n)*at least two classes"),
+        ((["a"], [[1, 2, 3]], [0]), r"got: shape \[1, 3\]\n  expected: \[batch, 2\]"),
+    ],
+)
+def test_a_batch_of_other_shape_is_refused_at_once(batch, message):
+    recorder = DynamicsRecorder() if "batch, 2" not in message else recorded()
+    with pytest.raises(DataError, match=message):
+        recorder.record(*batch)
+
+
+@pytest.mark.parametrize(
+    ("uids", "logits", "labels", "message"),
+    [
+        (["b", "a"], EPOCHS[0, :2], [1, 0], r"1 missing \(first 'c'\), 0 unknown"),
+        (["b", "a", "c", "d"], [[1, 2]] * 4, [1, 0, 1, 0], r"0 missing, 1 unknown \(first 'd'\)"),
+        (["b", "a", "c", "b"], [[1, 2]] * 4, [1, 0, 1, 1], r"epoch 3 has(.|\n)*1 repeated \(first 'b'\)"),
+        (UIDS, EPOCHS[0], [1, 0, 0], r"labels changed by epoch 3\n  got: 1 instance\(s\) \(first 'c'\)"),
+        (UIDS, EPOCHS[0], [1, 0, 2], "labels are none of the classes(.|\n)*'c'(.|\n)*0 to 1"),
+        (UIDS, EPOCHS[0], [1, 0.5, 1], "labels are none of the classes(.|\n)*'a'"),
+        (UIDS, [[1, 2], [np.nan, 0], [1, 2]], LABELS, r"not finite(.|\n)*\(first 'a'\)"),
+        ([], np.empty((0, 2)), [], r"3 missing \(first 'a'\)"),
+    ],
+)
+def test_an_incomplete_or_contradictory_epoch_is_refused_and_left_out(uids, logits, labels, message):
+    recorder = recorded()
+    with pytest.raises(DataError, match=message):
+        recorder.record_epoch([(uids, logits, labels)])
+    assert len(recorder.dynamics().logits) == 3
+    recorder.record_epoch([(UIDS, EPOCHS[0], LABELS)])
+    assert len(recorder.dynamics().logits) == 4
+
+
+@pytest.mark.parametrize("wrong", [[[0.5, 0.6]], [[-0.1, 1.1]], [[2.0, 3.0]], [[np.nan, 1.0]]])
+def test_what_does_not_sum_to_one_is_no_probability(wrong):
+    with pytest.raises(DataError, match="some outputs are no probabilities"):
+        DynamicsRecorder("probabilities").record_epoch([(["a"], wrong, [0])])
+
+
+def test_nothing_recorded_is_said():
+    with pytest.raises(DataError, match="no batch was recorded in epoch 0"):
+        DynamicsRecorder().end_epoch()
+    with pytest.raises(DataError, match="no epoch was recorded"):
+        DynamicsRecorder().dynamics()
+    with pytest.raises(DataError, match="expected: logits or probabilities"):
+        DynamicsRecorder("losses")
+    with pytest.raises(ArtifactError, match="at least 2"):
+        recorded(epochs=EPOCHS[:1], orders=[[0, 1, 2]]).data_map()
+
+
+def test_saved_dynamics_are_the_workflows(tmp_path):
+    recorder = recorded()
+    recorder.save(tmp_path / "dynamics.parquet", tmp_path / "data.parquet")
+    dataset = Dataset.load(tmp_path / "data.parquet")
+    assert (dataset.uids, dataset.label_names) == (["a", "b", "c"], ["0", "1"])
+    loaded = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    for ours, theirs in zip(loaded, recorder.dynamics(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    write_map(
+        tmp_path / "dynamics.parquet", tmp_path / "data.parquet", tmp_path / "map.parquet", further=True
+    )
+    from_file, whole = DataMap.load(tmp_path / "map.parquet")[0], recorder.data_map()
+    np.testing.assert_array_equal(from_file.variability, whole.variability)
+    for name, scores in whole.further.items():
+        np.testing.assert_array_equal(from_file.further[name], scores)
+
+
+@given(st.lists(st.permutations(range(3)), min_size=3, max_size=3))
+def test_the_order_in_which_a_loop_draws_changes_nothing(orders):
+    ours, theirs = recorded(orders=orders).dynamics(), recorded().dynamics()
+    assert ours.uids == theirs.uids
+    np.testing.assert_array_equal(ours.logits, theirs.logits)
+
+
+class RecordingTrainer(RecordingMixin, Trainer):
+    pass
+
+
+def model_and_data(uid="uid", rows=11):
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    data = [{uid: 20 - row, "input_ids": torch.tensor([row, 1]), "labels": row % 2} for row in range(rows)]
+    return BertForSequenceClassification(config), data
+
+
+def arguments(folder, **options):
+    return TrainingArguments(
+        str(folder),
+        **{"num_train_epochs": 2, "per_device_train_batch_size": 4, **options},
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+
+
+def weights_of(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_a_trainer_records_its_training_passes_and_trains_as_without(tmp_path):
+    model, data = model_and_data()
+    options, sets = arguments(tmp_path, eval_strategy="epoch"), {"train_dataset": data, "eval_dataset": data}
+    seen = []
+    model.register_forward_hook(
+        lambda module, _, outputs: seen.append(outputs["logits"].detach()) if module.training else None
+    )
+    inputs = set()
+    model.register_forward_pre_hook(lambda _, args, named: inputs.update(named), with_kwargs=True)
+    trainer = RecordingTrainer(model, options, **sets)
+    trainer.train()
+    uids, labels, _, logits = trainer.recorder.dynamics()
+    assert uids == sorted(str(20 - row) for row in range(11))
+    assert labels.tolist() == [(20 - int(uid)) % 2 for uid in uids]
+    assert len(seen) == 6  # two epochs of 4 + 4 + 3: no pass beside those of training
+    for epoch in range(2):
+        passed = torch.cat(seen[3 * epoch : 3 * epoch + 3]).numpy()
+        assert sorted(passed.tolist()) == sorted(logits[epoch].tolist())
+    unlabelled = [{name: row[name] for name in ("uid", "input_ids")} for row in data]
+    assert trainer.predict(unlabelled).predictions.shape == (11, 2)
+    assert {"input_ids", "labels"} <= inputs and "uid" not in inputs
+
+    plain, _ = model_and_data()
+    Trainer(plain, options, **sets).train()
+    torch.testing.assert_close(weights_of(plain), weights_of(model), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"), [({"max_steps": 5}, 1), ({"gradient_accumulation_steps": 2}, 2)]
+)
+def test_only_whole_epochs_of_a_trainer_count(tmp_path, options, epochs):
+    model, data = model_and_data()
+    trainer = RecordingTrainer(model, arguments(tmp_path, **options), train_dataset=data)
+    trainer.train()
+    assert trainer.recorder.dynamics().logits.shape == (epochs, 11, 2)
+
+
+def test_a_trainer_without_uids_is_refused(tmp_path):
+    model, data = model_and_data(uid="position")
+    with pytest.raises(TrainingError, match=r"lacks uid\n(.|\n)*dataset.add_column"):
+        RecordingTrainer(model, arguments(tmp_path), train_dataset=data).train()
+
+
+def test_dropped_last_batches_are_noticed(tmp_path):
+    model, data = model_and_data()
+    with pytest.raises(DataError, match="not those of the first epoch"):
+        RecordingTrainer(
+            model, arguments(tmp_path, dataloader_drop_last=True, num_train_epochs=4), train_dataset=data
+        ).train()
+
+
+def run(root, code, folder=None):
+    code = f"import sys; sys.path[0] = {str(root / 'workflow/scripts')!r}; {code}"
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, check=True
+    ).stdout.strip()
+
+
+def test_the_library_imports_nothing_heavy(root):
+    light = ", ".join(sorted(set(ftft.__all__) - {"RecordingMixin"}))
+    loaded = f"print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(root, f"import ftft; dir(ftft); from ftft import {light}; {loaded}") == "[]"
+
+
+def test_the_library_runs_on_its_dependencies_alone(root, tmp_path):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
+    assert needed == {"numpy", "pyarrow"}
+    blocked = f"""
+import importlib.abc
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if path is None and name not in {{*sys.stdlib_module_names, "ftft", *{needed}}}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+"""
+    blocks = [block for block in examples(root) if "transformers" not in block and "figures" not in block]
+    assert len(blocks) == 4
+    (tmp_path / "example.py").write_text(blocked + "\n".join(blocks))
+    assert "easy:" in run(root, "exec(open('example.py').read())", tmp_path)
+
+
+def test_every_public_name_is_there():
+    assert all(callable(getattr(ftft, name)) for name in ftft.__all__) and dir(ftft) == ftft.__all__
+    assert all(find_spec(f"ftft.{module}") for module in ftft.MODULES)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = ftft.nothing
+
+
+def examples(root):
+    return re.findall(r"```python\n(.*?)```", (root / "docs/library.md").read_text(), re.DOTALL)
+
+
+def test_the_examples_of_the_documentation_run_one_after_the_other(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in examples(root):
+        exec(block, names)
+    assert re.search(r"easy: 0\.\d\d, in common with chance: 0\.\d\d", capsys.readouterr().out)
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+    sizes = {
+        name: len(names[name])
+        for name in ("balanced", "a_tenth_easy", "covering", "everything_and_two_copies")
+    }
+    assert sizes == {"balanced": 60, "a_tenth_easy": 60, "covering": 60, "everything_and_two_copies": 320}

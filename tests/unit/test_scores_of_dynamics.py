@@ -1,0 +1,205 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftft.artifacts import read_parquet
+from ftft.cartography import datamap
+from ftft.cartography.datamap import COORDINATES, DataMap, build_map, further_scores, write_map
+from ftft.cartography.dynamics import save_dynamics, true_class_probability
+from ftft.cartography.scores import (
+    FURTHER,
+    area_under_margin,
+    el2n,
+    forgetting_events,
+    predictive_entropy,
+    threshold_closeness,
+)
+from ftft.cartography.selection import REGION_SCORES, select, select_region
+from ftft.data.dataset import Dataset
+from ftft.errors import DataError
+from ftft.workflow.plan import REGIONS, Selection
+
+
+def of_courses(*courses):
+    """Logits [epochs, n, 2] of instances of class 1, which is right in the epochs that have a one."""
+    right = np.array(courses, np.float32).T
+    return np.stack([1 - right, right], -1), np.ones(len(courses), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("course", "events"),
+    [
+        ([1, 1, 1, 1], 0),
+        ([0, 0, 1, 1], 0),
+        ([1, 0, 1, 0], 2),
+        ([0, 1, 0, 0], 1),
+        ([1, 1, 1, 0], 1),
+        ([0, 0, 0, 0], 5),  # never learnt: epochs + 1
+    ],
+)
+def test_an_event_is_a_step_from_right_to_wrong(course, events):
+    assert forgetting_events(*of_courses(course)).tolist() == [events]
+
+
+def test_the_margin_is_to_the_largest_other_logit():
+    # Class 0: 3 - 2 and 1 - 5; class 2: 1 - 3 and 2 - 5.
+    logits = np.array([[[3, 2, 1], [3, 2, 1]], [[1, 5, 2], [1, 5, 2]]], np.float32)
+    assert area_under_margin(logits, np.array([0, 2])).tolist() == [-1.5, -2.5]
+
+
+def test_el2n_is_the_length_of_the_error_at_the_chosen_epochs():
+    # Errors of class 0: (-.5, .25, .25), (-.2, .1, .1), (-1, 1, 0) to rounding.
+    logits = np.log(np.array([[[0.5, 0.25, 0.25]], [[0.8, 0.1, 0.1]], [[1e-30, 1, 1e-30]]], np.float32))
+    lengths = [math.sqrt(0.375), math.sqrt(0.06), math.sqrt(2)]
+    label = np.array([0])
+    np.testing.assert_allclose(el2n(logits, label, [0]), lengths[0], rtol=1e-6)
+    np.testing.assert_allclose(el2n(logits, label), lengths[1], rtol=1e-6)
+    np.testing.assert_allclose(el2n(logits, label, [0, 2]), (lengths[0] + lengths[2]) / 2, rtol=1e-6)
+
+
+def test_the_entropy_is_that_of_the_mean_prediction():
+    # Two certain and contradictory epochs: mean (1/2, 1/2, 0); the mean of the epochs' entropies would be 0.
+    logits = np.array([[[800, 0, 0], [0, 0, 0]], [[0, 800, 0], [0, 0, 0]]], np.float32)
+    np.testing.assert_allclose(predictive_entropy(logits), [math.log(2), math.log(3)], rtol=1e-12)
+    assert predictive_entropy(logits[:1]).tolist()[0] == 0
+
+
+def test_the_threshold_is_one_half():
+    p_true = np.array([[0.25, 1.0, 0.0], [0.75, 1.0, 0.5]])
+    assert threshold_closeness(p_true).tolist() == [0.25, 0, 0.1875]
+
+
+ROWS, EPOCHS, CLASSES = 40, 4, 3
+RANDOM = np.random.default_rng(3)
+LOGITS = RANDOM.normal(0, 3, (EPOCHS, ROWS, CLASSES)).astype(np.float32)
+LABELS = RANDOM.integers(0, CLASSES, ROWS)
+
+
+def p_true_of(logits, labels):
+    return np.stack([true_class_probability(epoch, labels) for epoch in logits])
+
+
+def all_scores(logits, labels):
+    p_true = p_true_of(logits, labels)
+    return {name: score(p_true, logits, labels) for name, score in FURTHER.items()}
+
+
+def assert_same(ours, theirs, tolerance=0.0):
+    for name, scores in theirs.items():
+        np.testing.assert_allclose(ours[name], scores, rtol=0, atol=tolerance, err_msg=name)
+
+
+@given(st.permutations(range(CLASSES)))
+def test_the_order_of_classes_changes_no_score(order):
+    renamed = np.argsort(order)[LABELS]
+    assert_same(all_scores(LOGITS[:, :, order], renamed), all_scores(LOGITS, LABELS), 1e-12)
+
+
+@given(st.floats(-50, 50))
+def test_a_constant_added_to_all_logits_changes_no_score(constant):
+    shifted = LOGITS.astype(np.float64) + constant
+    assert_same(all_scores(shifted, LABELS), all_scores(LOGITS, LABELS), 1e-6)
+
+
+@given(st.permutations(range(EPOCHS)))
+def test_the_order_of_epochs_matters_to_forgetting_and_el2n_alone(order):
+    timeless = [name for name in FURTHER if name not in ("forgetting", "el2n")]
+    ours, theirs = all_scores(LOGITS[order], LABELS), all_scores(LOGITS, LABELS)
+    assert_same(ours, {name: theirs[name] for name in timeless}, 1e-12)
+
+
+@pytest.mark.parametrize("part", [*np.arange(ROWS)[:, None], slice(7, 20), slice(None, None, -1)], ids=str)
+def test_an_instances_scores_do_not_depend_on_who_is_beside_it(part):
+    # NumPy sums more than eight numbers in an order that depends on the shape.
+    logits = np.random.default_rng(4).normal(0, 3, (30, ROWS, CLASSES)).astype(np.float32)
+    some = all_scores(logits[:, part], LABELS[part])
+    assert_same(some, {name: scores[part] for name, scores in all_scores(logits, LABELS).items()})
+
+
+def test_bounds():
+    scores = all_scores(LOGITS, LABELS)
+    for name, (least, most) in {
+        "forgetting": (0, EPOCHS + 1),
+        "el2n": (0, math.sqrt(2)),
+        "entropy": (0, math.log(CLASSES)),
+        "threshold": (0, 0.25),
+    }.items():
+        assert least <= scores[name].min() and scores[name].max() <= most, name
+    assert all(values.dtype == np.float64 and values.shape == (ROWS,) for values in scores.values())
+    right = (LOGITS.argmax(-1) == LABELS).all(0)
+    assert (scores["aum"][right] > 0).all() and (scores["forgetting"][right] == 0).all()
+
+
+DATA = Dataset([f"u{row}" for row in range(ROWS)], (["x"] * ROWS,), LABELS, ["a", "b", "c"])
+
+
+@pytest.fixture
+def map_file(tmp_path):
+    DATA.save(tmp_path / "train.parquet")
+    save_dynamics(tmp_path / "dynamics.parquet", list(LOGITS), DATA, {})
+    write_map(
+        tmp_path / "dynamics.parquet", tmp_path / "train.parquet", tmp_path / "map.parquet", further=True
+    )
+    return tmp_path / "map.parquet"
+
+
+def test_a_map_holds_the_scores_whatever_its_blocks(map_file, tmp_path, monkeypatch):
+    expected = all_scores(LOGITS, LABELS)
+    monkeypatch.setattr(datamap, "CACHED", 7)
+    by_class = list(np.moveaxis(LOGITS, -1, 0))
+    assert_same(further_scores(p_true_of(LOGITS, LABELS), by_class, LABELS), expected)
+    built = build_map(p_true_of(LOGITS, LABELS), LOGITS, LABELS, DATA.uids)
+    written, metadata = DataMap.load(map_file)
+    assert list(written.further) == list(built.further) == list(FURTHER)
+    assert_same(built.further, expected)
+    assert_same(written.further, expected)
+    written.save(tmp_path / "again.parquet", metadata)
+    assert read_parquet(tmp_path / "again.parquet")[0].equals(read_parquet(map_file)[0])
+
+
+# By region: the score, and whether the largest are taken.
+ENDS = {
+    "ambiguous": ("variability", True),
+    "hard-to-learn": ("confidence", False),
+    "easy": ("confidence", True),
+    "forgetting": ("forgetting", True),
+    "aum": ("aum", False),
+    "el2n": ("el2n", True),
+    "entropy": ("entropy", True),
+    "threshold": ("threshold", True),
+}
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_every_region_of_the_configuration_selects_its_end_of_its_score(region, map_file, tmp_path):
+    spec = {"region": region, "fraction": 0.25, "rule": "exact"}
+    select(spec, 0, DATA, map_file, tmp_path / "selection.parquet")
+    rows = read_parquet(tmp_path / "selection.parquet")[0]["row"].to_pylist()
+    data_map, _ = DataMap.load(map_file)
+    assert rows == select_region(data_map, region, 0.25).tolist() and len(rows) == 10
+    name, most = ENDS[region]
+    (scores,) = data_map.blocks(name)
+    chosen, left = scores[rows], np.delete(scores, rows)
+    assert (chosen.min() >= left.max()) if most else (chosen.max() <= left.min())
+    assert Selection.parse(f"small-{region}-33") == Selection("small", region, 0.33)
+
+
+def test_the_regions_are_those_of_the_configuration():
+    assert set(ENDS) == set(REGION_SCORES) == set(REGIONS)
+
+
+def test_hard_ends_of_the_scores_agree():
+    # Right in every epoch, wrong in every epoch: no score prefers the first.
+    logits, labels = of_courses([1, 1, 1, 1], [0, 0, 0, 0])
+    data_map = build_map(p_true_of(4 * logits, labels), 4 * logits, labels, ["right", "wrong"])
+    for region in ("hard-to-learn", "forgetting", "aum", "el2n"):
+        assert select_region(data_map, region, 0.5).tolist() == [1], region
+
+
+def test_a_map_without_the_score_says_what_it_has():
+    bare = DataMap(["u"], *np.zeros((3, 1)))
+    with pytest.raises(DataError, match=f"lacks the score 'aum'\n  got: {', '.join(COORDINATES)}"):
+        select_region(bare, "aum", 1.0)

@@ -1,0 +1,6 @@
+from ftft.cartography.datamap import write_map
+from ftft.workflow.job import job
+
+with job(snakemake):
+    source = snakemake.input
+    write_map(source.dynamics, source.train, snakemake.output[0], snakemake.threads, further=True)
