@@ -2,12 +2,11 @@
 
 import csv
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ftft.artifacts import read_parquet, write_parquet
+from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.data.dataset import Dataset
 
 HEADER = ["uid", "premise", "hypothesis", "label"]
 LABELS = ["entailment", "neutral", "contradiction"]
@@ -182,22 +181,21 @@ def test_unknown_encoder_is_named(fresh):
     assert_refused(run, fresh, ["ModelError", "'no_such_package' is not installed"])
 
 
-def test_dynamics_that_are_not_numbers_make_no_map(workflow, tmp_path):
+def test_dynamics_that_are_not_numbers_make_no_map(workflow):
     path = workflow.folder / "results/runs/demo/small/full/full/seed0/dynamics.parquet"
+    dataset = Dataset.load(workflow.folder / "results/data/demo/train.parquet")
     whole = path.read_bytes()
-    table, metadata = read_parquet(path)
-    p_true = table["p_true"].to_numpy().copy()
-    p_true[7] = float("nan")
-    table = table.set_column(table.column_names.index("p_true"), "p_true", pa.array(p_true))
+    epochs = load_dynamics(path, dataset).logits.copy()
+    epochs[1][7] = float("nan")
     try:
-        write_parquet(path, table, metadata)
+        save_dynamics(path, list(epochs), dataset, {})
         run = workflow.snakemake("--force", "--", "results/maps/demo/small/seed0.parquet")
         assert run.returncode != 0
+        assert f"first at epoch 1, instance {dataset.uids[7]}" in run.stdout
         assert "are not finite" in run.stdout and "Traceback" not in run.stdout
     finally:
         path.write_bytes(whole)
         workflow.snakemake("--", "paper")
-    assert pq.read_metadata(path).num_rows == table.num_rows
 
 
 def test_torn_artifact_is_named_with_its_cure(workflow):
