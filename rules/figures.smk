@@ -55,6 +55,31 @@ rule plot_data_map:
         "../workflow/scripts/plot_data_map.py"
 
 
+rule write_map_page:
+    input:
+        data_map="results/maps/{task}/{model}/seed{seed}.parquet",
+        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        train=training_set,
+    output:
+        report(
+            "results/maps/{task}/{model}/seed{seed}.html",
+            caption="../workflow/report/map_page.rst",
+            category="Data maps",
+            labels={"task": "{task}", "reference": "{model}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/write_map_page/{task}/{model}/seed{seed}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_map_page.py", slices.map_page_slice),
+    message:
+        "Write the page of the data map of {wildcards.model}, seed {wildcards.seed}"
+    script:
+        "../workflow/scripts/write_map_page.py"
+
+
 rule plot_training_length:
     input:
         scores="results/scores/training-length-{task}.parquet",

@@ -150,8 +150,10 @@ def all_figures():
         names += ["learning_curves"] if plan.curve_runs(config, task) else []
         names += ["training_length"] if task in config["figures"]["training_length"] else []
         first = config["seeds"][0]
-        names += [f"data_map/{run.model}/seed{run.seed}" for run in references if run.seed == first]
+        shown = [run for run in references if run.seed == first]
+        names += [f"data_map/{run.model}/seed{run.seed}" for run in shown]
         files += collect("results/figures/{task}/{name}.svg", task=task, name=names)
+        files += collect("results/maps/{run.task}/{run.model}/seed{run.seed}.html", run=shown)
     return files
 
 

@@ -168,7 +168,14 @@ def test_tables_and_figures_are_in_snakemakes_report(workflow):
     report = workflow.snakemake("--report", "report.html", "--", "paper")
     assert report.returncode == 0, report.stdout
     text = (workflow.folder / "report.html").read_text()
-    for name in ("table1.csv", "table4.csv", "patience.csv", "learning_curves.svg", "true_class.svg"):
+    for name in (
+        "table1.csv",
+        "table4.csv",
+        "patience.csv",
+        "learning_curves.svg",
+        "true_class.svg",
+        "Data maps",
+    ):
         assert name in text
 
 

@@ -70,7 +70,8 @@ def without_curves(jobs):
 
 STOPPED = {"train_main": 2, "evaluate": 2, **TABLE, "plot_learning_curves": 1}
 SELECTED = {"train_main": 3, "evaluate": 3, **TABLE, **FULL_RUNS}
-MAPPED = {"build_data_map": 1, "select_instances": 1, "plot_data_map": 1}
+MAPS = {"plot_data_map": 1, "write_map_page": 1}
+MAPPED = {"build_data_map": 1, "select_instances": 1, **MAPS}
 ALL_TRAINING = {
     "train_reference": 2,
     "train_main": 4,
@@ -120,7 +121,7 @@ CONTRACT = {
     ),
     "the fraction": (
         edit(selection={"fraction": 0.5}),
-        {"select_instances": 2, "plot_data_map": 1, **SELECTED},
+        {"select_instances": 2, **MAPS, **SELECTED},
     ),
     "the selection rule": (
         edit(selection={"rule": "quantile"}),
@@ -259,11 +260,11 @@ FIGURES = {"plot_true_class": 1, "plot_learning_curves": 1, "plot_data_map": 1}
         ("ftft/results/figures/style.py", FIGURES),
         (
             "ftft/cartography/selection.py",
-            {"select_instances": 2, **SELECTED, **REFERENCES, "plot_data_map": 1},
+            {"select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
         (
             "ftft/cartography/datamap.py",
-            {"build_data_map": 1, "select_instances": 2, **SELECTED, **REFERENCES, "plot_data_map": 1},
+            {"build_data_map": 1, "select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
         ("ftft/training/loop.py", ALL_TRAINING),
         ("train.py", ALL_TRAINING),

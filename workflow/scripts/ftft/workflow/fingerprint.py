@@ -21,6 +21,15 @@ def fingerprint(script: str | Path) -> str:
     return digest.hexdigest()
 
 
+@lru_cache
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the files of a folder and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(f"{path.name}\n{path.read_text(encoding='utf-8')}\n".encode())
+    return digest.hexdigest()
+
+
 def _name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
 

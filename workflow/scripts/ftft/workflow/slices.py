@@ -1,6 +1,9 @@
 """The slice of the configuration that each rule reads: what an edit must change for the rule to run again."""
 
+from pathlib import Path
+
 from . import paper
+from .fingerprint import folder_hash
 from .plan import (
     BUDGET_NAME,
     LENGTH_TABLE,
@@ -20,6 +23,8 @@ from .plan import (
     task_reference_runs,
     used_datasets,
 )
+
+MAP_PAGE = Path(__file__).parents[3] / "report" / "map_page"
 
 
 def dataset_slice(config: dict, task: str, dataset: str) -> dict:
@@ -215,6 +220,12 @@ def data_map_figure_slice(config: dict, task: str, model: str, seed: str) -> dic
     """What defines the figure of a data map."""
     fraction = config["selection"]["fraction"]
     return {"title": f"Data map of {model}, seed {seed}: {task}", "fraction": fraction}
+
+
+def map_page_slice(config: dict, task: str, model: str, seed: str) -> dict:
+    """What defines the page of a data map beside the map, its dynamics and its data."""
+    figure = data_map_figure_slice(config, task, model, seed)
+    return {**figure, "text": config["tasks"][task]["text"], "template": folder_hash(MAP_PAGE)}
 
 
 def training_length_slice(config: dict, task: str) -> dict:

@@ -1,0 +1,6 @@
+from ftft.results.map_page import write_page
+from ftft.workflow.job import job, specification
+
+with job(snakemake):
+    source = snakemake.input
+    write_page(specification(snakemake), source.data_map, source.dynamics, source.train, snakemake.output[0])
