@@ -198,7 +198,7 @@ import torch
 from ftft.models.cpu import keep_freed_memory
 
 keep_freed_memory()
-for _ in range(3):
+for _ in range(32):
     torch.ones({elements})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(8):
@@ -209,7 +209,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def test_freed_memory_is_used_again(root):
     # Above 32 MB, the greatest threshold that glibc sets itself, every tensor would be mapped anew.
-    # In a process of its own: how the heap of this one is cut up depends on the tests before.
+    # In a process of its own, and once its heap has settled, which takes up to a dozen of them.
     elements = 12 * 2**20
     environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts")}
     script = FAULTS.format(elements=elements)
