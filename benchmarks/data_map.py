@@ -127,7 +127,7 @@ def _ours(checkout: str) -> Method:
     from ftft.cartography.datamap import confidence_and_variability, write_map
     from ftft.cartography.dynamics import Block, DynamicsFile
     from ftft.cartography.ranking import largest, order_key, spooled
-    from ftft.cartography.selection import select
+    from ftft.cartography.selection_file import select
     from ftft.data.dataset import DatasetIndex
 
     spec = {"region": "ambiguous", "fraction": FRACTION, "rule": "exact"}

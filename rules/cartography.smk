@@ -31,7 +31,7 @@ rule score_instances:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("score_instances.py", slices.map_slice),
+        spec=spec("score_instances.py", slices.further_scores_slice),
     message:
         "Score the instances of {wildcards.model} by forgetting, margin, EL2N, entropy and threshold, seed {wildcards.seed}"
     script:

@@ -31,6 +31,7 @@ GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
 # All data and encoders are made and checked before the first training starts. Not a dependency of the training:
 # a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
 DATA_FIRST = 100
+REGIONS = [*plan.REGIONS, *config["selections"]]
 POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
@@ -49,7 +50,7 @@ wildcard_constraints:
     model=one_of(config["models"]),
     table=one_of(dict.fromkeys([*config["tables"], *paper.SCORE_TABLES])),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    selection=rf"full|(?:random|{one_of(config['models'])}-{one_of(plan.REGIONS)})-\d+(?:\.\d+)?",
+    selection=rf"full|(?:random|{one_of(config['models'])}-{one_of(REGIONS)})-\d+(?:\.\d+)?",
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
     group=one_of(config["figures"]["overlap"]),

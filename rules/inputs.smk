@@ -58,7 +58,7 @@ def selection_source(wildcards):
     selection = plan.Selection.parse(wildcards.selection)
     if selection.reference is None:
         return []
-    kind = "" if selection.region in plan.MAP_REGIONS else ".further"
+    kind = "" if plan.scored_by(selection.region, config) in plan.MAP_REGIONS else ".further"
     return f"results/maps/{wildcards.task}/{selection.reference}/seed{wildcards.seed}{kind}.parquet"
 
 

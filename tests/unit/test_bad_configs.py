@@ -278,6 +278,45 @@ OVERLAYS = {
         "tables: {t: {task: demo, rows: [{method: DM, main: large}]}}",
         "needs a reference",
     ),
+    "region that is not": (
+        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: small, region: ambigous}]}}",
+        "tables.t.rows[0].region: got 'ambigous', expected a region or one of selections; did you mean 'ambig",
+    ),
+    "selection by a region's name": (
+        "selections: {easy: {mixture: class_balanced}}",
+        "selections: the name 'easy' is that of a region",
+    ),
+    "selection with a dash": (
+        "selections: {too-easy: {mixture: class_balanced}}",
+        "got 'too-easy', expected a name of letters, digits, '.', '_' without a dash",
+    ),
+    "selection without a mixture": (
+        "selections: {a: {easy: 0.2}}",
+        "selections.a: the key 'mixture' is missing",
+    ),
+    "mixture that is not": ("selections: {a: {mixture: balanced}}", "selections.a.mixture: got 'balanced'"),
+    "another mixture's setting": (
+        "selections: {a: {mixture: coverage_centric, easy: 0.2}}",
+        "selections.a.easy: the mixture coverage_centric takes pruned, strata",
+    ),
+    "setting of a mixture without any": (
+        "selections: {a: {mixture: class_balanced, copies: 2}}",
+        "selections.a.copies: the mixture class_balanced takes no settings",
+    ),
+    "everything pruned": (
+        "selections: {a: {mixture: coverage_centric, pruned: 1}}",
+        "selections.a.pruned: got 1, expected below 1",
+    ),
+    "selection with two readings": (
+        "{models: {s-hard-to: {source: package, package: p}}, selections: {learn: {mixture: class_balanced}}, "
+        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: s-hard-to, region: learn}]}}}",
+        "'s-hard-to-learn' could also be read as 'hard-to-learn' of 's'; rename the selection",
+    ),
+    "EL2N from an epoch that is not": (
+        "{selection: {el2n_epochs: [1, 4]}, tables: {t: {task: demo, rows: "
+        "[{method: DM, main: large, reference: small, region: el2n}]}}}",
+        "selection.el2n_epochs: got [1, 4], but the reference 'small' trains for 3 epochs, counted from 0",
+    ),
     "region of all data": (
         "tables: {t: {task: demo, rows: [{method: ERM, main: large, region: easy}]}}",
         "tables.t.rows[0].region: a region is a reference model's; remove it",

@@ -16,8 +16,8 @@ from ftft.workflow import plan
 from ftft.workflow.config import FORMAT_BY_SUFFIX, load_schema, resolve
 
 ROOT = Path(__file__).parents[2]
-OVERLAY = ROOT / "config" / "fast.yaml"
-SHIPPED = sorted({*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")} - {OVERLAY})
+OVERLAYS = {ROOT / "config" / "fast.yaml", ROOT / "config" / "selectors.yaml"}
+SHIPPED = sorted({*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")} - OVERLAYS)
 ABSENT = object()
 DATASETS, MODELS, TABLE = "tasks.demo.datasets", "models", "tables.table1"
 
@@ -209,7 +209,7 @@ def test_an_empty_configuration_names_what_it_needs():
 
 def test_defaults_are_filled_in_everywhere(tiny):
     config = resolve(tiny)
-    assert config["selection"] == {"fraction": 0.33, "rule": "exact"}
+    assert config["selection"] == {"fraction": 0.33, "rule": "exact", "el2n_epochs": [1]}
     assert config["early_stopping"] == {"patience": 2, "monitors": ["ood"]}
     assert config["checks"] == {"leakage": "warn"}
     assert config["runtime"]["threads"] == 1 and config["runtime"]["device"] == "cpu"
@@ -280,7 +280,8 @@ def test_raw_labels_are_spelled_as_rows_are_read(tiny):
     ("offered", "implemented"),
     [
         (lambda defs: defs["row"]["properties"]["method"], plan.METHODS),
-        (lambda defs: defs["row"]["properties"]["region"], REGION_SCORES),
+        (lambda defs: defs["mixture"]["properties"]["region"], REGION_SCORES),
+        (lambda defs: defs["mixture"]["properties"]["mixture"], plan.MIXTURES),
         (lambda defs: defs["recipe"]["properties"]["batch_plan"], PLANS),
         (lambda defs: defs["task"]["properties"]["metric"], METRICS),
         (lambda defs: defs["table"]["properties"]["metric"], METRICS),
@@ -310,7 +311,7 @@ def test_a_shipped_configuration_resolves(path, tmp_path, monkeypatch):
 def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
     preset = yaml.safe_load((ROOT / "config" / "nli.yaml").read_text(encoding="utf-8"))
     laid_over = copy.deepcopy(preset)
-    update_config(laid_over, yaml.safe_load(OVERLAY.read_text(encoding="utf-8")))
+    update_config(laid_over, yaml.safe_load((ROOT / "config" / "fast.yaml").read_text(encoding="utf-8")))
     before, after = resolve(preset), resolve(laid_over)
     for model in after["models"].values():
         assert model["training"].pop("batch_plan") == "length_grouped"

@@ -2,6 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,11 +12,15 @@ from ftft.cartography.mixtures import (
     coverage_centric,
     even_quotas,
     largest,
+    mixed,
     with_copies,
     with_easy,
 )
 from ftft.cartography.selection import select_random, select_region
 from ftft.errors import DataError
+from ftft.workflow import slices
+from ftft.workflow.config import resolve
+from ftft.workflow.plan import MIXTURES, REGIONS
 
 TEN = [f"u{row}" for row in range(10)]
 RISING = np.arange(10.0)
@@ -144,3 +149,40 @@ def test_no_mixture_depends_on_the_order_of_the_rows(points, seed, random):
 def test_what_cannot_be_selected_is_refused(mixture, message):
     with pytest.raises(DataError, match=message):
         mixture()
+
+
+SCORES = {name: np.arange(8.0)[::-1] / 16 for name in ("variability", "confidence")}
+FOUR_OF_EACH = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [
+        ({"mixture": "class_balanced"}, [0, 1, 6, 7]),
+        ({"mixture": "class_balanced", "region": "hard-to-learn"}, [4, 5, 6, 7]),
+        ({"mixture": "with_easy"}, [0, 1, 2, 3]),
+        ({"mixture": "with_easy", "easy": 0.5, "region": "hard-to-learn"}, [0, 1, 6, 7]),
+        ({"mixture": "with_copies", "copies": 2}, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 7]),
+        ({"mixture": "coverage_centric", "pruned": 0.5}, [4, 5, 6, 7]),
+    ],
+)
+def test_a_configurations_own_selections(root, settings, rows):
+    config = yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
+    spec = slices.selection_slice(resolve({**config, "selections": {"own": settings}}), "small-own-50")
+    data_map = DataMap(
+        [f"u{row}" for row in range(8)], SCORES["confidence"], SCORES["variability"], SCORES["confidence"]
+    )
+    assert mixed(spec, 0, data_map, FOUR_OF_EACH).tolist() == rows
+
+
+def test_the_table_of_selectors_has_every_region_and_mixture(root):
+    overlay = yaml.safe_load((root / "config/selectors.yaml").read_text())
+    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = resolve({**default, **overlay})
+    rows = [
+        row["region"]
+        for row in config["tables"]["selectors"]["rows"]
+        if row.get("reference", "random") != "random"
+    ]
+    own = {name: entry["mixture"] for name, entry in config["selections"].items()}
+    assert set(rows) == {*REGIONS, *own} and set(own.values()) == set(MIXTURES)

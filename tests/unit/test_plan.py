@@ -40,6 +40,7 @@ def test_a_selections_name_spells_it(selection):
         (Selection("small", "ambiguous", 0.29), "small-ambiguous-29"),
         (Selection("small", "hard-to-learn", 0.125), "small-hard-to-learn-12.5"),
         (Selection("a-easy-5", "easy", 1e-7), "a-easy-5-easy-0.00001"),
+        (Selection("a-hard", "with_easy.2", 0.5), "a-hard-with_easy.2-50"),
     ],
 )
 def test_selection_names(selection, name):
@@ -56,7 +57,6 @@ def test_selection_names(selection, name):
         "random-101",
         "random-",
         "small-33",
-        "small-hard-33",
         "-easy-33",
         "x-easy-1e1",
     ],

@@ -10,6 +10,7 @@ from ftft.cartography import datamap
 from ftft.cartography.datamap import COORDINATES, DataMap, build_map, further_scores, write_map
 from ftft.cartography.dynamics import save_dynamics, true_class_probability
 from ftft.cartography.scores import (
+    EL2N_EPOCHS,
     FURTHER,
     area_under_margin,
     el2n,
@@ -17,7 +18,8 @@ from ftft.cartography.scores import (
     predictive_entropy,
     threshold_closeness,
 )
-from ftft.cartography.selection import REGION_SCORES, select, select_region
+from ftft.cartography.selection import REGION_SCORES, select_region
+from ftft.cartography.selection_file import select
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
 from ftft.workflow.plan import REGIONS, Selection
@@ -84,7 +86,7 @@ def p_true_of(logits, labels):
 
 def all_scores(logits, labels):
     p_true = p_true_of(logits, labels)
-    return {name: score(p_true, logits, labels) for name, score in FURTHER.items()}
+    return {name: score(p_true, logits, labels, EL2N_EPOCHS) for name, score in FURTHER.items()}
 
 
 def assert_same(ours, theirs, tolerance=0.0):
@@ -185,6 +187,27 @@ def test_every_region_of_the_configuration_selects_its_end_of_its_score(region, 
     chosen, left = scores[rows], np.delete(scores, rows)
     assert (chosen.min() >= left.max()) if most else (chosen.max() <= left.min())
     assert Selection.parse(f"small-{region}-33") == Selection("small", region, 0.33)
+
+
+def test_a_mixture_is_written_like_any_selection(map_file, tmp_path):
+    spec = {"region": "aum", "mixture": "with_copies", "copies": 2, "base": 1.0, "fraction": 0.25}
+    select(spec, 3, DATA, map_file, tmp_path / "selection.parquet")
+    table, metadata = read_parquet(tmp_path / "selection.parquet")
+    rows = table["row"].to_numpy()
+    data_map, _ = DataMap.load(map_file)
+    lowest = select_region(data_map, "aum", 0.25)
+    assert len(rows) == 40 + 20 and np.array_equal(np.flatnonzero(np.bincount(rows) == 3), lowest)
+    assert table["uid"].to_pylist() == [DATA.uids[row] for row in rows]
+    assert metadata["mixture"] == "with_copies" and metadata["data_hash"] == DATA.content_hash
+
+
+def test_el2n_from_other_epochs(map_file):
+    files = [map_file.with_name("dynamics.parquet"), map_file.with_name("train.parquet"), map_file]
+    write_map(*files, further=True, el2n_epochs=[0, 2])
+    expected = el2n(LOGITS, LABELS, [0, 2])
+    np.testing.assert_array_equal(read_parquet(map_file)[0]["el2n"], expected)
+    with pytest.raises(DataError, match=r"el2n_epochs: \[9\], 4 epochs\n *expected: epochs from 0 to 3"):
+        write_map(*files, further=True, el2n_epochs=[9])
 
 
 def test_the_regions_are_those_of_the_configuration():

@@ -16,10 +16,10 @@ from ftft.cartography.selection import (
     easy_share,
     region_rows,
     regions,
-    select,
     select_random,
     select_region,
 )
+from ftft.cartography.selection_file import select
 from ftft.data.dataset import Dataset, DatasetIndex
 from ftft.errors import ArtifactError, DataError
 

@@ -375,3 +375,5 @@ def test_rows_say_what_sets_them_apart():
     assert row_label(FTFT) == "FTFT"
     assert row_label({**FTFT, "monitor": "id"}) == "FTFT, ID-monitored"
     assert row_label({**ERM, "steps": 40}) == "ERM, 40 steps"
+    assert row_label({**FTFT, "region": "easy", "fraction": 0.125}) == "FTFT, easy, 12.5 %"
+    assert row_label({**FTFT, "reference": "random", "region": "easy"}) == "FTFT"

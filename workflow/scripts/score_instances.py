@@ -1,6 +1,13 @@
 from ftft.cartography.datamap import write_map
-from ftft.workflow.job import job
+from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source = snakemake.input
-    write_map(source.dynamics, source.train, snakemake.output[0], snakemake.threads, further=True)
+    write_map(
+        source.dynamics,
+        source.train,
+        snakemake.output[0],
+        snakemake.threads,
+        further=True,
+        el2n_epochs=specification(snakemake)["el2n_epochs"],
+    )

@@ -1,4 +1,4 @@
-from ftft.cartography.selection import select
+from ftft.cartography.selection_file import select
 from ftft.data.dataset import DatasetIndex
 from ftft.workflow.job import job, measured, specification
 

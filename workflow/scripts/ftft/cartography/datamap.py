@@ -15,7 +15,7 @@ from ..artifacts import ParquetGroups, parquet_writer, read_parquet, to_arrow, t
 from ..data.dataset import DatasetIndex
 from ..errors import ArtifactError, DataError
 from .dynamics import Block, DynamicsFile, block_size
-from .scores import FURTHER, true_class_wins
+from .scores import EL2N_EPOCHS, FURTHER, true_class_wins
 
 MINIMUM_EPOCHS = 2
 # Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
@@ -128,22 +128,30 @@ def write_map(
     output: str | Path,
     threads: int = 1,
     further: bool = False,
+    el2n_epochs: Sequence[int] = EL2N_EPOCHS,
 ) -> None:
     """Build the map of a run from its training dynamics and the data it trained on, block by block.
 
     The same map as `build_map` of `load_dynamics`, in the memory of a few blocks, and with the further
     scores if asked: they take longer than the rest. Raises ArtifactError for fewer than two epochs, and as
-    DynamicsFile.
+    DynamicsFile; DataError where the dynamics lack one of `el2n_epochs` (from 0).
     """
     dataset = DatasetIndex(data_file)
     dynamics = DynamicsFile(dynamics_file, dataset)
     _require_epochs(dynamics.epochs)
+    if further and max(el2n_epochs) >= dynamics.epochs:
+        raise DataError(
+            "the training dynamics lack an epoch that EL2N is to be taken from",
+            got=f"el2n_epochs: {list(el2n_epochs)}, {dynamics.epochs} epochs",
+            expected=f"epochs from 0 to {dynamics.epochs - 1}",
+            fix="change selection.el2n_epochs, or train the reference for longer",
+        )
 
     def scored(block: Block, members: tuple[pa.Array, np.ndarray]) -> pa.Table:
         uids, labels = members
         scores = [*confidence_and_variability(block.p_true), correctness(block.logits, labels)]
         if further:
-            scores += further_scores(block.p_true, block.logits, labels).values()
+            scores += further_scores(block.p_true, block.logits, labels, el2n_epochs).values()
         return pa.table([uids, *map(to_arrow, scores)], schema=schema)
 
     schema = map_schema(SCORES if further else COORDINATES)
@@ -182,14 +190,17 @@ def correctness(logits: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
 
 
 def further_scores(
-    p_true: np.ndarray, logits: Sequence[np.ndarray], labels: np.ndarray
+    p_true: np.ndarray,
+    logits: Sequence[np.ndarray],
+    labels: np.ndarray,
+    el2n_epochs: Sequence[int] = EL2N_EPOCHS,
 ) -> dict[str, np.ndarray]:
     """The scores of `scores.FURTHER` by name; p_true [epochs, n], logits [epochs, n] by class, labels [n]."""
     found = {name: np.empty(len(labels)) for name in FURTHER}
     for part in _parts(len(labels)):
         some = np.moveaxis(np.stack([values[:, part] for values in logits]), 0, -1)
         for name, score in FURTHER.items():
-            found[name][part] = score(p_true[:, part], some, labels[part])
+            found[name][part] = score(p_true[:, part], some, labels[part], el2n_epochs)
     return found
 
 

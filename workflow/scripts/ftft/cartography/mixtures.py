@@ -10,7 +10,26 @@ import numpy as np
 
 from ..errors import DataError
 from . import ranking
-from .selection import random_places, selection_size
+from .datamap import DataMap
+from .selection import REGION_SCORES, random_places, selection_size
+
+
+def mixed(spec: dict, seed: int, data_map: DataMap, labels: np.ndarray) -> np.ndarray:
+    """Rows of the mixture that `spec` names: `mixture`, its settings, `region` whose end of a score it takes,
+    and `fraction`; the four functions below define them. labels: [n]."""
+    name, sign = REGION_SCORES[spec["region"]]
+    scores = sign * np.concatenate(list(data_map.blocks(name)))
+    uids, fraction = data_map.uids, spec["fraction"]
+    match spec["mixture"]:
+        case "class_balanced":
+            return class_balanced(scores, labels, uids, fraction)
+        case "with_easy":
+            return with_easy(scores, data_map.confidence, uids, fraction, spec["easy"])
+        case "coverage_centric":
+            return coverage_centric(scores, uids, fraction, spec["pruned"], seed, spec["strata"])
+        case "with_copies":
+            return with_copies(scores, uids, fraction, spec["copies"], seed, spec["base"])
+    raise ValueError(spec["mixture"])
 
 
 def class_balanced(

@@ -71,13 +71,13 @@ def threshold_closeness(p_true: np.ndarray) -> np.ndarray:
     return confidence * (1 - confidence)
 
 
-# The columns of a data map, by name: functions of p_true, logits and labels.
-FURTHER: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "forgetting": lambda p_true, logits, labels: forgetting_events(logits, labels),
-    "aum": lambda p_true, logits, labels: area_under_margin(logits, labels),
-    "el2n": lambda p_true, logits, labels: el2n(logits, labels),
-    "entropy": lambda p_true, logits, labels: predictive_entropy(logits),
-    "threshold": lambda p_true, logits, labels: threshold_closeness(p_true),
+# The columns of a data map, by name: functions of p_true, logits, labels and the epochs of EL2N.
+FURTHER: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[int]], np.ndarray]] = {
+    "forgetting": lambda p_true, logits, labels, epochs: forgetting_events(logits, labels),
+    "aum": lambda p_true, logits, labels, epochs: area_under_margin(logits, labels),
+    "el2n": lambda p_true, logits, labels, epochs: el2n(logits, labels, epochs),
+    "entropy": lambda p_true, logits, labels, epochs: predictive_entropy(logits),
+    "threshold": lambda p_true, logits, labels, epochs: threshold_closeness(p_true),
 }
 
 

@@ -1,14 +1,10 @@
 """Selections: the training instances a main model sees (paper, sections 2 and 3)."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from ..artifacts import parquet_writer, to_arrow
-from ..data.dataset import Dataset, DatasetIndex
-from ..errors import ArtifactError, DataError
+from ..errors import DataError
 from . import ranking
 from .datamap import DataMap, MapFile
 
@@ -23,48 +19,6 @@ REGION_SCORES = {
     "entropy": ("entropy", 1.0),
     "threshold": ("threshold", 1.0),
 }
-SCHEMA = pa.schema([("row", pa.int32()), ("uid", pa.string())])
-STORAGE = {
-    "use_dictionary": False,
-    "column_encoding": {"row": "DELTA_BINARY_PACKED", "uid": "DELTA_LENGTH_BYTE_ARRAY"},
-}
-
-
-def select(
-    spec: dict,
-    seed: int,
-    dataset: Dataset | DatasetIndex,
-    map_file: str | Path | None,
-    output: str | Path,
-) -> None:
-    """Make the selection that `spec` describes (region, fraction, rule) and write its rows and uids.
-
-    With a data map, which is read block by block; without, the selection is random.
-    Raises ArtifactError for a map of other data.
-    """
-    metadata = {**spec, "seed": seed, "data_hash": dataset.content_hash}
-    with parquet_writer(output, SCHEMA, metadata, **STORAGE) as writer:
-        for rows, uids in _selected(spec, seed, dataset, map_file):
-            writer.write_table(pa.table([to_arrow(rows.astype(np.int32)), uids], schema=SCHEMA))
-
-
-def _selected(
-    spec: dict, seed: int, dataset: Dataset | DatasetIndex, map_file: str | Path | None
-) -> Iterator[tuple[np.ndarray, Sequence[str] | pa.ChunkedArray]]:
-    """Rows and uids, part by part."""
-    if map_file is None:
-        rows = select_random(dataset.uids, spec["fraction"], seed)
-        yield rows, [dataset.uids[row] for row in rows]
-        return
-    data_map = MapFile(map_file)
-    if data_map.metadata["data_hash"] != dataset.content_hash:
-        raise ArtifactError(
-            f"the data map {map_file} was built on other data than it is to select from",
-            fix=f"delete the file and let snakemake make it again: snakemake {map_file}",
-        )
-    for rows in region_rows(data_map, spec["region"], spec["fraction"], spec["rule"]):
-        if len(rows):
-            yield rows, data_map.uids_of(rows)
 
 
 def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "exact") -> np.ndarray:

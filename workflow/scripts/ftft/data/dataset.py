@@ -86,6 +86,11 @@ class DatasetIndex:
         """The uids of all instances, in memory."""
         return [uid for uids, _ in self.batches(1 << 16) for uid in uids.to_pylist()]
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The class indices [n] of all instances, in memory."""
+        return np.concatenate([labels for _, labels in self.batches(1 << 16)])
+
     def batches(self, size: int) -> Iterator[tuple[pa.StringArray, np.ndarray]]:
         """Uids and labels of `size` instances after the other."""
         for batch in self._file.batches(size, ["uid", "label"]):

@@ -157,8 +157,12 @@ def render(table: pd.DataFrame, spec: dict, comparisons: pd.DataFrame) -> Render
 
 def row_label(row: dict) -> str:
     """A row's method, and what sets it apart from others of that method."""
+    selects = row.get("reference", "random") != "random"
+    region = f", {row['region']}" if selects and row.get("region", "ambiguous") != "ambiguous" else ""
+    fraction = f", {100 * row['fraction']:g} %" if "fraction" in row else ""
     monitor = ", ID-monitored" if row.get("monitor") == "id" else ""
-    return row["method"] + monitor + (f", {row['steps']} steps" if "steps" in row else "")
+    steps = f", {row['steps']} steps" if "steps" in row else ""
+    return row["method"] + region + fraction + monitor + steps
 
 
 def _cost(value: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..data import cad, demo
-from .plan import COSTS, LENGTH_TABLE, METHODS, Selection
+from .plan import COSTS, LENGTH_TABLE, METHODS, MIXTURES, REGIONS, Selection, scored_by
 
 RESERVED_NAMES = ("full", "random")
 # Written by rules of their own.
@@ -135,6 +135,8 @@ def cross_check(config: dict) -> Iterator[str]:
                 "set; name some, or set early_stopping.monitors: [id]"
             )
     yield from _check_fraction("selection.fraction", config["selection"]["fraction"])
+    for name, entry in config["selections"].items():
+        yield from _check_mixture(f"selections.{name}", name, entry)
     for section in ("models", "tasks"):
         yield from _check_roles(section, config[section])
     if not config["tables"]:
@@ -224,6 +226,8 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no reference"
         if row["method"].startswith("ERM") and "fraction" in row:
             yield f"{place}.{where}: {row['method']} trains on all data and takes no fraction"
+        if reference and reference != "random":
+            yield from _check_region(f"{place}.{where}.region", row, config)
         if "steps" in row and METHODS[row["method"]][1]:
             yield f"{place}.{where}: {row['method']} keeps the full length's schedule and takes no steps"
         if not row["method"].startswith("ERM") and not reference:
@@ -231,6 +235,36 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
     for where, name in models.items():
         if name is not None and name not in config["models"]:
             yield f"{place}.{where}: there is no model '{name}'{_nearest(name, config['models'])}"
+
+
+def _check_mixture(place: str, name: str, entry: dict) -> Iterator[str]:
+    if name in REGIONS:
+        yield f"selections: the name '{name}' is that of a region"
+    settings = MIXTURES[entry["mixture"]]
+    for key in sorted(set(entry) - {"mixture", "region", *settings}):
+        takes = f"takes {', '.join(settings)}" if settings else "takes no settings"
+        yield f"{place}.{key}: the mixture {entry['mixture']} {takes}"
+
+
+def _check_region(place: str, row: dict, config: dict) -> Iterator[str]:
+    region, reference = row["region"], row["reference"]
+    known = [*REGIONS, *config["selections"]]
+    if region not in known:
+        yield f"{place}: got {region!r}, expected a region or one of selections{_nearest(region, known)}"
+        return
+    read_back = Selection.parse(Selection(reference, region, 0.5).name)
+    if (read_back.reference, read_back.region) != (reference, region):
+        yield (
+            f"{place}: '{reference}-{region}' could also be read as '{read_back.region}' of "
+            f"'{read_back.reference}'; rename the selection"
+        )
+    model = config["models"].get(reference, {})
+    epochs = model.get("training", {}).get("epochs", math.inf)
+    if scored_by(region, config) == "el2n" and max(config["selection"]["el2n_epochs"]) >= int(epochs):
+        yield (
+            f"selection.el2n_epochs: got {config['selection']['el2n_epochs']}, but the reference "
+            f"'{reference}' trains for {epochs:g} epochs, counted from 0"
+        )
 
 
 def _check_fraction(place: str, fraction: float) -> Iterator[str]:

@@ -13,8 +13,12 @@ PAPER = Path(__file__).parents[3] / "paper"
 SCORE_TABLES = ("table1", "table2", "table5", "table6")
 # Of a claim's comparisons, the share that must hold; "most" is more than half.
 NEEDED = {"all": 1.0, "most": 0.5000001, "often": 0.25}
+# Over which costs.csv sums the checkpoints that runs consumed.
+SEEDS = 4
 # What "comparable" allows, as a share of 1.
 MARGIN = 0.02
+# Transfers from these fail for both main models, those from all other references succeed (section 4.3).
+INEFFECTIVE = ("bert-tiny", "electra-small")
 
 
 @lru_cache
@@ -91,15 +95,39 @@ def published_easy_shares(config: dict) -> dict[str, dict[str, dict[str, float]]
     def own(section: str) -> set[str]:
         return {name for name, entry in config[section].items() if "stands_for" not in entry}
 
-    with open(PAPER / "easy_share.csv", encoding="utf-8") as file:
-        printed = {row.pop("model"): row for row in csv.DictReader(file)}
     shares: dict = {}
-    for model in own("models") & set(printed):
-        for column, value in printed[model].items():
-            task, rate = column.split("_")
-            if task in own("tasks"):
-                shares.setdefault(task, {}).setdefault(model, {})[rate] = float(value)
+    for row in _rows("easy_share"):
+        for column, value in row.items():
+            task, _, rate = column.partition("_")
+            if row["model"] in own("models") and task in own("tasks"):
+                shares.setdefault(task, {}).setdefault(row["model"], {})[rate] = float(value)
     return shares
+
+
+def easy_shares_by_effect(rate: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Table 4 at one rate: percent by task, by `effective` or `ineffective`, and by reference."""
+    shares = {task: {"effective": {}, "ineffective": {}} for task in read("tables")["tasks"]}
+    for row in _rows("easy_share"):
+        effect = "ineffective" if row["model"] in INEFFECTIVE else "effective"
+        for task in shares:
+            shares[task][effect][row["model"]] = float(row[f"{task}_{rate}"])
+    return shares
+
+
+def consumed_shares(task: str) -> list[float]:
+    """Of its planned checkpoints, the share that the main model of each FTFT row of a task trained for."""
+    tables = read("tables")["tables"]
+    return [
+        int(row["consumed_checkpoints"]) / (SEEDS * int(row["planned_checkpoints"]))
+        for row in _rows("costs")
+        if row["method"] == "FTFT" and tables[row["table"]]["task"] == task
+    ]
+
+
+@lru_cache
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    with open(PAPER / f"{name}.csv", encoding="utf-8") as file:
+        return tuple(csv.DictReader(file))
 
 
 def claims(config: dict) -> list[dict]:

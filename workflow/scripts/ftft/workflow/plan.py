@@ -24,14 +24,25 @@ COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
 # By the data map, and by the further scores of the same training dynamics.
 MAP_REGIONS = ("ambiguous", "hard-to-learn", "easy")
 REGIONS = (*MAP_REGIONS, "forgetting", "aum", "el2n", "entropy", "threshold")
+# A configuration's own selections have names without a dash, so that the reference's name ends before them.
 SELECTION_NAME = re.compile(
-    rf"(?:random|(?P<reference>.+)-(?P<region>{'|'.join(REGIONS)}))-(?P<percent>\d+(?:\.\d+)?)"
+    rf"(?:random|(?P<reference>.+?)-(?P<region>{'|'.join(REGIONS)}|[A-Za-z0-9_.]+))-(?P<percent>\d+(?:\.\d+)?)"
 )
+# Selections that mix, by kind: their settings and what these are where a configuration is silent.
+MIXTURES = {
+    "class_balanced": {},
+    "with_easy": {"easy": 0.1},
+    "coverage_centric": {"pruned": 0.1, "strata": 50},
+    "with_copies": {"copies": 1, "base": 1.0},
+}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A subset of the training data: `reference` and `region` are None for a random one."""
+    """A subset of the training data: `reference` and `region` are None for a random one.
+
+    `region` is one of `REGIONS`, or the name of one of the configuration's own selections.
+    """
 
     reference: str | None
     region: str | None
@@ -105,6 +116,17 @@ def row_selection(row: dict, config: dict) -> str:
     if row["reference"] == "random":
         return Selection(None, None, fraction).name
     return Selection(row["reference"], row["region"], fraction).name
+
+
+def mixture(region: str, config: dict) -> dict | None:
+    """The settings of the configuration's own selection of this name, complete; None for a region."""
+    own = config["selections"].get(region)
+    return own and {"region": "ambiguous", **MIXTURES[own["mixture"]], **own}
+
+
+def scored_by(region: str, config: dict) -> str:
+    """The region whose score a selection goes by: its own, or that of the configuration's selection."""
+    return (mixture(region, config) or {"region": region})["region"]
 
 
 def row_budget(row: dict) -> str:
@@ -248,6 +270,37 @@ def overlap_selections(config: dict, task: str, group: str) -> list[str]:
     models = overlap_groups(config, task)[group]
     rows = [{"method": "DM", "main": model, "reference": model, "region": "ambiguous"} for model in models]
     return [run.files()["selection"] for row in rows for run in row_runs(row, task, config)]
+
+
+def candidates(config: dict, task: str) -> dict[tuple[str, str], list[int]]:
+    """By main and reference model, the seeds of the reference runs that tell what a transfer promises.
+
+    Those of the task's tables and of `finetune`; no model is a candidate for itself.
+    """
+    wanted = [(row, config["seeds"]) for table in tables_of(config, task) for row in table["rows"]]
+    if task in config.get("finetune", {}):
+        own = config["finetune"][task]
+        wanted.append((own, own.get("seeds", config["seeds"][:1])))
+    pairs: dict = {}
+    for row, seeds in wanted:
+        pair = row["main"], row.get("reference", "random")
+        if pair[1] not in ("random", pair[0]):
+            pairs[pair] = _once([*pairs.get(pair, []), *seeds])
+    return pairs
+
+
+def preflight_tasks(config: dict) -> list[str]:
+    """The tasks that have candidates, by name."""
+    return [task for task in sorted(config["tasks"]) if candidates(config, task)]
+
+
+def preflight_runs(config: dict, task: str) -> list[Run]:
+    """The reference runs behind a task's preflight, each once."""
+    return _once(
+        Run(task, reference, ALL_DATA, FULL_LENGTH, seed)
+        for (_, reference), seeds in candidates(config, task).items()
+        for seed in seeds
+    )
 
 
 def length_run(config: dict, task: str) -> Run:

@@ -15,6 +15,7 @@ from .plan import (
     development_sets,
     erm_models,
     full_runs,
+    mixture,
     overlap_runs,
     row_budget,
     row_selection,
@@ -82,12 +83,19 @@ def map_slice(config: dict) -> dict:
     return {}
 
 
+def further_scores_slice(config: dict) -> dict:
+    """What defines the further scores beside the training dynamics."""
+    return {"el2n_epochs": config["selection"]["el2n_epochs"]}
+
+
 def selection_slice(config: dict, selection: str) -> dict:
     """What defines a selection beside its data map."""
     chosen = Selection.parse(selection)
     if chosen.reference is None:
         return {"fraction": chosen.fraction}
-    return {"region": chosen.region, "fraction": chosen.fraction, "rule": config["selection"]["rule"]}
+    own = mixture(chosen.region, config)
+    how = own or {"region": chosen.region, "rule": config["selection"]["rule"]}
+    return {"fraction": chosen.fraction, **how}
 
 
 def evaluation_slice(config: dict, task: str, model: str) -> dict:
