@@ -15,14 +15,17 @@ include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/cartography.smk"
 include: "rules/evaluation.smk"
+include: "rules/finetune.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/preflight.smk"
 
 
 rule all:
     default_target: True
     input:
         collect("results/tables/{table}.csv", table=config["tables"]),
+        finetuned_cards(),
 
 
 # Everything that the paper reports.
@@ -30,6 +33,13 @@ rule paper:
     input:
         collect("results/tables/{table}.csv", table=[*config["tables"], *further_tables()]),
         all_figures(),
+
+
+# What reference models promise, before any main model is trained.
+rule preflight:
+    input:
+        collect("results/checks/{task}.json", task=plan.preflight_tasks(config)),
+        collect("results/preflight/{task}.html", task=plan.preflight_tasks(config)),
 
 
 # All that needs a network; whatever comes after runs with HF_HUB_OFFLINE=1.

@@ -108,6 +108,8 @@ def map_ledgers(wildcards):
 
 def further_tables():
     """The tables that are not about methods, as far as this configuration has something to show in them."""
+    if not config["tables"]:
+        return []
     decidable = ["claims"] if paper.claims(config) else []
     return ["table3", "patience", *(["table4"] if plan.all_reference_runs(config) else []), *decidable]
 
@@ -157,6 +159,31 @@ def all_figures():
     return files
 
 
+def candidate_maps(wildcards):
+    return map_files(plan.preflight_runs(config, wildcards.task))
+
+
+def candidate_ledgers(wildcards):
+    return run_files(plan.preflight_runs(config, wildcards.task), "ledger.json")
+
+
+def counted_encoders(wildcards):
+    """The encoders whose parameters a preflight counts: none where all sizes are configured."""
+    sizes = slices.preflight_slice(config, wildcards.task)["parameters_m"]
+    if all(sizes.values()):
+        return []
+    files = ["config.json", "model.safetensors"]
+    return collect("results/encoders/{task}/{model}/{file}", task=wildcards.task, model=sizes, file=files)
+
+
+def judged_scores():
+    """The scores of the tables that show what became of candidates."""
+    judged = plan.judged_tasks(config)
+    tables = {name: table for name, table in config["tables"].items() if table["task"] in judged}
+    names = [name for name in tables if not name.startswith(plan.LENGTH_TABLE)]
+    return collect("results/scores/{table}.parquet", table=names)
+
+
 def overlapping_selections(wildcards):
     return plan.overlap_selections(config, wildcards.task, wildcards.group)
 
@@ -166,17 +193,41 @@ def overlapping_ledgers(wildcards):
 
 
 def hub_files():
-    """What comes from the hub for the tasks that have tables: data sets and encoders, at their revisions."""
+    """What comes from the hub for the tasks in use: data sets and encoders, at their revisions."""
     hub_models = [name for name, model in config["models"].items() if model["source"] == "hub"]
     files = collect(
-        "results/encoders/{task}/{model}/config.json", task=plan.table_tasks(config), model=hub_models
+        "results/encoders/{task}/{model}/config.json", task=plan.working_tasks(config), model=hub_models
     )
-    for name in plan.table_tasks(config):
+    for name in plan.working_tasks(config):
         task = config["tasks"][name]
         used = {dataset: task["datasets"].get(dataset, {}) for dataset in plan.used_datasets(task)}
         from_hub = [dataset for dataset, entry in used.items() if entry.get("source") == "hub"]
         files += collect("results/downloads/{task}/{dataset}.parquet", task=name, dataset=from_hub)
     return files
+
+
+def finetuned_cards():
+    return collect("results/finetuned/{task}/README.md", task=config["finetune"])
+
+
+def finetune_files(name):
+    def files(wildcards):
+        return run_files(plan.finetune_runs(config, wildcards.task), name)
+
+    return files
+
+
+def finetune_models(wildcards):
+    runs = plan.finetune_runs(config, wildcards.task)
+    return collect("results/runs/{run.path}/model/{file}", run=runs, file=ENCODER_FILES)
+
+
+def finetune_evaluations(wildcards):
+    return evaluation_files(plan.finetune_runs(config, wildcards.task))
+
+
+def finetune_reference_ledgers(wildcards):
+    return run_files(plan.finetune_references(config, wildcards.task), "ledger.json")
 
 
 def length_ledger(wildcards):

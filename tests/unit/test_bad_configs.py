@@ -278,6 +278,30 @@ OVERLAYS = {
         "tables: {t: {task: demo, rows: [{method: DM, main: large}]}}",
         "needs a reference",
     ),
+    "model taken home of no task": (
+        "finetune: {dem: {main: large, reference: small}}",
+        "finetune.dem: there is no task 'dem'; did you mean 'demo'?",
+    ),
+    "model taken home that is not": (
+        "finetune: {demo: {main: larg, reference: small}}",
+        "finetune.demo.main: there is no model 'larg'; did you mean 'large'?",
+    ),
+    "model taken home without a reference": (
+        "finetune: {demo: {main: large}}",
+        "finetune.demo: the key 'reference' is missing",
+    ),
+    "model taken home by a random reference": (
+        "finetune: {demo: {main: large, reference: random}}",
+        "finetune.demo.reference: there is no model 'random'",
+    ),
+    "model taken home by no region": (
+        "finetune: {demo: {main: large, reference: small, region: eazy}}",
+        "finetune.demo.region: got 'eazy', expected a region or one of selections; did you mean 'easy'?",
+    ),
+    "licence over two lines": (
+        'finetune: {demo: {main: large, reference: small, license: "a\\nb"}}',
+        "finetune.demo.license: got 'a\\nb', expected text in one line",
+    ),
     "region that is not": (
         "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: small, region: ambigous}]}}",
         "tables.t.rows[0].region: got 'ambigous', expected a region or one of selections; did you mean 'ambig",

@@ -116,7 +116,7 @@ def test_a_preset_trains_as_the_paper_does(preset):
             "batch_plan": "random",
             "checkpoint_every": every,
         }
-    assert config["selection"] == {"fraction": 0.33, "rule": "quantile"}
+    assert (config["selection"]["fraction"], config["selection"]["rule"]) == (0.33, "quantile")
     assert slices.stop_rule(config, task, "ood")["patience"] == 2
     assert len(config["tasks"][task]["dev"]) == {"nli": 3, "hsd": 6}[task]
 

@@ -192,3 +192,18 @@ def _unreadable(path: str | Path, error: Exception) -> ArtifactError:
         expected="a whole file, as its rule leaves it",
         fix=f"delete it and let snakemake make it again: snakemake {path}",
     )
+
+
+def require_model_of(run: dict, folder: str | Path) -> None:
+    """Raise ArtifactError unless the model in `folder` is the one that `run` left there."""
+    folder = Path(folder)
+    weights = folder / "model.safetensors"
+    got = read_json(folder / "config.json").get("ftft")
+    expected = {"run": run, "weights": file_hash(weights)}
+    if got != expected:
+        raise ArtifactError(
+            f"the model in {folder} is not what its run left there",
+            got=got,
+            expected=expected,
+            fix=f"delete {weights} and let snakemake make it again",
+        )

@@ -22,12 +22,12 @@ ORIGIN = ("source", "id", "name", "revision", "split", "preparation")
 
 
 def read(spec: dict, name: str, path: str | Path | None = None) -> tuple[pa.Table, dict]:
-    """Read the rows of a data set that pass its `where`, every value as text, and their provenance.
+    """Read the rows of a data set in its `where` and `share`, every value as text, and their provenance.
 
     `path` is the file of a `file` or `cad` source, or what the download step left of a `hub` source.
     The provenance has the file's SHA-256, or what names the rows elsewhere, and `steps`: how many rows
     each step left.
-    Raises DataError for a file that cannot be read in its format, and a `where` that no row passes.
+    Raises DataError for a file that cannot be read in its format, a `where` or `share` without rows.
     """
     if spec["source"] == "cad":
         spec = {"preparation": "ramponi-tonelli", **spec}
@@ -42,6 +42,9 @@ def read(spec: dict, name: str, path: str | Path | None = None) -> tuple[pa.Tabl
     if "where" in spec and rows.num_rows:
         rows = _where(rows, spec["where"], name)
         steps.append({"step": "where", "rows": rows.num_rows})
+    if "share" in spec and rows.num_rows:
+        rows = _share(rows, spec["text"], spec["share"], name)
+        steps.append({"step": "share", "rows": rows.num_rows})
     return rows, {**provenance, "steps": steps}
 
 
@@ -76,6 +79,35 @@ def _where(records: pa.Table, where: dict, name: str) -> pa.Table:
             )
         records = kept
     return records
+
+
+def _share(records: pa.Table, columns: list[str], share: list[float], name: str) -> pa.Table:
+    """The rows whose texts lie in this share of all texts, from `share[0]` on to below `share[1]`."""
+    require(records, columns, name, "name its text columns by the key text of the data set")
+    low, high = share
+    texts = zip(*(records[column].to_pylist() for column in columns), strict=True)
+    kept = records.filter(pa.array([low <= text_position(row) < high for row in texts], pa.bool_()))
+    if kept.num_rows == 0:
+        raise DataError(
+            f"no row of data set '{name}' lies in its share",
+            got=f"{records.num_rows} rows, none from {low} to {high} by the hash of the text",
+            expected="at least 2 rows",
+            fix="widen share, or leave it out for so few rows",
+        )
+    return kept
+
+
+def text_position(texts: Iterable[str | None]) -> float:
+    """Where the texts of a row, taken together, lie in [0, 1): uniform by hash, the same on every machine.
+
+    Rows of the same texts lie at the same place, whatever their order, label and uid.
+    """
+    digest = hashlib.blake2b(digest_size=8, person=b"share")
+    for text in texts:
+        encoded = (text or "").encode()
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    # The 53 bits that a float holds exactly; all 64 could round to 1.
+    return (int.from_bytes(digest.digest(), "little") >> 11) / 2**53
 
 
 def _sha256(path: str | Path) -> str:

@@ -10,6 +10,11 @@ from ..errors import TrainingError
 class Interrupted(TrainingError):
     """The training was asked to end before it was done."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the training was interrupted by SIGTERM", fix="run it again: it goes on from its saved state"
+        )
+
 
 class Termination:
     """Whether the process was asked to terminate while the block ran."""
@@ -34,14 +39,7 @@ class Termination:
         finally:
             self._at_once = False
 
-    def check(self) -> None:
-        """Raise Interrupted if it was."""
-        if self.requested:
-            raise Interrupted(
-                "the training was interrupted by SIGTERM", fix="run it again: it goes on from its saved state"
-            )
-
     def _take(self, *_: object) -> None:
         self.requested = True
         if self._at_once:
-            self.check()
+            raise Interrupted

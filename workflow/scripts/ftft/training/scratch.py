@@ -25,18 +25,22 @@ class Scratch:
     """States of one run in a folder of its own under `runtime["scratch"]`.
 
     `identity` holds all that determines the course of the training; `budget` names how long it goes on.
-    Runs that differ in their budget alone read each other's states.
+    Runs that differ in their budget alone read each other's states. Of several processes that train one run,
+    one `writes`; the others read.
     """
 
-    def __init__(self, identity: dict, budget: str, runtime: dict):
+    def __init__(self, identity: dict, budget: str, runtime: dict, writes: bool = True):
         name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
-        self._identity, self._runtime = identity, runtime
+        self._identity, self._runtime, self._writes = identity, runtime, writes
         self._folder = Path(runtime["scratch"]) / "states" / name / budget
         self._saved = time.monotonic()
 
     @contextmanager
     def held(self, announce: Callable[[str], None]) -> Iterator[None]:
-        """Be the only process that trains this run; `announce` is told whom this one has to wait for."""
+        """Be the only job that trains this run; `announce` is told whom this one has to wait for."""
+        if not self._writes:
+            yield
+            return
         with self._lock(announce) as lock:
             lock.truncate(0)
             since = datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,6 +94,9 @@ class Scratch:
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after `step`, then drop those before it."""
+        self._saved = time.monotonic()
+        if not self._writes:
+            return
         name = f"{step:012d}.safetensors"
         write_state(self._folder / name, state, self._identity)
         for path in self._folder.glob("*.safetensors"):

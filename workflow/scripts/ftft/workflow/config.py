@@ -68,6 +68,7 @@ def resolve(config: dict) -> dict:
         paper.add_overlap(config)
         _settle_recipes(config)
         _settle_datasets(config)
+        _settle_finetune(config)
         faults = own | set(cross_check(config))
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -151,6 +152,12 @@ def _settle_rows(config: dict) -> None:
                 else [{}]
             )
         ]
+
+
+def _settle_finetune(config: dict) -> None:
+    """Fine-tune with the first seed where no others are asked for."""
+    for entry in config["finetune"].values():
+        entry.setdefault("seeds", config["seeds"][:1])
 
 
 def _settle_datasets(config: dict) -> None:

@@ -129,7 +129,8 @@ def cross_check(config: dict) -> Iterator[str]:
         yield from _check_source(f"models.{name}", "models", model)
     for name, task in config["tasks"].items():
         yield from _check_task(f"tasks.{name}", task)
-        if "ood" in config["early_stopping"]["monitors"] and not task["dev"]:
+        shown = any(table["task"] == name for table in config["tables"].values())
+        if shown and "ood" in config["early_stopping"]["monitors"] and not task["dev"]:
             yield (
                 f"tasks.{name}.dev: early_stopping.monitors has 'ood' but there is no development "
                 "set; name some, or set early_stopping.monitors: [id]"
@@ -139,11 +140,13 @@ def cross_check(config: dict) -> Iterator[str]:
         yield from _check_mixture(f"selections.{name}", name, entry)
     for section in ("models", "tasks"):
         yield from _check_roles(section, config[section])
-    if not config["tables"]:
+    if not config["tables"] and not config["finetune"]:
         yield (
             "tables: there is none, and the paper's need tasks and models that stand for its own; "
-            "name rows under tables, or set stands_for"
+            "name rows under tables, or a model under finetune, or set stands_for"
         )
+    for name, entry in config["finetune"].items():
+        yield from _check_finetune(f"finetune.{name}", name, entry, config)
     for name, table in config["tables"].items():
         if name in RESERVED_TABLES:
             yield f"tables: the name '{name}' is reserved"
@@ -207,6 +210,9 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
         columns = {"text": task["text"], "label": task["label"], "uid": task["uid"], **dataset}
         if columns["label"] in [*columns["text"], columns["uid"]]:
             yield f"{where}: the column '{columns['label']}' is the label and a text or uid too; name another"
+        low, high = dataset.get("share", (0, 1))
+        if low >= high:
+            yield f"{where}.share: got [{low:g}, {high:g}], expected the smaller number first"
         for value, label in dataset.get("label_names", {}).items():
             if label not in task["labels"]:
                 yield f"{where}.label_names[{value}]: '{label}' is none of the labels of {place}"
@@ -235,6 +241,17 @@ def _check_table(place: str, table: dict, config: dict) -> Iterator[str]:
     for where, name in models.items():
         if name is not None and name not in config["models"]:
             yield f"{place}.{where}: there is no model '{name}'{_nearest(name, config['models'])}"
+
+
+def _check_finetune(place: str, task: str, entry: dict, config: dict) -> Iterator[str]:
+    if task not in config["tasks"]:
+        yield f"{place}: there is no task '{task}'{_nearest(task, config['tasks'])}"
+    for role in ("main", "reference"):
+        if entry[role] not in config["models"]:
+            near = _nearest(entry[role], config["models"])
+            yield f"{place}.{role}: there is no model '{entry[role]}'{near}"
+    yield from _check_fraction(f"{place}.fraction", entry.get("fraction", 1))
+    yield from _check_region(f"{place}.region", entry, config)
 
 
 def _check_mixture(place: str, name: str, entry: dict) -> Iterator[str]:

@@ -95,12 +95,13 @@ def published_easy_shares(config: dict) -> dict[str, dict[str, dict[str, float]]
     def own(section: str) -> set[str]:
         return {name for name, entry in config[section].items() if "stands_for" not in entry}
 
+    printed = {row.pop("model"): row for row in _rows("easy_share")}
     shares: dict = {}
-    for row in _rows("easy_share"):
-        for column, value in row.items():
-            task, _, rate = column.partition("_")
-            if row["model"] in own("models") and task in own("tasks"):
-                shares.setdefault(task, {}).setdefault(row["model"], {})[rate] = float(value)
+    for model in own("models") & set(printed):
+        for column, value in printed[model].items():
+            task, rate = column.split("_")
+            if task in own("tasks"):
+                shares.setdefault(task, {}).setdefault(model, {})[rate] = float(value)
     return shares
 
 
@@ -124,10 +125,9 @@ def consumed_shares(task: str) -> list[float]:
     ]
 
 
-@lru_cache
-def _rows(name: str) -> tuple[dict[str, str], ...]:
+def _rows(name: str) -> list[dict[str, str]]:
     with open(PAPER / f"{name}.csv", encoding="utf-8") as file:
-        return tuple(csv.DictReader(file))
+        return list(csv.DictReader(file))
 
 
 def claims(config: dict) -> list[dict]:

@@ -142,6 +142,25 @@ def row_runs(row: dict, task: str, config: dict) -> list[Run]:
     return [Run(task, row["main"], selection, budget, seed) for seed in config["seeds"]]
 
 
+def finetune_row(config: dict, task: str) -> dict:
+    """What `finetune` makes for a task, as a table's row."""
+    entry = config["finetune"][task]
+    chosen = {key: entry[key] for key in ("main", "reference", "region", "fraction") if key in entry}
+    return {"method": "FTFT", **chosen, "monitor": "ood" if config["tasks"][task]["dev"] else "id"}
+
+
+def finetune_runs(config: dict, task: str) -> list[Run]:
+    """The runs that `finetune` chooses its model from, one per seed."""
+    entry = config["finetune"][task]
+    return row_runs(finetune_row(config, task), task, {**config, "seeds": entry["seeds"]})
+
+
+def finetune_references(config: dict, task: str) -> list[Run]:
+    """The reference runs of `finetune_runs`."""
+    runs = finetune_runs(config, task)
+    return [Run(task, run.reference, ALL_DATA, FULL_LENGTH, run.seed) for run in runs]
+
+
 def baseline(row: dict) -> dict:
     """The row that a row is compared with: ERM of its main model, at the same planned length."""
     return {"method": "ERM", "main": row["main"], **({"steps": row["steps"]} if "steps" in row else {})}
@@ -182,6 +201,11 @@ def cost_unit(table: dict) -> str:
 def table_tasks(config: dict) -> list[str]:
     """The tasks that have tables, by name."""
     return [task for task in sorted(config["tasks"]) if tables_of(config, task)]
+
+
+def working_tasks(config: dict) -> list[str]:
+    """The tasks that have tables, or a model to be fine-tuned, by name."""
+    return sorted({*table_tasks(config), *config["finetune"]})
 
 
 def tables_of(config: dict, task: str) -> list[dict]:
@@ -278,9 +302,8 @@ def candidates(config: dict, task: str) -> dict[tuple[str, str], list[int]]:
     Those of the task's tables and of `finetune`; no model is a candidate for itself.
     """
     wanted = [(row, config["seeds"]) for table in tables_of(config, task) for row in table["rows"]]
-    if task in config.get("finetune", {}):
-        own = config["finetune"][task]
-        wanted.append((own, own.get("seeds", config["seeds"][:1])))
+    if task in config["finetune"]:
+        wanted.append((config["finetune"][task], config["finetune"][task]["seeds"]))
     pairs: dict = {}
     for row, seeds in wanted:
         pair = row["main"], row.get("reference", "random")
@@ -292,6 +315,11 @@ def candidates(config: dict, task: str) -> dict[tuple[str, str], list[int]]:
 def preflight_tasks(config: dict) -> list[str]:
     """The tasks that have candidates, by name."""
     return [task for task in sorted(config["tasks"]) if candidates(config, task)]
+
+
+def judged_tasks(config: dict) -> list[str]:
+    """The tasks whose tables show what became of candidates, by name."""
+    return [task for task in table_tasks(config) if candidates(config, task)]
 
 
 def preflight_runs(config: dict, task: str) -> list[Run]:

@@ -10,13 +10,17 @@ from .plan import (
     Selection,
     all_reference_runs,
     baseline,
+    candidates,
     cost_unit,
     curve_runs,
     development_sets,
     erm_models,
+    finetune_row,
     full_runs,
+    judged_tasks,
     mixture,
     overlap_runs,
+    preflight_runs,
     row_budget,
     row_selection,
     table_tasks,
@@ -25,7 +29,8 @@ from .plan import (
     used_datasets,
 )
 
-MAP_PAGE = Path(__file__).parents[3] / "report" / "map_page"
+REPORT = Path(__file__).parents[3] / "report"
+MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 
 def dataset_slice(config: dict, task: str, dataset: str) -> dict:
@@ -172,6 +177,76 @@ def easy_share_slice(config: dict) -> dict:
         "published": paper.published_easy_shares(config),
         "failure_metric": {task: config["tasks"][task]["metric"] for task in table_tasks(config)},
         "seeds": config["seeds"],
+    }
+
+
+def preflight_slice(config: dict, task: str) -> dict:
+    """What defines a task's preflight beside the data maps, the ledgers and the encoders."""
+    entry = config["tasks"][task]
+    published = paper.easy_shares_by_effect("50")
+    role = entry.get("stands_for", task)
+    compared = [role] if role in published else list(published)
+    pairs = list(candidates(config, task))
+    return {
+        "task": task,
+        "metric": entry["metric"],
+        "pairs": pairs,
+        "runs": [(run.model, run.seed) for run in preflight_runs(config, task)],
+        "fraction": config["selection"]["fraction"],
+        "rule": config["selection"]["rule"],
+        "parameters_m": {
+            model: config["models"][model].get("parameters_m") for pair in pairs for model in pair
+        },
+        "published": published,
+        "compared": compared,
+        "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
+        "template": folder_hash(PREFLIGHT_PAGE),
+    }
+
+
+def verdicts_slice(config: dict) -> dict:
+    """What defines the comparison of the verdicts with what the transfers did."""
+    fraction = config["selection"]["fraction"]
+    return {
+        "transfers": [
+            {
+                "task": task,
+                "main": main,
+                "reference": reference,
+                "selection": Selection(reference, "ambiguous", fraction).name,
+            }
+            for task in judged_tasks(config)
+            for main, reference in candidates(config, task)
+        ],
+        "random": Selection(None, None, fraction).name,
+        "tasks": {
+            task: {key: config["tasks"][task][key] for key in ("metric", "validation", "evaluate")}
+            for task in judged_tasks(config)
+        },
+        "margin": paper.MARGIN,
+    }
+
+
+def finetuned_slice(config: dict, task: str) -> dict:
+    """What defines a model that is taken home, beside its runs and their evaluations."""
+    entry, row = config["tasks"][task], finetune_row(config, task)
+    main, reference = (config["models"][row[role]] for role in ("main", "reference"))
+    keys = ("labels", "text", "metric", "train", "validation", "dev")
+    return {
+        "task": task,
+        "main": row["main"],
+        "reference": row["reference"],
+        "selection": row_selection(row, config),
+        "license": config["finetune"][task]["license"],
+        "seeds": config["finetune"][task]["seeds"],
+        **{key: entry[key] for key in keys},
+        "datasets": entry["evaluate"],
+        "recipe": main["training"],
+        "main_source": encoder_slice(config, row["main"]),
+        "reference_source": encoder_slice(config, row["reference"]),
+        "parameters_m": {row["main"]: main.get("parameters_m"), row["reference"]: reference.get("parameters_m")},
+        "template": folder_hash(MODEL_CARD),
+        **config["statistics"],
     }
 
 

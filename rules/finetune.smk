@@ -1,0 +1,30 @@
+# The model to take home: the best of the FTFT runs that the configuration asks for, with its model card.
+rule write_finetuned:
+    input:
+        models=finetune_models,
+        trajectories=finetune_files("trajectory.parquet"),
+        ledgers=finetune_files("ledger.json"),
+        evaluations=finetune_evaluations,
+        references=finetune_reference_ledgers,
+        checks="results/checks/{task}.json",
+    output:
+        model=multiext("results/finetuned/{task}/", *ENCODER_FILES),
+        scores="results/finetuned/{task}/scores.csv",
+        card="results/finetuned/{task}/README.md",
+    log:
+        "logs/write_finetuned/{task}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_finetuned.py", slices.finetuned_slice),
+    message:
+        "Leave the fine-tuned model of {wildcards.task} with its model card"
+    script:
+        "../workflow/scripts/write_finetuned.py"
+
+
+rule finetune:
+    input:
+        finetuned_cards(),
+    localrule: True

@@ -1,0 +1,324 @@
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from ftft.artifacts import write_json
+from ftft.cartography.datamap import DataMap
+from ftft.errors import ArtifactError
+from ftft.results.preflight import (
+    Band,
+    Reference,
+    band_of,
+    build_preflight,
+    cost_reason,
+    judge,
+    measure,
+    parameter_count,
+)
+from ftft.results.preflight_page import page, strips, write_preflight
+from ftft.workflow import paper
+
+N = 100
+PUBLISHED = paper.easy_shares_by_effect("50")
+NLI = Band(35.50, 46.15, "NLI")
+HOSTILE = '"><script>alert(1)</script> $task &amp;'
+
+
+def spec(runs, pairs=(("large", "small"),), compared=("nli",), **changes):
+    return {
+        "task": "demo",
+        "metric": "accuracy",
+        "pairs": list(pairs),
+        "runs": runs,
+        "fraction": 0.33,
+        "rule": "exact",
+        "parameters_m": {"large": 304.0, "small": 44.0},
+        "published": PUBLISHED,
+        "compared": list(compared),
+        "consumed_shares": [share for task in compared for share in paper.consumed_shares(task)],
+        **changes,
+    }
+
+
+def data_map(easy, shift=0):
+    """A map of 100 instances, `easy` of which are easy at q = 50 %.
+
+    Rows 0 to 49 are hardest. Most variable are rows 0 to easy - 1 and 50 - easy of the others; `shift`
+    rotates the order among them, and with it the 33 most variable.
+    """
+    variable = np.roll([*range(easy), *range(50, 100 - easy)], shift)
+    variability = np.zeros(N)
+    variability[variable] = np.linspace(0.5, 0.4, 50)
+    return DataMap([f"u{row:03}" for row in range(N)], np.arange(N) / N, variability, np.zeros(N))
+
+
+def ledger(accuracy=0.8):
+    outcome = {"validation": {"accuracy": accuracy}, "majority": {"accuracy": 0.4}}
+    return {"outcome": outcome, "cost": {}}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Save maps and ledgers, one pair per run."""
+
+    def save(runs):
+        paths = [], []
+        for number, (found, accuracy) in enumerate(runs):
+            for kind, suffix in enumerate(("parquet", "json")):
+                paths[kind].append(tmp_path / f"{number}.{suffix}")
+            found.save(paths[0][-1], {})
+            write_json(paths[1][-1], ledger(accuracy))
+        return paths
+
+    return save
+
+
+def reference(easy=(47.0, 47.0), failed=0, between_seeds=0.7, with_others=0.6):
+    easy = np.array(easy, float)
+    return Reference(
+        dict.fromkeys((0.1, 0.25, 0.33, 0.5), easy),
+        np.full(len(easy), 0.8),
+        0.4,
+        failed,
+        between_seeds,
+        with_others,
+    )
+
+
+def test_measures_by_hand(files):
+    runs = [("small", 0), ("small", 1), ("base", 0), ("base", 1)]
+    saved = files(
+        [(data_map(40), 0.7), (data_map(44, shift=11), 0.8), (data_map(40), 0.9), (data_map(9), 0.4)]
+    )
+    small, base = measure(spec(runs), *saved).values()
+    np.testing.assert_allclose(small.easy[0.50], [40, 44])
+    assert small.easy_share == 42
+    np.testing.assert_array_equal(small.scores, [0.7, 0.8])
+    assert (small.majority, small.failed) == (0.4, 0)
+    # The 33 of seed 0: rows 0 to 32. Those of seed 1: rows 95 and below up to 11 places ahead, then 0 to 21.
+    assert small.between_seeds == pytest.approx(np.mean([row < 22 for row in range(33)]))
+    # base's only good run is that of small's seed 0.
+    assert small.with_others == pytest.approx((1 + 22 / 33) / 2)
+    assert base.with_others == small.with_others
+    assert base.failed == 1 and len(base.scores) == 1 and np.isnan(base.between_seeds)
+    np.testing.assert_allclose(base.easy[0.50], [40])
+
+
+def test_rates_other_than_the_verdicts_are_those_of_table_4(files):
+    # At q = 10 %: ten most variable rows 0 to 9, ten hardest rows 0 to 9.
+    (found,) = measure(spec([("small", 0)]), *files([(data_map(40), 0.8)])).values()
+    assert {rate: values.tolist() for rate, values in found.easy.items()} == {
+        0.10: [pytest.approx(90)],
+        0.25: [pytest.approx(75)],
+        0.33: [pytest.approx(67)],
+        0.50: [pytest.approx(40)],
+    }
+
+
+def test_failed_references_have_no_figures(files):
+    (found,) = measure(
+        spec([("small", 0), ("small", 1)]), *files([(data_map(47), 0.4), (data_map(47), 0.2)])
+    ).values()
+    assert found.failed == 2 and len(found.scores) == 0
+    assert np.isnan([found.easy_share, found.between_seeds, found.with_others]).all()
+
+
+def test_bands_are_the_papers():
+    assert band_of(spec([], compared=["nli"])) == NLI
+    assert band_of(spec([], compared=["hsd"])) == Band(41.73, 44.54, "HSD")
+    # On a task of neither kind a verdict asks for both.
+    assert band_of(spec([], compared=["nli", "hsd"])) == Band(35.50, 46.15, "NLI and HSD")
+
+
+@pytest.mark.parametrize("task", ["nli", "hsd"])
+def test_the_papers_own_references_are_judged_by_what_they_did(task):
+    for effect, verdict in (("effective", "promising"), ("ineffective", "poor")):
+        for share in PUBLISHED[task][effect].values():
+            assert judge(reference([share] * 4), band_of(spec([], compared=[task])), 0.33)[0] == verdict
+    assert sorted(PUBLISHED[task]["ineffective"]) == ["bert-tiny", "electra-small"]
+    assert len(PUBLISHED[task]["effective"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "reasons"),
+    [
+        (
+            reference([46.0, 46.3]),
+            "promising",
+            ["46.15 % of the instances are easy, as with the paper's effective references (46.15 or more)"],
+        ),
+        (
+            reference([46.14]),
+            "doubtful",
+            [
+                "46.14 % of the instances are easy, between the paper's ineffective (35.50 or less) "
+                "and effective references (46.15 or more)",
+                "how far seeds agree is not known from one run",
+            ],
+        ),
+        (
+            reference([35.5, 35.5]),
+            "poor",
+            ["35.50 % of the instances are easy, as with the paper's ineffective references (35.50 or less)"],
+        ),
+        (reference([35.51, 35.51]), "doubtful", None),
+        (reference([], failed=2), "poor", ["no run did better than the majority class"]),
+        (reference(failed=1), "doubtful", [None, "1 of 3 runs did no better than the majority class"]),
+        (reference([20.0, 20.0], failed=1, between_seeds=0.3), "poor", [None, None, None]),
+        (
+            reference(between_seeds=0.46),
+            "doubtful",
+            [None, "its runs share 46 % of their ambiguous instances, where 33 % is chance"],
+        ),
+        # Kappa: (0.47 - 0.33) / 0.67 = 0.21.
+        (reference(between_seeds=0.47), "promising", [None]),
+        (
+            reference([47.0], between_seeds=float("nan")),
+            "promising",
+            [None, "how far seeds agree is not known from one run"],
+        ),
+    ],
+)
+def test_verdicts_and_their_reasons(found, verdict, reasons):
+    judged, given = judge(found, NLI, 0.33)
+    assert judged == verdict
+    if reasons:
+        assert len(given) == len(reasons)
+        assert all(wanted in (None, text) for wanted, text in zip(reasons, given, strict=True))
+
+
+def test_expected_costs_are_those_of_the_papers_ftft():
+    parameters = {"large": 304, "small": 44}
+    table = build_preflight(spec([]), {"small": reference()}, parameters)
+    # Table 1, FTFT with DeBERTaV3-Small: 51.97. A main run that never stops costs 14.47 + 100.
+    assert table[["cost_low", "cost_high"]].round(2).to_numpy().tolist() == [[51.97, 114.47]]
+    table = build_preflight(spec([], compared=["hsd"]), {"small": reference()}, parameters)
+    assert table["cost_low"].round(2).tolist() == [78.36]
+    assert table["parameter_ratio"].tolist() == [44 / 304]
+
+
+def test_what_does_not_pay_is_said():
+    assert cost_reason(0.1447, 51.97, 114.47) == (
+        "FTFT costs 52 to 114 % of ERM, less than ERM if the main run stops before 86 % of its length"
+    )
+    assert cost_reason(0.62, 100.0, 162.0) == "FTFT does not pay: it costs 100 to 162 % of ERM"
+
+
+def test_a_row_per_pair_in_their_order():
+    pairs = [("large", "base"), ("large", "small"), ("other", "small")]
+    parameters = {"large": 4.0, "other": 2.0, "base": 2.0, "small": 1.0}
+    found = {"base": reference([30.0, 34.0]), "small": reference(failed=1)}
+    table = build_preflight(spec([], pairs), found, parameters)
+    assert list(zip(table["main"], table["reference"], strict=True)) == pairs
+    assert table["verdict"].tolist() == ["poor", "doubtful", "doubtful"]
+    assert table["parameter_ratio"].tolist() == [0.5, 0.25, 0.5]
+    first = table.iloc[0]
+    assert (first["easy_50"], first["runs"], first["failed"]) == (32.0, 2, 0)
+    assert first["easy_50_std"] == pytest.approx(8**0.5)
+    assert first["reasons"].startswith("32.00 %") and "; FTFT costs 88 to 150 % of ERM" in first["reasons"]
+
+
+def test_parameters_are_counted_from_the_header(tmp_path):
+    shapes = {
+        "embeddings.word_embeddings.weight": (50, 4),
+        "embeddings.position_embeddings.weight": (8, 4),
+        "encoder.layer.0.weight": (50, 3),
+        "encoder.layer.0.bias": (3,),
+        "pooler.dense.weight": (4, 4),
+    }
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    write_json(tmp_path / "config.json", {"vocab_size": 50})
+    assert parameter_count(tmp_path) == 32 + 150 + 3
+
+
+def test_the_count_is_that_of_the_ledgers_without_the_head(encoder):
+    from transformers import AutoModelForSequenceClassification
+
+    from ftft.models.classifier import parameter_counts
+
+    model = AutoModelForSequenceClassification.from_pretrained(encoder)
+    head = [*model.classifier.parameters(), *model.bert.pooler.parameters()]
+    whole = parameter_counts(model)["without_embeddings"]
+    assert parameter_count(encoder) == whole - sum(parameter.numel() for parameter in head)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0{", b"\xff" * 8 + b"{}", b"\2\0\0\0\0\0\0\0[]"])
+def test_torn_weights_are_explained(tmp_path, content):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    write_json(tmp_path / "config.json", {"vocab_size": 50})
+    with pytest.raises(
+        ArtifactError, match=r"model\.safetensors cannot be read[\s\S]*safetensors[\s\S]*delete it"
+    ):
+        parameter_count(tmp_path)
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_shows_names_as_text_and_loads_nothing():
+    found = {HOSTILE: reference(), "small": reference([], failed=2)}
+    names = spec([], [("<b>large</b>", HOSTILE), ("<b>large</b>", "small")], task=HOSTILE)
+    table = build_preflight(names, found, {"<b>large</b>": 2.0, HOSTILE: 1.0, "small": 1.0})
+    text = page(names, found, table)
+    seen = Elements(text)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in seen.tags}
+    assert not [
+        key
+        for _, attributes in seen.tags
+        for key in attributes
+        if key.startswith("on") or key in ("style", "src", "href")
+    ]
+    assert f"Preflight: {HOSTILE}" in seen.text and "Main model <b>large</b>" in seen.text
+    labels = [
+        attributes["aria-label"]
+        for tag, attributes in seen.tags
+        if tag == "svg" and "aria-label" in attributes
+    ]
+    assert labels[-2:] == ["one run 47.00 %, one run 47.00 %, mean 47.00 %", "no run"]
+    assert "default-src 'none'" in text
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in text
+
+
+def test_marks_stand_where_their_shares_are():
+    found = {"small": reference([30.0, 50.0])}
+    text = strips(PUBLISHED, found, NLI)
+    own = next(strip for strip in text.split('class="strip"') if '<span dir="auto">small</span>' in strip)
+    # The axis begins at 10 %: below the least of all shares, TinyBERT's 19.60 on NLI.
+    assert [float(x) for x in re.findall(r'<line class="run" x1="([\d.]+)%"', own)] == [50.0, 100.0]
+    assert re.findall(r'<svg x="([\d.]+)%"', own) == ["75.00"]
+    assert re.findall(r'class="poor" width="([\d.]+)%"', own) == ["63.75"]
+    assert re.findall(r'class="promising" x="([\d.]+)%" width="([\d.]+)%"', own) == [("90.38", "9.62")]
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_whole_step(files, tmp_path, encoder, counted):
+    saved = files([(data_map(47), 0.8), (data_map(47), 0.8)])
+    outputs = {"csv": tmp_path / "preflight.csv", "page": tmp_path / "preflight.html"}
+    folders = {"large": encoder, "small": encoder} if counted else {}
+    write_preflight(spec([("small", 0), ("small", 1)]), *saved, folders, outputs)
+    table = pd.read_csv(outputs["csv"])
+    assert table["verdict"].tolist() == ["promising"]
+    assert table["parameter_ratio"].tolist() == [1.0 if counted else 0.1447]
+    text = outputs["page"].read_text()
+    assert '<li class="promising"><h3 dir="auto">small</h3>' in text
+    assert "Compared with NLI: 46.15 % and more" in " ".join(text.split())

@@ -1,0 +1,51 @@
+"""The console command `ftft`: a configuration from a file, the state of runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import FtftError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `ftft`; returns its exit code: 1 for a fault, which is told in one message."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        # Loaded when asked for: the state of runs is shown at once.
+        if chosen.command == "init":
+            from .init import init as command
+        else:
+            from .status import status as command
+        command(chosen)
+    except FtftError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ftft", description="Fine-tune with transferred training dynamics.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    init = commands.add_parser("init", help="write a configuration from a file of texts and labels")
+    init.add_argument("file", metavar="FILE", help="csv, tsv, jsonl, parquet or arrow")
+    init.add_argument("--validation", metavar="FILE", help="validation data; else a tenth of FILE")
+    init.add_argument(
+        "--evaluate", metavar="NAME=FILE", nargs="+", action="extend", default=[], help="further test sets"
+    )
+    init.add_argument("--text", metavar="COLUMN", nargs="+", help="one text column, or the two of a pair")
+    init.add_argument("--label", metavar="COLUMN")
+    init.add_argument("--uid", metavar="COLUMN")
+    init.add_argument("--reference", metavar="MODEL", help="the small model: owner/name@COMMIT or a folder")
+    init.add_argument("--main", metavar="MODEL", help="the large model")
+    init.add_argument("--output", metavar="YAML", type=Path, default=Path("ftft.yaml"))
+    init.add_argument("--task", metavar="NAME", help="the task's name; else the file's")
+
+    status = commands.add_parser("status", help="list training runs and failed jobs")
+    status.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    status.add_argument("--logs", metavar="FOLDER", type=Path, default=Path("logs"))
+    status.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
+    )
+    status.add_argument("--json", action="store_true", help="for machines")
+    return parser

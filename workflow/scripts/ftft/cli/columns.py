@@ -1,0 +1,119 @@
+"""Which columns of a table hold text, label and uid: by their names, then by their values."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..data.dataset import require
+from ..errors import DataError
+
+LABEL_NAMES = {"label", "labels", "class", "target", "gold", "gold_label", "category", "sentiment", "y"}
+TEXT_NAMES = {"text", "sentence", "comment", "content", "review", "tweet", "post", "message", "body"}
+PAIR_NAMES = (
+    ("premise", "hypothesis"),
+    ("context", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+)
+UID_NAMES = ("uid", "guid", "id", "uuid", "idx", "index", "pairid")
+MOST_LABELS = 100
+# Of a text column without a name that says so.
+FEWEST_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a task, and by role why they were taken."""
+
+    text: list[str]
+    label: str
+    uid: str | None
+    reasons: dict[str, str]
+
+
+def guess_columns(
+    records: pa.Table, file: str, text: list[str] | None, label: str | None, uid: str | None
+) -> Columns:
+    """Find the columns of `records`, all strings, that are not given.
+
+    Raises DataError for given columns that are absent, and where none or several fit equally well.
+    """
+    given = [*(text or []), *filter(None, (label, uid))]
+    require(records, given, file, "name columns that the file has")
+    reasons = {role: "as given" for role, name in (("text", text), ("label", label), ("uid", uid)) if name}
+    values = {
+        name: records[name].to_pylist() for name in records.column_names if name.strip() and name not in given
+    }
+    if label is None:
+        label, reasons["label"] = _guess_label(values, file)
+        values.pop(label)
+    if uid is None:
+        uid, reasons["uid"] = _guess_uid(values)
+        values.pop(uid, None)
+    if text is None:
+        text, reasons["text"] = _guess_text(values, file)
+    return Columns(text, label, uid, reasons)
+
+
+def present(values: Iterable[str | None]) -> list[str]:
+    """The values that are more than white space."""
+    return [value for value in values if value and value.strip()]
+
+
+def _guess_label(values: dict[str, list], file: str) -> tuple[str, str]:
+    sizes = {name: len(set(present(column))) for name, column in values.items()}
+    rows = max(map(len, values.values()), default=0)
+    few = {name for name, size in sizes.items() if 2 <= size <= max(2, min(MOST_LABELS, rows // 2))}
+    named = {name for name in few if name.casefold() in LABEL_NAMES}
+    label = _only(named or few, "label", file, values, lambda name: f"{sizes[name]} different values")
+    return label, f"{sizes[label]} different values{', named like a label' if named else ''}"
+
+
+def _guess_uid(values: dict[str, list]) -> tuple[str | None, str]:
+    named = sorted(
+        (UID_NAMES.index(name.casefold()), name) for name in values if name.casefold() in UID_NAMES
+    )
+    unique = [name for _, name in named if len(set(present(values[name]))) == len(values[name])]
+    if unique:
+        further = f"; so is {', '.join(map(repr, unique[1:]))}" if unique[1:] else ""
+        return unique[0], f"unique, named like an id{further}"
+    doubted = f": {', '.join(repr(name) for _, name in named)} repeats or lacks values" if named else ""
+    return None, f"none, rows are numbered{doubted}"
+
+
+def _guess_text(values: dict[str, list], file: str) -> tuple[list[str], str]:
+    folded = {name.casefold(): name for name in values}
+    pairs = [[folded[one], folded[two]] for one, two in PAIR_NAMES if {one, two} <= set(folded)]
+    single = [[name] for name in values if name.casefold() in TEXT_NAMES]
+    words = {name: _mean_words(column) for name, column in values.items()}
+    if len(pairs) + len(single) == 1:
+        return (pairs or single)[0], f"{'a pair' if pairs else 'named'} like text"
+    named = {name for columns in pairs + single for name in columns}
+    long = {name for name, mean in words.items() if mean >= FEWEST_WORDS}
+    text = _only(named or long, "text", file, values, lambda name: f"{words[name]:.1f} words on average")
+    return [text], f"{words[text]:.1f} words on average, the only column of texts"
+
+
+def _mean_words(texts: list[str | None]) -> float:
+    return sum(len(text.split()) for text in texts if text) / max(1, len(texts))
+
+
+def _only(
+    candidates: set[str], role: str, file: str, values: dict[str, list], describe: Callable[[str], str]
+) -> str:
+    """The one candidate. Raises DataError that lists several, or all columns where there is none."""
+    if len(candidates) == 1:
+        (name,) = candidates
+        return name
+    listed = [name for name in values if name in candidates] or list(values)
+    count = "several columns could be" if candidates else "no column looks like"
+    raise DataError(
+        f"{count} the {role} of {file}",
+        got=", ".join(f"{name!r} ({describe(name)})" for name in listed) or "no further column",
+        expected="one column" + (", or the two of a pair" if role == "text" else ""),
+        fix=f"name it: --{role} COLUMN" + (" [COLUMN]" if role == "text" else ""),
+    )

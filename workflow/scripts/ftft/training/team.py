@@ -1,0 +1,104 @@
+"""The processes of one training: what each takes of a batch, and what they agree on (torch.distributed)."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+from torch import distributed
+
+from ..errors import TrainingError
+
+# A process that is lost without a sign, with its machine, ends the training after this time.
+TIMEOUT = timedelta(minutes=30)
+FOREVER = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Team:
+    """The `size` processes of one training, as process `rank` of them sees it.
+
+    All of them call the same methods in the same order. One alone sends nothing and waits for nobody.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def meet(self, backend: str) -> None:
+        """Form the process group at MASTER_ADDR and MASTER_PORT.
+
+        Process 0 may come late, for it waits until nobody else trains the run; the others let it.
+        """
+        store = distributed.TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            self.size,
+            is_master=self.rank == 0,
+            timeout=TIMEOUT if self.rank == 0 else FOREVER,
+        )
+        distributed.init_process_group(
+            backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT
+        )
+
+    def part(self) -> None:
+        """Leave the process group."""
+        if self.size > 1:
+            distributed.destroy_process_group()
+
+    def require(self, processes: int, source: str) -> None:
+        """Raise TrainingError unless `source` knows of as many processes as this training was promised."""
+        if processes != self.size:
+            raise TrainingError(
+                "this training does not run in the processes that it was promised",
+                got=f"{processes}, by {source}",
+                expected=self.size,
+                fix="set runtime.processes and let the workflow start them, not accelerate launch or torchrun",
+            )
+
+    def seed(self, seed: int) -> int:
+        """A seed of this process's own, for what must differ between them: dropout."""
+        return int(np.random.SeedSequence([seed, self.rank]).generate_state(1)[0])
+
+    def share(self, count: int) -> slice:
+        """Which of `count` things are this process's; those of the last processes may be fewer, or none."""
+        each = self._each(count)
+        return slice(min(self.rank * each, count), min((self.rank + 1) * each, count))
+
+    def gather(self, values: torch.Tensor, count: int) -> torch.Tensor:
+        """All `count` rows, in order, where every process has the rows [share, ...] of its share."""
+        if self.size == 1:
+            return values
+        each = self._each(count)
+        # Collectives take blocks of one size: what pads them lies behind the last row, and is cut off.
+        block = values.new_zeros((each, *values.shape[1:]))
+        block[: len(values)] = values
+        blocks = values.new_empty((self.size * each, *values.shape[1:]))
+        distributed.all_gather_into_tensor(blocks, block)
+        return blocks[:count]
+
+    def collect(self, value: object) -> list:
+        """Every process's `value`, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def any(self, *flags: bool) -> list[bool]:
+        """For each flag, whether it is set in some process."""
+        if self.size == 1:
+            return list(flags)
+        votes = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(votes, distributed.ReduceOp.MAX)
+        return votes.bool().tolist()
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        self.any(False)
+
+    def _each(self, count: int) -> int:
+        return -(-count // self.size)
+
+
+ALONE = Team()
