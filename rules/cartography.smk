@@ -7,6 +7,7 @@ rule build_data_map:
         ledger="results/maps/{task}/{model}/seed{seed}.json",
     log:
         "logs/build_data_map/{task}/{model}/seed{seed}.log",
+    cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -27,6 +28,7 @@ rule score_instances:
         "results/maps/{task}/{model}/seed{seed}.further.parquet",
     log:
         "logs/score_instances/{task}/{model}/seed{seed}.log",
+    cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -47,6 +49,7 @@ rule select_instances:
         ledger="results/selections/{task}/{selection}/seed{seed}.json",
     log:
         "logs/select_instances/{task}/{selection}/seed{seed}.log",
+    cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(secret_free=True))
@@ -31,6 +32,8 @@ GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
 # All data and encoders are made and checked before the first training starts. Not a dependency of the training:
 # a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
 DATA_FIRST = 100
+# Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
+SHARED = LOCATION_ENVVAR in os.environ
 REGIONS = [*plan.REGIONS, *config["selections"]]
 POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -63,9 +66,16 @@ def spec(script, slice_of):
 
     def parameter(wildcards):
         arguments = {name: wildcards[name] for name in names}
-        return canonical_json({"slice": slice_of(config, **arguments), "code": code})
+        # Snakemake's cache between workflows goes by parameters, and not by names: the seed, say.
+        of = dict(wildcards.items())
+        return canonical_json({"slice": slice_of(config, **arguments), "code": code, "of": of})
 
     return parameter
+
+
+def encoder_outputs(folder):
+    """The files of an encoder's or model's folder, by name: Snakemake's cache asks for one each."""
+    return {Path(name).stem: f"{folder}/{name}" for name in ENCODER_FILES}
 
 
 def memory(wildcards, attempt):

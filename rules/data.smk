@@ -3,6 +3,7 @@ rule download_data:
         "results/downloads/{task}/{dataset}.parquet",
     log:
         "logs/download_data/{task}/{dataset}.log",
+    cache: SHARED
     priority: DATA_FIRST
     retries: 2
     localrule: True
@@ -23,6 +24,7 @@ rule prepare_data:
         "results/data/{task}/{dataset}.parquet",
     log:
         "logs/prepare_data/{task}/{dataset}.log",
+    cache: SHARED
     priority: DATA_FIRST
     localrule: True
     conda:
@@ -58,10 +60,11 @@ rule prepare_encoder:
     input:
         train=tokenizer_texts,
     output:
-        multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
-        "results/encoders/{task}/{model}/provenance.json",
+        **encoder_outputs("results/encoders/{task}/{model}"),
+        provenance="results/encoders/{task}/{model}/provenance.json",
     log:
         "logs/prepare_encoder/{task}/{model}.log",
+    cache: SHARED
     priority: DATA_FIRST
     localrule: True
     conda:

@@ -8,19 +8,18 @@ rule train_reference:
         train=training_set,
         development=development_sets,
     output:
-        model=multiext("results/runs/{task}/{model}/full/full/seed{seed}/model/", *ENCODER_FILES),
+        **encoder_outputs("results/runs/{task}/{model}/full/full/seed{seed}/model"),
         dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
         trajectory="results/runs/{task}/{model}/full/full/seed{seed}/trajectory.parquet",
         ledger="results/runs/{task}/{model}/full/full/seed{seed}/ledger.json",
     log:
         "logs/train/{task}/{model}/full/full/seed{seed}.log",
-    benchmark:
-        "results/benchmarks/train/{task}/{model}/full/full/seed{seed}.tsv"
+    cache: SHARED
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]
     resources:
-        gpu=GPUS,
+        gpu=GPUS * config["runtime"]["processes"],
         mem_mb=memory,
         runtime=minutes,
     params:
@@ -38,18 +37,17 @@ rule train_main:
         development=development_sets,
         selection=selection_file,
     output:
-        model=multiext("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model/", *ENCODER_FILES),
+        **encoder_outputs("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model"),
         trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",
         ledger="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json",
     log:
         "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
-    benchmark:
-        "results/benchmarks/train/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
+    cache: SHARED
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]
     resources:
-        gpu=GPUS,
+        gpu=GPUS * config["runtime"]["processes"],
         mem_mb=memory,
         runtime=minutes,
     params:

@@ -137,3 +137,24 @@ def test_a_job_is_repeated_from_its_state(another, long_run, fault):
     ]
     assert "found the training state" in (workflow.folder / LOG).read_text()
     assert contents(workflow) == long_run
+
+
+def test_one_training_on_two_nodes_is_cancelled_and_repeated(another):
+    local = another(training=LONG["training"], runtime={"processes": 2})
+    with Call(local, "--cores", "2", "--", LEDGER) as call:
+        call.succeeds(seconds=300)
+    workflow = another(training=LONG["training"], runtime={**LONG["runtime"], "processes": 2})
+    guide = (local.root / "docs" / "clusters.md").read_text()
+    with open(workflow.folder / "profiles" / "slurm" / "profile.yaml", "a", encoding="utf-8") as file:
+        file.write(guide.partition("```yaml\n")[2].partition("```")[0])
+    with Slurm(nodes=2) as slurm:
+        with submit(workflow, slurm, LEDGER) as call:
+            state = cancelled(workflow, slurm)
+            call.succeeds(seconds=400)
+        jobs = slurm.book()
+    assert [job["JobState"] for job in jobs] == [state, "COMPLETED"]
+    for job in jobs:
+        assert (job["NumNodes"], job["NodeList"], job["TresPerNode"]) == ("2", "n[1-2]", "gres:gpu:1")
+    assert "found the training state" in (workflow.folder / LOG).read_text()
+    assert contents(workflow) == contents(local)
+    assert json.loads((workflow.folder / LEDGER).read_text())["cost"]["processes"] == 2

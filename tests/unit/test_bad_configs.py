@@ -304,7 +304,7 @@ OVERLAYS = {
     ),
     "region that is not": (
         "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: small, region: ambigous}]}}",
-        "tables.t.rows[0].region: got 'ambigous', expected a region or one of selections; did you mean 'ambig",
+        "tables.t.rows[0].region: got 'ambigous', expected a region or one of selections; did you mean",
     ),
     "selection by a region's name": (
         "selections: {easy: {mixture: class_balanced}}",
@@ -332,7 +332,8 @@ OVERLAYS = {
         "selections.a.pruned: got 1, expected below 1",
     ),
     "selection with two readings": (
-        "{models: {s-hard-to: {source: package, package: p}}, selections: {learn: {mixture: class_balanced}}, "
+        "{models: {s-hard-to: {source: package, package: p}}, "
+        "selections: {learn: {mixture: class_balanced}}, "
         "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: s-hard-to, region: learn}]}}}",
         "'s-hard-to-learn' could also be read as 'hard-to-learn' of 's'; rename the selection",
     ),

@@ -16,7 +16,7 @@ from ftft.results.preflight import (
     Reference,
     band_of,
     build_preflight,
-    cost_reason,
+    cost_note,
     judge,
     measure,
     parameter_count,
@@ -168,6 +168,8 @@ def test_the_papers_own_references_are_judged_by_what_they_did(task):
             ["35.50 % of the instances are easy, as with the paper's ineffective references (35.50 or less)"],
         ),
         (reference([35.51, 35.51]), "doubtful", None),
+        # As the paper prints them, with two decimals.
+        (reference([46.146, 46.146]), "promising", None),
         (reference([], failed=2), "poor", ["no run did better than the majority class"]),
         (reference(failed=1), "doubtful", [None, "1 of 3 runs did no better than the majority class"]),
         (reference([20.0, 20.0], failed=1, between_seeds=0.3), "poor", [None, None, None]),
@@ -203,11 +205,17 @@ def test_expected_costs_are_those_of_the_papers_ftft():
     assert table["parameter_ratio"].tolist() == [44 / 304]
 
 
+def test_consumed_shares_are_those_of_the_ftft_rows():
+    # 4.50, 5.50 and 5.25 of 12 checkpoints; 5.75, 7.00 and 6.50 of 9.
+    assert paper.consumed_shares("nli") == [4.5 / 12, 5.5 / 12, 5.25 / 12]
+    assert paper.consumed_shares("hsd") == [5.75 / 9, 7 / 9, 6.5 / 9]
+
+
 def test_what_does_not_pay_is_said():
-    assert cost_reason(0.1447, 51.97, 114.47) == (
-        "FTFT costs 52 to 114 % of ERM, less than ERM if the main run stops before 86 % of its length"
+    assert cost_note(0.1447, 51.97, 114.47) == (
+        "FTFT costs 52 to 114 % of ERM; it pays if the main run stops before 86 % of its length"
     )
-    assert cost_reason(0.62, 100.0, 162.0) == "FTFT does not pay: it costs 100 to 162 % of ERM"
+    assert cost_note(0.62, 100.0, 162.0) == "FTFT does not pay: it costs 100 to 162 % of ERM"
 
 
 def test_a_row_per_pair_in_their_order():
@@ -221,7 +229,8 @@ def test_a_row_per_pair_in_their_order():
     first = table.iloc[0]
     assert (first["easy_50"], first["runs"], first["failed"]) == (32.0, 2, 0)
     assert first["easy_50_std"] == pytest.approx(8**0.5)
-    assert first["reasons"].startswith("32.00 %") and "; FTFT costs 88 to 150 % of ERM" in first["reasons"]
+    assert first["reasons"].startswith("32.00 % of the instances are easy, as with")
+    assert first["cost_note"].startswith("FTFT costs 88 to 150 % of ERM")
 
 
 def test_parameters_are_counted_from_the_header(tmp_path):
@@ -287,7 +296,7 @@ def test_the_page_shows_names_as_text_and_loads_nothing():
         for key in attributes
         if key.startswith("on") or key in ("style", "src", "href")
     ]
-    assert f"Preflight: {HOSTILE}" in seen.text and "Main model <b>large</b>" in seen.text
+    assert f"Preflight: {HOSTILE}" in seen.text and "<b>large</b>: FTFT costs 88 to 150 %" in seen.text
     labels = [
         attributes["aria-label"]
         for tag, attributes in seen.tags
@@ -297,6 +306,23 @@ def test_the_page_shows_names_as_text_and_loads_nothing():
     assert "default-src 'none'" in text
     style = text.partition("<style>")[2].partition("</style>")[0]
     assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in text
+
+
+def test_a_card_per_reference_the_best_first():
+    pairs = [("large", "poor"), ("large", "good"), ("other", "good"), ("large", "fair")]
+    found = {"poor": reference([20.0, 20.0]), "good": reference(), "fair": reference([40.0, 40.0])}
+    parameters = {"large": 4.0, "other": 1.0, "poor": 1.0, "good": 1.0, "fair": 1.0}
+    text = page(spec([], pairs), found, build_preflight(spec([], pairs), found, parameters))
+    assert re.findall(r'<li class="(\w+)"><h3 dir="auto">(\w+)</h3>', text) == [
+        ("promising", "good"),
+        ("doubtful", "fair"),
+        ("poor", "poor"),
+    ]
+    costs = re.findall(r'<span dir="auto">(\w+)</span>: (FTFT .*?) %', text)
+    assert costs[:2] == [
+        ("large", "FTFT costs 62 to 125"),
+        ("other", "FTFT does not pay: it costs 138 to 200"),
+    ]
 
 
 def test_marks_stand_where_their_shares_are():

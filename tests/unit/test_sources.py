@@ -5,10 +5,14 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ftft.data import demo
-from ftft.data.sources import READERS, read
-from ftft.errors import DataError
+from ftft.data.sources import READERS, read, text_position
+from ftft.errors import ConfigError, DataError
+from ftft.workflow.config import resolve
+from ftft.workflow.slices import dataset_slice
 
 ODD = {
     "embedded quotes": 'she said "no", then ""left""',
@@ -257,3 +261,134 @@ def test_the_provenance_of_a_file_is_its_hash(tmp_path):
     _, provenance = grid(tmp_path)
     digest = hashlib.sha256((tmp_path / "rows").read_bytes()).hexdigest()
     assert provenance == {"source": "file", "sha256": digest, "steps": [{"step": "read", "rows": 5}]}
+
+
+def shared(folder, columns, share, text=("text",), **spec):
+    pq.write_table(pa.table(columns), folder / "rows")
+    spec = {"source": "file", "format": "parquet", "text": list(text), **spec}
+    return read({**spec, "share": share}, "part", folder / "rows")
+
+
+def test_the_place_of_a_text_is_fixed():
+    # blake2b (8 bytes, person "share") over length and bytes of each text; its upper 53 bits over 2^53.
+    assert text_position(["a"]) == 0.5599794503347146
+    assert text_position(["naïve 🙂"]) == 0.13230891597739236
+    assert text_position(["premise", "hypothesis"]) == 0.7043030500427542
+
+
+def test_texts_of_a_pair_are_not_run_together():
+    assert text_position(["ab", "c"]) != text_position(["a", "bc"])
+    assert text_position(["ab"]) != text_position(["ab", ""])
+
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=30)
+
+
+@given(TEXTS)
+def test_every_text_lies_from_0_to_below_1(texts):
+    assert 0 <= text_position(texts) < 1
+
+
+def test_a_share_has_its_low_end_and_not_its_high_end(tmp_path):
+    place = text_position(["a"])
+    rows, _ = shared(tmp_path, {"text": ["a", "b"]}, [place, 1])
+    assert "a" in rows["text"].to_pylist()
+    with pytest.raises(DataError, match="lies in its share"):
+        shared(tmp_path, {"text": ["a"]}, [0, place])
+
+
+@settings(deadline=None, max_examples=40)
+@given(texts=TEXTS, cut=st.floats(0.3, 0.7), order=st.randoms(use_true_random=False))
+def test_a_split_file_is_whole_and_equal_texts_stay_together(tmp_path_factory, texts, cut, order):
+    folder = tmp_path_factory.mktemp("share")
+    texts = texts + texts[: len(texts) // 2]
+    rows = [(str(number), text) for number, text in enumerate(texts)]
+    found = []
+    for _ in range(2):
+        columns = dict(zip(("uid", "text"), map(list, zip(*rows, strict=True)), strict=True))
+        parts = []
+        for share in ([0, cut], [cut, 1]):
+            try:
+                part, _ = shared(folder, columns, share)
+            except DataError as error:
+                assert "lies in its share" in str(error)
+                part = pa.table({"uid": [], "text": []})
+            parts.append(set(zip(part["uid"].to_pylist(), part["text"].to_pylist(), strict=True)))
+        found.append(parts)
+        order.shuffle(rows)
+    assert found[0] == found[1]
+    left, right = found[0]
+    assert left | right == set(rows)
+    assert not {text for _, text in left} & {text for _, text in right}
+
+
+def test_a_share_holds_about_its_share_of_the_texts(tmp_path):
+    texts = [f"text {number}" for number in range(10000)]
+    rows, provenance = shared(tmp_path, {"text": texts}, [0.2, 0.5])
+    # Standard deviation of the count: sqrt(10000 x 0.3 x 0.7) = 46.
+    assert abs(rows.num_rows - 3000) < 4 * 46
+    assert provenance["steps"] == [{"step": "read", "rows": 10000}, {"step": "share", "rows": rows.num_rows}]
+
+
+def test_a_share_is_taken_of_the_rows_that_pass_where(tmp_path):
+    columns = {"text": [f"text {number}" for number in range(100)], "kind": ["a", "b"] * 50}
+    rows, provenance = shared(tmp_path, columns, [0, 1], where={"kind": "a"})
+    assert rows["kind"].unique().to_pylist() == ["a"]
+    assert [step["rows"] for step in provenance["steps"]] == [100, 50, 50]
+
+
+def test_both_texts_of_a_pair_decide_its_share(tmp_path):
+    columns = {"a": ["same"] * 400, "b": [f"text {number}" for number in range(400)]}
+    rows, _ = shared(tmp_path, columns, [0, 0.5], text=("a", "b"))
+    assert 100 < rows.num_rows < 300
+
+
+def test_generated_rows_are_shared_too():
+    spec = {"source": "demo", "split": "train", "rows": 200, "seed": 0, "text": ["premise", "hypothesis"]}
+    parts = [read({**spec, "share": share}, "train")[0].num_rows for share in ([0, 0.4], [0.4, 1])]
+    assert sum(parts) == 200
+    assert min(parts) > 0
+
+
+def test_a_share_without_rows_or_texts_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no row of data set 'part' lies in its share") as caught:
+        shared(tmp_path, {"text": ["a"]}, [0, 1e-9])
+    assert "got: 1 rows, none from 0 to 1e-09" in str(caught.value)
+    with pytest.raises(DataError, match="lacks the column"):
+        shared(tmp_path, {"body": ["a"]}, [0, 1])
+
+
+def config_with(path, share):
+    entry = {"source": "file", "path": str(path), "share": share}
+    task = {"labels": ["no", "yes"], "train": "train", "validation": "rest", "evaluate": ["rest"]}
+    datasets = {"train": entry, "rest": {**entry, "share": [0.5, 1]}}
+    models = {"tiny": {"source": "folder", "path": str(path.parent)}}
+    finetune = {"task": {"main": "tiny", "reference": "tiny"}}
+    return {"tasks": {"task": {**task, "datasets": datasets}}, "models": models, "finetune": finetune}
+
+
+def test_the_share_defines_the_data_set(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\n")
+    config = resolve(config_with(tmp_path / "rows.csv", [0, 0.5]))
+    assert dataset_slice(config, "task", "train")["share"] == [0.0, 0.5]
+    assert dataset_slice(config, "task", "rest")["share"] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("share", "fault"),
+    [
+        ([0.5, 0.5], "datasets.train.share: got [0.5, 0.5], expected the smaller number first"),
+        ([0.6, 0.5], "datasets.train.share: got [0.6, 0.5], expected the smaller number first"),
+        ([0, 1.5], "datasets.train.share[1]: got 1.5, expected at most 1"),
+        ([-0.1, 1], "datasets.train.share[0]: got -0.1, expected at least 0"),
+        ([0.5], "datasets.train.share: got [0.5], expected at least 2"),
+        ([0, 0.5, 1], "datasets.train.share: [0, 0.5, 1] is too long"),
+        (0.5, "datasets.train.share: got 0.5, expected a list"),
+        (["0", 1], "datasets.train.share[0]: got '0', expected a number"),
+    ],
+)
+def test_a_share_that_is_no_range_is_a_fault(tmp_path, share, fault):
+    (tmp_path / "rows.csv").write_text("text,label\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(config_with(tmp_path / "rows.csv", share))
+    assert fault in str(caught.value)

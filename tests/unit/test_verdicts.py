@@ -3,7 +3,14 @@ import pyarrow as pa
 import pytest
 
 from ftft.artifacts import write_parquet, write_text
-from ftft.results.verdicts import build_verdicts, ood_by_seed, outcome, reaches, write_verdicts
+from ftft.results.verdicts import (
+    build_verdicts,
+    ood_by_seed,
+    outcome,
+    rank_correlation,
+    reaches,
+    write_verdicts,
+)
 
 TASK = {"metric": "accuracy", "validation": "validation", "evaluate": ["validation", "r1", "r2"]}
 SEEDS = (0, 1)
@@ -111,6 +118,7 @@ def test_transfers_that_failed_did_not_succeed():
         ([None, None], [0.1, 0.1], 0.0, False),
         ([0.5, 0.5], [None, None], 0.0, None),
         ([], [0.5, 0.5], 0.0, None),
+        ([None, None], [], 0.0, None),
     ],
 )
 def test_reaching_another_method(dm, other, margin, expected):
@@ -132,6 +140,13 @@ def test_right_and_wrong():
     assert outcome("promising", None) is None
 
 
+def test_rank_correlation_by_hand():
+    # Ranks 1 2 3 4 and 1 3 2 4: 1 - 6 (1 + 1) / (4 x 15).
+    table = pd.DataFrame({"easy_50": [10.0, 20.0, 30.0, 40.0], "ood": [0.1, 0.6, 0.3, 0.9]})
+    assert rank_correlation(table) == pytest.approx(0.8)
+    assert pd.isna(rank_correlation(table.assign(ood=[0.1, None, None, 0.9])))
+
+
 def test_the_table_counts_how_often_verdicts_were_right(tmp_path):
     write_parquet(tmp_path / "table1.parquet", pa.Table.from_pandas(SCORES, preserve_index=False), {})
     write_text(tmp_path / "demo.csv", VERDICTS["demo"].reset_index().to_csv(index=False))
@@ -144,6 +159,7 @@ def test_the_table_counts_how_often_verdicts_were_right(tmp_path):
     counts = "2 of 2 verdicts right (promising 1 of 1, poor 1 of 1)"
     assert f"- Beats random: {counts}; 1 of 1 doubtful ones did, 2 of all 3" in text
     assert f"- Comparable to ERM: {counts}; 0 of 1 doubtful ones did, 1 of all 3" in text
+    assert "- Rank correlation of easy share and OOD score: +1.00 (demo, large, 3 references)" in text
     table = pd.read_csv(outputs["csv"])
     assert table["beats_random"].tolist() == [True, False, True]
 
@@ -152,4 +168,5 @@ def test_no_transfers_no_rows(tmp_path):
     outputs = {kind: tmp_path / f"verdicts.{kind}" for kind in ("csv", "md", "tex")}
     write_verdicts({**SPEC, "transfers": [], "tasks": {}}, [], [], outputs)
     assert outputs["csv"].read_text().startswith("task,main,reference,verdict")
-    assert "0 of 0 verdicts right" in outputs["md"].read_text()
+    text = outputs["md"].read_text()
+    assert "0 of 0 verdicts right" in text and "Rank" not in text

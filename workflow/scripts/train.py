@@ -4,26 +4,35 @@ hand_over()
 
 from pathlib import Path
 
-from ftft.workflow.job import claim_resources, code_of, job, run_of, specification
+from ftft.workflow.job import claim_resources, code_of, job, processes_of, run_of, specification
 
 claim_resources(snakemake)
 
-from ftft.training.progress import Progress
-from ftft.training.runs import fine_tune
-
 with job(snakemake) as streams:
-    spec, run = specification(snakemake), run_of(snakemake)
+    spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
+    name = "{task}/{model}/{selection}/{budget}/seed{seed}".format(**run)
     title = "{model} on {selection} ({budget}), seed {seed}".format(**run)
-    outputs = {name: path for name, path in snakemake.output.items() if isinstance(path, str)}
-    fine_tune(
-        spec,
-        code_of(snakemake),
-        run,
-        encoder=Path(snakemake.input.encoder[0]).parent,
-        train_file=snakemake.input.train,
-        development_files=dict(zip(spec["development"], snakemake.input.development, strict=True)),
-        selection_file=snakemake.input.get("selection") or None,
-        outputs={**outputs, "model": Path(snakemake.output.model[0]).parent},
-        runtime=snakemake.config["runtime"],
-        progress=Progress(title, streams),
-    )
+    progress = {"title": title, "run": name, "trackers": runtime["trackers"]}
+    files = ("trajectory", "ledger", "dynamics")
+    outputs = {name: path for name, path in snakemake.output.items() if name in files}
+    arguments = {
+        "spec": spec,
+        "code": code_of(snakemake),
+        "run": run,
+        "encoder": str(Path(snakemake.input.encoder[0]).parent),
+        "train_file": snakemake.input.train,
+        "development_files": dict(zip(spec["development"], snakemake.input.development, strict=True)),
+        "selection_file": snakemake.input.get("selection") or None,
+        "outputs": {**outputs, "model": str(Path(snakemake.output.model).parent)},
+        "runtime": runtime,
+    }
+    processes = processes_of(snakemake)
+    if processes == 1:
+        from ftft.training.progress import Progress
+        from ftft.training.runs import fine_tune
+
+        fine_tune(**arguments, progress=Progress(streams=streams, **progress))
+    else:
+        from ftft.training.workers import fine_tune_together
+
+        fine_tune_together(processes, snakemake.resources.get("nodes", 1), arguments, progress, streams)

@@ -67,7 +67,7 @@ def present(values: Iterable[str | None]) -> list[str]:
 def _guess_label(values: dict[str, list], file: str) -> tuple[str, str]:
     sizes = {name: len(set(present(column))) for name, column in values.items()}
     rows = max(map(len, values.values()), default=0)
-    few = {name for name, size in sizes.items() if 2 <= size <= max(2, min(MOST_LABELS, rows // 2))}
+    few = {name for name, size in sizes.items() if 2 <= size <= min(MOST_LABELS, rows // 2)}
     named = {name for name in few if name.casefold() in LABEL_NAMES}
     label = _only(named or few, "label", file, values, lambda name: f"{sizes[name]} different values")
     return label, f"{sizes[label]} different values{', named like a label' if named else ''}"

@@ -1,4 +1,4 @@
-"""`ftft status`: training runs and failed jobs, read from ledgers, logs and the locks of running trainings."""
+"""`ftft status`: training runs and failed jobs, by ledgers, logs and the locks of running trainings."""
 
 import argparse
 import fcntl
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 # As training/progress.py draws it: 600/5000 [01:40<12:13,  6.00step/s, loss 0.512, dev 0.731 at checkpoint 2]
 BAR = re.compile(
@@ -21,7 +22,7 @@ DEVELOPMENT = re.compile(r"dev (\S+) at checkpoint (\d+)")
 ERROR = re.compile(
     r"^(?:Traceback \(most recent call last\)|Fatal Python error|[\w.]*(?:Error|Exception)):", re.M
 )
-INTERRUPTED = re.compile(r"^Interrupted:", re.M)
+INTERRUPTED = re.compile(r"^\w+: the training was interrupted by SIGTERM", re.M)
 TAIL_BYTES = 1 << 16
 SHOWN_LINES = 6
 # A job imports torch and makes the tokens of its data before it takes its lock.
@@ -56,10 +57,10 @@ def training_runs(results: Path, logs: Path, scratch: Path, now: datetime) -> li
         run |= {"validation": None, "last_lines": []}
         if outcome := _outcome(ledgers.get(name)):
             run |= outcome
-        elif ERROR.search(text):
-            run |= {"state": "failed", "last_lines": _last_lines(text)}
         elif INTERRUPTED.search(text):
             run["state"] = "stopped"
+        elif ERROR.search(text):
+            run |= {"state": "failed", "last_lines": _last_lines(text)}
         else:
             undecided.append((run, written))
         runs.append(run)
@@ -81,14 +82,14 @@ def failed_jobs(logs: Path) -> list[dict]:
 
 
 def held_since(scratch: Path) -> list[datetime]:
-    """Since when each training that is running now has held its lock."""
+    """Since when each training that is running now has held its lock: who takes it writes its name there."""
     held = []
     for path in scratch.glob("states/*/*/lock"):
-        with suppress(FileNotFoundError, ValueError), open(path, encoding="utf-8") as lock:
+        with suppress(FileNotFoundError), open(path, "rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                held.append(datetime.fromisoformat(json.load(lock)["since"]))
+                held.append(_written(lock))
     return held
 
 
@@ -117,12 +118,14 @@ def _read_log(path: Path | None) -> tuple[str, datetime]:
     """The end of a log, carriage returns as line ends, and when it was last written to."""
     try:
         with open(path or os.devnull, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace").replace("\r", "\n")
-            return text, datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").replace("\r", "\n"), _written(file)
     except FileNotFoundError:  # snakemake removes logs before it starts a job
         return "", datetime.fromtimestamp(0, UTC)
+
+
+def _written(file: BinaryIO) -> datetime:
+    return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
 
 
 def _progress(text: str) -> dict:

@@ -178,7 +178,7 @@ def build_preflight(
     Columns: main, reference, easy_10 ... easy_50 (means over runs, percent) and easy_50_std, id_score (mean)
     and its _std, majority, runs, failed, overlap_seeds, overlap_others, overlap_chance, parameter_ratio
     (reference to main), cost_low and cost_high of FTFT (ERM of the main model is 100; the main model stops
-    as early as any of the paper's, or never), verdict, reasons.
+    as early as any of the paper's, or never), verdict, reasons, cost_note.
     """
     rows, band = [], band_of(spec)
     for main, name in spec["pairs"]:
@@ -206,19 +206,19 @@ def build_preflight(
                 "cost_low": low,
                 "cost_high": high,
                 "verdict": verdict,
-                "reasons": "; ".join([*reasons, cost_reason(ratio, low, high)]),
+                "reasons": "; ".join(reasons),
+                "cost_note": cost_note(ratio, low, high),
             }
         )
     return pd.DataFrame(rows)
 
 
-def cost_reason(ratio: float, low: float, high: float) -> str:
+def cost_note(ratio: float, low: float, high: float) -> str:
     """What FTFT is expected to cost; `ratio` is the reference's size to the main model's."""
     span = f"{low:.0f} to {high:.0f} % of ERM"
     if low >= 100:
         return f"FTFT does not pay: it costs {span}"
-    limit = f"{100 * (1 - ratio):.0f} % of its length"
-    return f"FTFT costs {span}, less than ERM if the main run stops before {limit}"
+    return f"FTFT costs {span}; it pays if the main run stops before {100 * (1 - ratio):.0f} % of its length"
 
 
 def _mean(values: np.ndarray) -> float:

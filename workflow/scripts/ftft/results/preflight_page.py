@@ -12,7 +12,17 @@ import pandas as pd
 
 from ..artifacts import write_text
 from .easy_share import RATES
-from .preflight import DOUBTFUL, RATE, Band, Reference, band_of, build_preflight, measure, parameter_count
+from .preflight import (
+    DOUBTFUL,
+    RATE,
+    VERDICTS,
+    Band,
+    Reference,
+    band_of,
+    build_preflight,
+    measure,
+    parameter_count,
+)
 from .rendering import METRIC_NAMES, write_csv
 
 TEMPLATES = Path(__file__).parents[3] / "report" / "preflight"
@@ -52,7 +62,7 @@ def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> s
         policy=f"default-src 'none'; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'",
         style=style,
         task=escape(spec["task"]),
-        verdicts="\n".join(_verdicts(main, rows) for main, rows in table.groupby("main", sort=False)),
+        verdicts=_verdicts(table),
         strips=strips(spec["published"], references, band),
         numbers=_numbers(references, spec["metric"]),
         compared=escape(band.compared),
@@ -65,13 +75,21 @@ def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> s
     )
 
 
-def _verdicts(main: str, rows: pd.DataFrame) -> str:
-    items = "\n".join(
-        f'<li class="{row.verdict}"><h3 dir="auto">{escape(row.reference)}</h3>'
-        f"<p><strong>{row.verdict}</strong>: {escape(row.reasons)}.</p></li>"
-        for row in rows.itertuples()
-    )
-    return f"<h2>Main model {escape(main)}</h2>\n<ul>\n{items}\n</ul>"
+def _verdicts(table: pd.DataFrame) -> str:
+    """A card per reference, the best first, with what FTFT from it costs each main model."""
+    cards = []
+    order = table["verdict"].map(VERDICTS.index)
+    for name, rows in table.loc[order.sort_values(kind="stable").index].groupby("reference", sort=False):
+        verdict, reasons = rows[["verdict", "reasons"]].iloc[0]
+        costs = "".join(
+            f'<p class="quiet"><span dir="auto">{escape(row.main)}</span>: {row.cost_note}.</p>'
+            for row in rows.itertuples()
+        )
+        cards.append(
+            f'<li class="{verdict}"><h3 dir="auto">{escape(name)}</h3>'
+            f"<div><p><strong>{verdict}</strong>: {escape(reasons)}.</p>{costs}</div></li>"
+        )
+    return "\n".join(cards)
 
 
 def strips(published: dict, references: dict[str, Reference], band: Band) -> str:
@@ -121,7 +139,7 @@ def _text(x: float, text: str) -> str:
 def _numbers(references: dict[str, Reference], metric: str) -> str:
     names = [
         "Reference",
-        *(f"Easy, q = {100 * rate:.0f} %" for rate in RATES),
+        *(f"Easy, {100 * rate:.0f} %" for rate in RATES),
         f"ID {METRIC_NAMES[metric]}",
         "Majority class",
         "Shared by own runs",

@@ -116,6 +116,7 @@ def _render(table: pd.DataFrame, spec: dict) -> Rendering:
         [
             f"Comparable to ERM: above it, or below by less than {100 * spec['margin']:g} points",
             *(_count(table, column, name) for column, name in READINGS.items()),
+            *_ranking(table),
         ],
         names=3,
     )
@@ -147,3 +148,19 @@ def _count(table: pd.DataFrame, column: str, name: str) -> str:
         f"(promising {promising[0]} of {promising[1]}, poor {poor[0]} of {poor[1]}); "
         f"{doubtful[0]} of {doubtful[1]} doubtful ones did, {succeeded} of all {len(pairs)}"
     )
+
+
+def rank_correlation(rows: pd.DataFrame) -> float:
+    """Spearman's, of easy shares and scores out of distribution; nan where fewer than three are known."""
+    known = rows[["easy_50", "ood"]].dropna()
+    return known["easy_50"].rank().corr(known["ood"].rank()) if len(known) > 2 else float("nan")
+
+
+def _ranking(table: pd.DataFrame) -> list[str]:
+    """Whether more easy instances meant a better transfer, whatever the thresholds."""
+    found = [
+        f"{rank_correlation(rows):+.2f} ({task}, {main}, {len(rows)} references)"
+        for (task, main), rows in table.groupby(["task", "main"], sort=False)
+        if not pd.isna(rank_correlation(rows))
+    ]
+    return [f"Rank correlation of easy share and OOD score: {', '.join(found)}"] if found else []

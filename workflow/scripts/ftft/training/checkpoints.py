@@ -13,6 +13,7 @@ from ..models.classifier import predict_logits
 from ..models.tokens import Tokens
 from ..results.metrics import majority_score, score
 from .stopping import EarlyStopping, monitored_score, read_early
+from .team import ALONE, Team
 
 
 class Checkpoints:
@@ -21,6 +22,7 @@ class Checkpoints:
     `development` maps names to (tokens, labels [n]), the in-distribution set first. `early_stopping`
     is None for a run to its end, which keeps its last weights; a stopped run keeps the best ones.
     `trajectory` holds one entry per checkpoint, data set and metric; `seconds` is the time it took.
+    Every process of a `team` predicts its share of each set and knows all scores.
     """
 
     def __init__(
@@ -30,10 +32,12 @@ class Checkpoints:
         early_stopping: dict | None,
         batch_tokens: int,
         autocast: Callable,
+        team: Team = ALONE,
     ):
         self.trajectory: list[dict] = []
         self.seconds = 0.0
-        self._model, self._development = model, development
+        self._model, self._development, self._team = model, development, team
+        self._shares = {name: _share(tokens, team) for name, (tokens, _) in development.items()}
         self._batch_tokens, self._autocast = batch_tokens, autocast
         self._rule = early_stopping
         self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
@@ -43,6 +47,11 @@ class Checkpoints:
     def count(self) -> int:
         """Checkpoints so far."""
         return self.trajectory[-1]["checkpoint"] if self.trajectory else 0
+
+    @property
+    def latest(self) -> list[dict]:
+        """The last checkpoint's entries of the trajectory."""
+        return [entry for entry in self.trajectory if entry["checkpoint"] == self.count]
 
     @property
     def step(self) -> int:
@@ -56,8 +65,8 @@ class Checkpoints:
         number = self.count + 1
         scored = [
             {"checkpoint": number, "step": step, "dataset": name, "metric": metric, "value": value}
-            for name, (tokens, labels) in self._development.items()
-            for metric, value in self._score_set(tokens, labels).items()
+            for name, (_, labels) in self._development.items()
+            for metric, value in self._score_set(self._shares[name], labels).items()
         ]
         self.trajectory += scored
         if self._stopping is None:
@@ -123,6 +132,14 @@ class Checkpoints:
         }
         return scores, majority_score(labels, self._model.config.num_labels)
 
-    def _score_set(self, tokens: Tokens, labels: np.ndarray) -> dict[str, float]:
-        logits = predict_logits(self._model, tokens, self._batch_tokens, self._autocast)
+    def _score_set(self, share: Tokens, labels: np.ndarray) -> dict[str, float]:
+        own = predict_logits(self._model, share, self._batch_tokens, self._autocast)
+        logits = self._team.gather(torch.from_numpy(own), len(labels)).numpy()
         return score(labels, logits.argmax(-1), logits.shape[1])
+
+
+def _share(tokens: Tokens, team: Team) -> Tokens:
+    if team.size == 1:
+        return tokens
+    own = team.share(len(tokens))
+    return Tokens(tokens.ids, tokens.types, tokens.offsets[own.start : own.stop + 1])

@@ -1,6 +1,6 @@
 """Fine-tuning: one loop for reference, ERM and main runs (paper, Appendix A.1)."""
 
-import resource
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +10,20 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from ..errors import TrainingError
-from ..models.classifier import load_classifier, model_inputs, parameter_counts, supports_bfloat16
-from ..models.cpu import keep_freed_memory
+from ..models.classifier import load_classifier, model_inputs, parameter_counts
 from ..models.flops import Workload
 from ..models.tokens import Tokens
 from .batching import training_batches
 from .checkpoints import Checkpoints
 from .interruption import Interrupted, Termination
-from .meter import Meter
+from .meter import Meter, peak_memory, total_energy, total_work
 from .progress import Progress
 from .recording import DynamicsRecorder
 from .schedule import checkpoint_interval, planned_steps
 from .scratch import Scratch
 from .state import random_state, restore_random_state
 from .step import TrainingStep
+from .team import ALONE, Team, make_accelerator
 from .watch import FiniteWatch
 
 
@@ -57,27 +57,6 @@ class TrainingResult:
     cost: dict
 
 
-def make_accelerator(precision: str, runtime: dict) -> Accelerator:
-    """The device and its precision: a visible GPU unless `runtime` says cpu.
-
-    bfloat16 comes from autocast where the device has it; weights stay float32.
-    Raises TrainingError where a GPU is required and none is visible.
-    """
-    use_gpu = runtime["device"] == "auto" and torch.cuda.is_available()
-    if runtime["require_gpu"] and not use_gpu:
-        raise TrainingError(
-            "this run needs a GPU and finds none",
-            got=f"runtime.device: {runtime['device']}, {torch.cuda.device_count()} CUDA device(s) visible",
-            fix="run it where a GPU is visible, or set runtime.require_gpu: false",
-        )
-    device = torch.device("cuda" if use_gpu else "cpu")
-    if not use_gpu:
-        keep_freed_memory()
-    if precision == "auto":
-        precision = "bfloat16" if supports_bfloat16(device) else "float32"
-    return Accelerator(cpu=not use_gpu, mixed_precision="bf16" if precision == "bfloat16" else "no")
-
-
 def train(
     spec: dict,
     encoder: str,
@@ -86,90 +65,106 @@ def train(
     runtime: dict,
     progress: Progress,
     scratch: Scratch | None = None,
+    team: Team = ALONE,
 ) -> TrainingResult:
     """Fine-tune the encoder in the folder `encoder` on the instances `data.rows`.
 
     `spec` is the run's slice of the configuration: `recipe`, `labels`, `early_stopping` (None for a
     run to the end). A stopped run keeps the schedule of the full length and returns the best
     checkpoint; any other returns the last weights. With a `scratch`, the run goes on from the furthest
-    state there that fits and saves its own, the last one at SIGTERM.
+    state there that fits and saves its own, the last one at SIGTERM. All processes of a `team` call this
+    and get the same result: the batches are those of one process, shared out.
     Raises TrainingError where loss or logits are not finite or a required GPU is absent, and
     Interrupted at SIGTERM.
     """
     recipe, labels = spec["recipe"], spec["labels"]
-    accelerator = make_accelerator(recipe["precision"], runtime)
+    accelerator = make_accelerator(recipe["precision"], runtime, team, progress.tracking)
     device = accelerator.device
     set_seed(seed)
     model = load_classifier(encoder, labels, runtime["fast_models"])
     steps = planned_steps(recipe, len(data.labels))
     interval = checkpoint_interval(recipe, steps)
-    step = TrainingStep(model, recipe, steps, accelerator)
+    if team.size > 1:
+        set_seed(team.seed(seed))
+    step = TrainingStep(model, recipe, steps, accelerator, team)
     checkpoints = Checkpoints(
         model,
         data.development,
         spec["early_stopping"],
         runtime["evaluation_batch_tokens"],
         accelerator.autocast,
+        team,
     )
     recorder = DynamicsRecorder(len(data.rows), len(labels))
     workload, meter = Workload(), Meter(device)
-    parts = {
-        "step": step,
-        "checkpoints": checkpoints,
-        "dynamics": recorder,
-        "workload": workload,
-        "meter": meter,
-    }
+    common = {"step": step, "checkpoints": checkpoints, "dynamics": recorder}
     watch = FiniteWatch(step, device)
 
     for state in scratch.states() if scratch else ():
         if checkpoints.can_go_on_from(state["checkpoints"]):
-            for name, part in parts.items():
+            for name, part in common.items():
                 part.restore(state[name])
-            restore_random_state(state["random"], device)
+            own = state["processes"][team.rank]
+            workload.restore(own["workload"])
+            meter.restore(own["meter"])
+            restore_random_state(own["random"], device)
             watch.last_state = step.number
             break
+    _require_one_start(team.collect(step.number))
 
     def save() -> None:
         watch.check()
-        state = {name: part.state() for name, part in parts.items()}
-        scratch.save(step.number, {**state, "random": random_state(device)})
+        own = {"workload": workload.state(), "meter": meter.state(), "random": random_state(device)}
+        processes = dict(enumerate(team.collect(own)))
+        scratch.save(
+            step.number, {**{name: part.state() for name, part in common.items()}, "processes": processes}
+        )
+        # Who is done first would end the others.
+        team.wait()
         watch.last_state = step.number
 
     gold = torch.from_numpy(data.labels[data.rows]).to(device)
     lengths = data.tokens.lengths[data.rows]
     batches = training_batches(recipe["batch_plan"], lengths, recipe["batch_size"], seed, step.number)
     model.train()
-    progress.start(steps, step.number)
+    progress.start(steps, step.number, accelerator, {**recipe, "seed": seed}, step.learning_rate)
     with Termination() as termination:
+        # Several processes that leave a checkpoint in the midst would wait for each other.
+        at_once = termination.at_once if team.size == 1 else nullcontext
         try:
             while True:
                 number = step.number
                 if number > checkpoints.step and (number % interval == 0 or number == steps):
                     watch.check()
-                    with meter.paused(), termination.at_once():
+                    with meter.paused(), at_once():
                         shown = checkpoints.score(number)
-                    progress.checkpoint(shown, checkpoints.count)
+                    progress.checkpoint(shown, checkpoints.latest)
                 if number == steps or checkpoints.stopped:
                     break
                 batch = next(batches)
                 positions = torch.from_numpy(batch).to(device)
-                inputs = model_inputs(data.tokens, data.rows[batch], model.config, device)
+                own = batch[team.share(len(batch))]
+                # A process without a share goes through the same motions, for the others wait for it.
+                rows = own if len(own) else batch[:1]
+                inputs = model_inputs(data.tokens, data.rows[rows], model.config, device)
                 loss, logits = step(inputs, gold[positions])
                 recorder.record(positions, logits)
-                workload.add(lengths[batch], inputs["input_ids"].shape[1])
+                workload.add(lengths[own], inputs["input_ids"].shape[1])
                 watch.see(loss, logits)
                 meter.update()
                 progress.step(loss)
-                if scratch and scratch.due():
+                due, asked = team.any(bool(scratch and scratch.due()), termination.requested)
+                if due:
                     save()
-                termination.check()
+                if asked:
+                    raise Interrupted
         except Interrupted:
             if scratch:
                 save()
             raise
         stopped_early = checkpoints.stopped and step.number < steps
-        if scratch and scratch.keeps_end(stopped_early):
+        (keeps_end,) = team.any(bool(scratch and scratch.keeps_end(stopped_early)))
+        if keeps_end:
             save()
     meter.stop()
     progress.close()
@@ -192,33 +187,41 @@ def train(
         "majority": majority,
     }
     counts = parameter_counts(model)
+    work = total_work(team.collect(workload.state()))
+    joules, scope = total_energy(team.collect(meter.reading))
     cost = {
         "parameters": counts,
-        "real_tokens": workload.tokens,
-        "padded_tokens": workload.padded_tokens,
+        "processes": team.size,
+        "real_tokens": work.tokens,
+        "padded_tokens": work.padded_tokens,
         # Kaplan et al. (2020): 6 floating-point operations per parameter and token.
-        "estimated_flops": 6 * counts["without_embeddings"] * workload.tokens,
+        "estimated_flops": 6 * counts["without_embeddings"] * work.tokens,
         "training_seconds": meter.seconds,
         "evaluation_seconds": checkpoints.seconds,
-        "energy_joules": meter.joules,
-        "energy_scope": meter.scope,
+        "energy_joules": joules,
+        "energy_scope": scope,
+        "peak_memory_mb": sum(team.collect(peak_memory(device))),
         **_machine(accelerator),
         # Last, for the count is no part of the run's peak memory.
-        **workload.flops(model.config),
+        **work.flops(model.config),
     }
+    team.part()
     return TrainingResult(model, recorder.epochs, checkpoints.trajectory, outcome, cost)
+
+
+def _require_one_start(numbers: list[int]) -> None:
+    if len(set(numbers)) > 1:
+        raise TrainingError(
+            "the processes of this training found different states to go on from",
+            got=f"the states of steps {', '.join(map(str, numbers))}, 0 for none",
+            fix="let runtime.scratch be a folder that all machines see",
+        )
 
 
 def _machine(accelerator: Accelerator) -> dict:
     device = accelerator.device
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        peak = torch.cuda.max_memory_allocated(device) / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return {
-        "peak_memory_mb": peak,
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": {"no": "float32", "bf16": "bfloat16"}[accelerator.mixed_precision],
         "threads": torch.get_num_threads(),
     }

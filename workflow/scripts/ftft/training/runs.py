@@ -15,9 +15,10 @@ from ..data.dataset import Dataset
 from ..errors import ArtifactError
 from ..models.classifier import load_classifier, predict_logits
 from ..models.tokens import Tokens, cached_tokens
-from .loop import TrainingData, TrainingResult, make_accelerator, train
+from .loop import TrainingData, TrainingResult, train
 from .progress import Progress
 from .scratch import Scratch
+from .team import ALONE, Team, make_accelerator
 
 WEIGHTS = "model.safetensors"
 ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
@@ -44,10 +45,12 @@ def fine_tune(
     outputs: Mapping[str, str | Path],
     runtime: dict,
     progress: Progress,
+    team: Team = ALONE,
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
     `run` says which run it is: task, model, selection, budget, seed; `code` is the fingerprint of the code.
+    All processes of a `team` call this; process 0 writes.
     Raises ArtifactError where the selection was made on other data; see also `training.train`.
     """
     dataset = Dataset.load(train_file)
@@ -77,9 +80,13 @@ def fine_tune(
         "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
-    scratch = Scratch(identity, run["budget"], runtime)
+    if team.size > 1:
+        identity["processes"] = team.size
+    scratch = Scratch(identity, run["budget"], runtime, writes=team.rank == 0)
     with scratch.held(progress.announce):
-        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch)
+        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, team)
+        if team.rank != 0:
+            return
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
             outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}

@@ -82,7 +82,7 @@ class Scratch:
 
     def due(self) -> bool:
         """Whether it is time to save a state again."""
-        return time.monotonic() - self._saved >= 60 * self._runtime["state_minutes"]
+        return self._writes and time.monotonic() - self._saved >= 60 * self._runtime["state_minutes"]
 
     def keeps_end(self, stopped_early: bool) -> bool:
         """Whether the state at a run's end outlives it.
@@ -94,7 +94,6 @@ class Scratch:
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after `step`, then drop those before it."""
-        self._saved = time.monotonic()
         if not self._writes:
             return
         name = f"{step:012d}.safetensors"

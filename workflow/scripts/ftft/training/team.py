@@ -1,4 +1,4 @@
-"""The processes of one training: what each takes of a batch, and what they agree on (torch.distributed)."""
+"""The processes of one training: their devices, what each takes of a batch, what they agree on."""
 
 import os
 from dataclasses import dataclass
@@ -6,9 +6,13 @@ from datetime import timedelta
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ..errors import TrainingError
+from ..models.classifier import supports_bfloat16
+from ..models.cpu import keep_freed_memory
 
 # A process that is lost without a sign, with its machine, ends the training after this time.
 TIMEOUT = timedelta(minutes=30)
@@ -53,7 +57,7 @@ class Team:
                 "this training does not run in the processes that it was promised",
                 got=f"{processes}, by {source}",
                 expected=self.size,
-                fix="set runtime.processes and let the workflow start them, not accelerate launch or torchrun",
+                fix="set runtime.processes; start nothing by accelerate launch or torchrun",
             )
 
     def seed(self, seed: int) -> int:
@@ -74,7 +78,7 @@ class Team:
         block = values.new_zeros((each, *values.shape[1:]))
         block[: len(values)] = values
         blocks = values.new_empty((self.size * each, *values.shape[1:]))
-        distributed.all_gather_into_tensor(blocks, block)
+        distributed.all_gather_single(blocks, block)
         return blocks[:count]
 
     def collect(self, value: object) -> list:
@@ -102,3 +106,52 @@ class Team:
 
 
 ALONE = Team()
+
+
+def make_accelerator(
+    precision: str, runtime: dict, team: Team = ALONE, tracking: dict | None = None
+) -> Accelerator:
+    """The device and its precision: a visible GPU unless `runtime` says cpu, another for each of a `team`,
+    whose processes meet here. `tracking` is what an Accelerator takes to know of experiment trackers.
+
+    bfloat16 comes from autocast where the device has it; weights stay float32.
+    Raises TrainingError where a GPU is required and none is visible, where GPUs are too few, and where there
+    are other processes than the team's.
+    """
+    use_gpu = runtime["device"] == "auto" and torch.cuda.is_available()
+    if runtime["require_gpu"] and not use_gpu:
+        raise TrainingError(
+            "this run needs a GPU and finds none",
+            got=f"runtime.device: {runtime['device']}, {torch.cuda.device_count()} CUDA device(s) visible",
+            fix="run it where a GPU is visible, or set runtime.require_gpu: false",
+        )
+    team.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
+    device = _own_gpu() if use_gpu else torch.device("cpu")
+    if not use_gpu:
+        keep_freed_memory()
+    if team.size > 1:
+        team.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
+    if precision == "auto":
+        precision = "bfloat16" if supports_bfloat16(device) else "float32"
+    accelerator = Accelerator(
+        cpu=not use_gpu,
+        mixed_precision="bf16" if precision == "bfloat16" else "no",
+        # With unused parameters to find, gradients are never bucketed anew after a first step: the order of
+        # the sums, and so their last bits, are the same where a training goes on from its state.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        **(tracking or {}),
+    )
+    team.require(accelerator.num_processes, "accelerate")
+    return accelerator
+
+
+def _own_gpu() -> torch.device:
+    number, visible = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= visible:
+        raise TrainingError(
+            "this training has fewer GPUs than processes on a machine",
+            got=f"{visible} CUDA device(s) visible to process {number}, counted from 0",
+            fix="ask for as many GPUs as runtime.processes, or for fewer processes",
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)

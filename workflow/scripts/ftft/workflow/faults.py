@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..data import cad, demo
@@ -29,6 +30,12 @@ REQUIRED_BY_SOURCE = {
     },
 }
 SPLITS = {"cad": list(cad.SPLITS), "demo": list(demo.SPLITS)}
+# Any one of its packages makes a tracker work; the first is the smallest.
+TRACKER_PACKAGES = {
+    "tensorboard": ("tensorboardX", "tensorboard"),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+}
 LIMITS = {
     "exclusiveMinimum": "above",
     "minimum": "at least",
@@ -138,6 +145,10 @@ def cross_check(config: dict) -> Iterator[str]:
     yield from _check_fraction("selection.fraction", config["selection"]["fraction"])
     for name, entry in config["selections"].items():
         yield from _check_mixture(f"selections.{name}", name, entry)
+    for name in config["runtime"]["trackers"]:
+        packages = TRACKER_PACKAGES[name]
+        if not any(map(find_spec, packages)):
+            yield f"runtime.trackers: '{name}' is not installed; pip install {packages[0]}"
     for section in ("models", "tasks"):
         yield from _check_roles(section, config[section])
     if not config["tables"] and not config["finetune"]:

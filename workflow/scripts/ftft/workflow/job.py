@@ -131,10 +131,17 @@ def orphaned() -> bool:
 
 
 def claim_resources(snakemake: Any) -> None:
-    """Give the numerical libraries the threads of the rule, and this process a GPU of its own."""
+    """Give the numerical libraries the threads of the rule, and this job GPUs of its own."""
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)
     if snakemake.config["runtime"]["device"] != "cpu":
-        # Sites that give GPUs in other ways set the resource to 0.
-        lease(max(1, snakemake.resources.get("gpu", 1)))
+        lease(processes_of(snakemake))
+
+
+def processes_of(snakemake: Any) -> int:
+    """In how many processes a job trains: one for each of its GPUs, else as many as configured."""
+    runtime = snakemake.config["runtime"]
+    # Sites that give GPUs in other ways set the resource to 0.
+    gpus = 0 if runtime["device"] == "cpu" else snakemake.resources.get("gpu", 1)
+    return gpus or runtime["processes"]

@@ -1,0 +1,441 @@
+import csv
+import json
+import random
+import re
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ftft.cli import main
+from ftft.cli.init import PRESET
+from ftft.data import sources
+from ftft.data.dataset import prepare
+from ftft.workflow.config import resolve
+from ftft.workflow.slices import dataset_slice
+
+COMMIT = "0123456789" * 4
+FOUR_ROWS = "text,label\na b c,x\nd e f,y\ng h i,x\nj k l,y\n"
+
+
+def reviews(rows=300):
+    words = ["good", "bad", "film", "🙂", '"great"', "plot,", "never", "again\nloved", "it"]
+    chosen = random.Random(0)
+    return {
+        "id": [f"r{row}" for row in range(rows)],
+        "text": [" ".join(chosen.choices(words, k=9)) + f" {row}" for row in range(rows)],
+        "label": [chosen.choice(["negative", "positive"]) for _ in range(rows)],
+    }
+
+
+def pairs(rows=60):
+    return {
+        "index": [str(row) for row in range(rows)],
+        "premise": [f"a long enough premise {row}" for row in range(rows)],
+        "hypothesis": [f"a hypothesis {row}" for row in range(rows)],
+        "label": [str(row % 3) for row in range(rows)],
+    }
+
+
+def write_csv(path, columns, newline="\n", bom=""):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(bom)
+        rows = [list(columns), *zip(*columns.values(), strict=True)]
+        csv.writer(file, lineterminator=newline).writerows(rows)
+
+
+def write_tsv(path, columns):
+    rows = [list(columns), *zip(*columns.values(), strict=True)]
+    path.write_text("".join("\t".join(row).replace("\n", " ") + "\n" for row in rows), encoding="utf-8")
+
+
+def write_jsonl(path, columns):
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_arrow(path, columns):
+    table = pa.table(columns)
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
+WRITERS = {
+    "csv": write_csv,
+    "tsv": write_tsv,
+    "jsonl": write_jsonl,
+    "parquet": lambda path, columns: pq.write_table(pa.table(columns), path),
+    "arrow": write_arrow,
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def init(capsys):
+    """Run `ftft init`; returns its exit code, what it printed, and the configuration."""
+
+    def run(*arguments):
+        code = main(["init", *map(str, arguments)])
+        shown = capsys.readouterr()
+        with open("ftft.yaml", encoding="utf-8") as file:
+            return code, shown.out, yaml.safe_load(file)
+
+    return run
+
+
+@pytest.fixture
+def refused(folder, capsys):
+    """Run `ftft init`, which must refuse and write nothing; returns its message."""
+
+    def run(*arguments):
+        before = sorted(folder.iterdir())
+        assert main(["init", *map(str, arguments)]) == 1
+        assert sorted(folder.iterdir()) == before
+        message = capsys.readouterr().err
+        assert "Traceback" not in message
+        return message
+
+    return run
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_file_of_every_format_becomes_a_configuration_that_prepares_its_data(folder, init, form):
+    WRITERS[form](folder / f"reviews.{form}", reviews())
+    code, shown, config = init(f"reviews.{form}")
+    assert code == 0
+    preset = yaml.safe_load(PRESET.read_text())["models"]
+    path = f"reviews.{form}"
+    assert config == {
+        "tasks": {
+            "reviews": {
+                "labels": ["negative", "positive"],
+                "metric": "accuracy",
+                "text": ["text"],
+                "label": "label",
+                "uid": "id",
+                "train": "train",
+                "validation": "validation",
+                "evaluate": ["test"],
+                "datasets": {
+                    "train": {"source": "file", "path": path, "share": [0, 0.8]},
+                    "validation": {"source": "file", "path": path, "share": [0.8, 0.9]},
+                    "test": {"source": "file", "path": path, "share": [0.9, 1]},
+                },
+            }
+        },
+        "models": {
+            "small": {key: preset["deberta-v3-small"][key] for key in ("source", "id", "revision")},
+            "large": {
+                key: preset["deberta-v3-large"][key] for key in ("source", "id", "revision", "training")
+            },
+        },
+        "training": {"max_length": config["training"]["max_length"]},
+        "early_stopping": {"monitors": ["id"]},
+        "finetune": {"reviews": {"main": "large", "reference": "small"}},
+    }
+    settled, sizes = resolve(config), {}
+    for name in ("train", "validation", "test"):
+        spec = dataset_slice(settled, "reviews", name)
+        dataset = prepare(*_read(spec, name))
+        sizes[name] = len(dataset)
+        negative, positive = (int((dataset.labels == label).sum()) for label in (0, 1))
+        assert f"{name:<10}  {len(dataset)} rows: negative {negative}, positive {positive}" in shown
+    assert sum(sizes.values()) == 300
+    assert "warning" not in shown
+
+
+def _read(spec, name):
+    records, provenance = sources.read(spec, name, spec["path"])
+    return records, spec, name, provenance
+
+
+@pytest.mark.parametrize(("newline", "bom"), [("\r\n", ""), ("\n", "\ufeff"), ("\r\n", "\ufeff")])
+def test_line_ends_and_byte_order_marks_make_no_difference(folder, init, newline, bom):
+    write_csv(folder / "plain.csv", reviews())
+    _, _, plain = init("plain.csv", "--task", "task")
+    (folder / "ftft.yaml").unlink()
+    write_csv(folder / "odd.csv", reviews(), newline, bom)
+    _, _, odd = init("odd.csv", "--task", "task")
+    for config in (plain, odd):
+        config["tasks"]["task"].pop("datasets")
+    assert odd == plain
+
+
+def test_what_was_guessed_is_shown_with_its_reason(folder, init):
+    write_csv(folder / "reviews.csv", reviews())
+    _, shown, _ = init("reviews.csv")
+    for line in (
+        "reviews.csv: 300 rows, columns id, text, label",
+        "text        text (named like text)",
+        "label       label (2 different values, named like a label)",
+        "uid         id (unique, named like an id)",
+        "snakemake --cores 1 --configfile ftft.yaml -- preflight",
+        "snakemake --cores 1 --configfile ftft.yaml -- finetune",
+    ):
+        assert line in shown
+
+
+def test_numbers_as_labels_are_sorted_as_numbers_and_stay_text(folder, init):
+    columns = pairs(240)
+    columns["label"] = [str(row % 12) for row in range(240)]
+    write_csv(folder / "nli pairs.csv", columns)
+    _, _, config = init("nli pairs.csv")
+    task = config["tasks"]["nli-pairs"]
+    assert task["labels"] == [str(label) for label in range(12)]
+    assert (task["text"], task["uid"]) == (["premise", "hypothesis"], "index")
+
+
+@pytest.mark.parametrize(
+    ("rename", "text", "label"),
+    [
+        ({"premise": "sentence1", "hypothesis": "sentence2"}, ["sentence1", "sentence2"], "label"),
+        ({"premise": "Context", "label": "gold_label"}, ["Context", "hypothesis"], "gold_label"),
+        ({"premise": "Question1", "hypothesis": "question2"}, ["Question1", "question2"], "label"),
+        ({"label": "stance", "hypothesis": "note", "premise": "Tweet"}, ["Tweet"], "stance"),
+        ({"hypothesis": "label", "label": "class", "premise": "words"}, ["words"], "class"),
+    ],
+)
+def test_columns_are_known_by_their_names_and_values(folder, init, rename, text, label):
+    columns = {rename.get(name, name): values for name, values in pairs().items()}
+    if rename.get("hypothesis") == "label":  # a text column of that name is no label: all differ
+        columns["label"] = [f"x{row}" for row in range(60)]
+    write_jsonl(folder / "rows.jsonl", columns)
+    _, _, config = init("rows.jsonl")
+    assert config["tasks"]["rows"]["text"] == text
+    assert config["tasks"]["rows"]["label"] == label
+
+
+def test_an_id_that_repeats_is_not_taken(folder, init):
+    columns = reviews()
+    columns["id"][1] = columns["id"][0]
+    write_csv(folder / "reviews.csv", columns)
+    _, shown, config = init("reviews.csv")
+    assert config["tasks"]["reviews"]["uid"] is None
+    assert "none, rows are numbered: 'id' repeats or lacks values" in shown
+
+
+def test_of_several_ids_the_first_by_name_is_taken_and_the_others_are_named(folder, init):
+    write_csv(folder / "reviews.csv", {**reviews(), "uid": [str(row) for row in range(300)]})
+    _, shown, config = init("reviews.csv")
+    assert config["tasks"]["reviews"]["uid"] == "uid"
+    assert "so is 'id'" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        (
+            {"class": ["a", "b", "c"] * 100},
+            ["several columns could be the label of rows.csv", "'label' (2 different values)",
+             "'class' (3 different values)", "--label COLUMN"],
+        ),
+        (
+            {"comment": [f"said {row}" for row in range(300)]},
+            ["several columns could be the text of", "'text'", "'comment'", "--text COLUMN [COLUMN]"],
+        ),
+        (
+            {"label": None, "split": ["a", "b", "c"] * 100, "kind": ["p", "q"] * 150},
+            ["several columns could be the label", "'split' (3", "'kind' (2"],
+        ),
+        ({"label": None}, ["no column looks like the label", "'text' (300 different values)"]),
+        ({"text": None, "w": ["two words"] * 300}, ["no column looks like the text", "'w' (2.0 words"]),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_told_are_listed_with_the_option_to_give(folder, refused, change, texts):
+    columns = {name: values for name, values in {**reviews(), **change}.items() if values}
+    write_csv(folder / "rows.csv", columns)
+    message = refused("rows.csv")
+    for text in texts:
+        assert text in message
+
+
+def test_options_decide_between_columns(folder, init):
+    columns = {**reviews(), "class": ["a", "b", "c"] * 100, "comment": [f"c {row}" for row in range(300)]}
+    write_csv(folder / "rows.csv", columns)
+    options = ["--label", "class", "--text", "comment", "text", "--uid", "id"]
+    _, shown, config = init("rows.csv", *options)
+    task = config["tasks"]["rows"]
+    assert (task["label"], task["text"], task["uid"]) == ("class", ["comment", "text"], "id")
+    assert "class (as given)" in shown
+
+
+def test_given_columns_must_exist(folder, refused):
+    write_csv(folder / "rows.csv", reviews())
+    message = refused("rows.csv", "--label", "stars")
+    assert "lacks the column(s) stars" in message
+    assert "got: columns id, text, label" in message
+
+
+def test_files_of_their_own_take_the_places_of_shares(folder, init):
+    write_csv(folder / "train.csv", reviews())
+    write_csv(folder / "val.csv", reviews(40))
+    other = reviews(50)
+    write_csv(folder / "other.csv", {"body": other["text"], "class": other["label"]})
+    _, shown, config = init(
+        "train.csv", "--validation", "val.csv", "--evaluate", "ood=other.csv", "again=val.csv"
+    )
+    task = config["tasks"]["train"]
+    assert task["evaluate"] == ["validation", "ood", "again"]
+    assert task["datasets"] == {
+        "train": {"source": "file", "path": "train.csv"},
+        "validation": {"source": "file", "path": "val.csv"},
+        "ood": {"source": "file", "path": "other.csv", "text": ["body"], "label": "class", "uid": None},
+        "again": {"source": "file", "path": "val.csv"},
+    }
+    assert "ood         50 rows" in shown
+    assert "{text: [body], label: class, uid: null}" in shown
+
+
+def test_further_evaluation_sets_come_after_the_test_part(folder, init):
+    write_csv(folder / "train.csv", reviews())
+    write_csv(folder / "other.csv", reviews(50))
+    _, _, config = init("train.csv", "--evaluate", "ood=other.csv")
+    assert config["tasks"]["train"]["evaluate"] == ["test", "ood"]
+
+
+@pytest.mark.parametrize("choice", ["other.csv", "=other.csv", "ood=", "train=other.csv", "test=other.csv"])
+def test_an_evaluation_set_needs_a_name_of_its_own(folder, refused, choice):
+    write_csv(folder / "other.csv", reviews())
+    assert "expected: NAME=FILE, the name none of test, train" in refused("other.csv", "--evaluate", choice)
+
+
+def test_doubtful_rows_are_counted(folder, init):
+    columns = reviews(400)
+    columns["text"][:4] = ["same text here"] * 4
+    columns["label"][:4] = ["negative", "negative", "positive", "negative"]
+    columns["text"][4], columns["label"][5], columns["label"][6] = "  ", "", "mixed"
+    write_csv(folder / "rows.csv", columns)
+    _, shown, _ = init("rows.csv")
+    for warning in (
+        "rows.csv: 1 rows have no label and will be refused",
+        "rows.csv: 1 rows have an empty text and will be refused",
+        "rows.csv: 3 rows repeat the text of another, 1 with another label",
+        "rows.csv: 1 of 400 rows are labelled 'mixed', fewer than 1 %",
+    ):
+        assert f"warning: {warning}" in shown
+    assert shown.count("warning") in (4, 5)  # the one row of 'mixed' lies in one part
+
+
+def test_labels_of_another_file_that_the_task_lacks_are_named(folder, init):
+    write_csv(folder / "rows.csv", reviews())
+    write_csv(folder / "other.csv", {**reviews(), "label": ["pos", "neg"] * 150})
+    _, shown, _ = init("rows.csv", "--evaluate", "ood=other.csv")
+    assert "warning: ood: labels unknown to the task: neg, pos; map them by label_names" in shown
+
+
+def test_too_few_rows_for_three_parts_are_noticed(folder, init):
+    write_csv(folder / "rows.csv", reviews(8))
+    _, shown, _ = init("rows.csv")
+    assert "rows of fewer than two classes will be refused" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [
+        # 4-byte words: 5 bytes each with the space, 4 for the last.
+        (40, 56),  # 199 / 4 = 49.75, and 3 special tokens: 52.75
+        (1, 16),  # 4 / 4 + 3 = 4
+        (1000, 512),
+    ],
+)
+def test_the_length_covers_99_percent_of_the_rows(folder, init, words, length):
+    texts = ["word " * words] * 99 + ["word " * 3000]
+    labels = ["a", "b"] * 50
+    write_csv(folder / "rows.csv", {"text": [text.strip() for text in texts], "label": labels})
+    _, _, config = init("rows.csv")
+    assert config["training"] == {"max_length": length}
+
+
+def test_encoders_come_from_the_hub_or_a_folder(folder, init):
+    write_csv(folder / "rows.csv", reviews())
+    (folder / "tiny").mkdir()
+    _, _, config = init("rows.csv", "--reference", "tiny", "--main", f"owner/name@{COMMIT}")
+    assert config["models"] == {
+        "small": {"source": "folder", "path": "tiny"},
+        "large": {"source": "hub", "id": "owner/name", "revision": COMMIT},
+    }
+
+
+@pytest.mark.parametrize("choice", ["owner/name", "owner/name@main", "absent-folder"])
+def test_an_encoder_that_is_not_pinned_is_refused(folder, refused, choice):
+    write_csv(folder / "rows.csv", reviews())
+    message = refused("rows.csv", "--main", choice)
+    assert f"cannot use the encoder {choice}" in message
+    assert "owner/name@COMMIT" in message
+
+
+def test_an_output_that_exists_is_left_alone(folder, init, capsys):
+    write_csv(folder / "rows.csv", reviews())
+    (folder / "ftft.yaml").write_text("mine: true\n")
+    code, _, config = init("rows.csv")
+    assert (code, config) == (1, {"mine": True})
+    assert main(["init", "rows.csv"]) == 1
+    assert "ftft.yaml exists and is left as it is" in capsys.readouterr().err
+    assert main(["init", "rows.csv", "--output", "other.yaml"]) == 0
+    assert resolve(yaml.safe_load((folder / "other.yaml").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("rows.txt", "text,label\na,b\n", "cannot tell the format of rows.txt"),
+        ("rows.csv", "text,label\n", "rows.csv has no rows"),
+        ("rows.csv", 'text,label\n"open,b\n', "are all quotes closed and doubled?"),
+        ("rows.csv", "text,label\na b c,x\nd e f,x\n", "no column looks like the label"),
+        ("absent.csv", None, "No such file"),
+        ("{x}.csv", FOUR_ROWS, "Snakemake reads the braces"),
+        ("full.csv", FOUR_ROWS, "the name 'full' is reserved"),
+        ("🙂.csv", FOUR_ROWS, "name ''"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused(folder, refused, name, text, message):
+    if text is not None:
+        (folder / name).write_text(text, encoding="utf-8")
+    assert message in refused(name)
+
+
+def test_a_label_column_of_one_value_is_refused(folder, refused):
+    write_csv(folder / "rows.csv", {**reviews(), "label": ["x"] * 300})
+    assert "has fewer than two values\n  got: x" in refused("rows.csv", "--label", "label")
+
+
+def test_odd_names_and_labels_survive_yaml(folder, init):
+    columns = reviews()
+    labels = ["no", "yes: #1"]
+    name = "a: b, 'c' #d.csv"
+    write_csv(folder / name, {"1": columns["text"], "on": [labels[row % 2] for row in range(300)]})
+    _, _, config = init(name, "--label", "on", "--text", "1", "--task", "123")
+    task = config["tasks"]["123"]
+    assert (task["labels"], task["text"], task["label"]) == (labels, ["1"], "on")
+    assert task["datasets"]["train"]["path"] == name
+
+
+def test_the_documented_ten_lines_are_those_that_init_writes_and_a_table(folder, init):
+    text = (PRESET.parents[1] / "docs" / "your-own-data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(block.splitlines()) == 10
+    write_csv(folder / "reviews.csv", reviews())
+    _, _, written = init("reviews.csv")
+    written.pop("training")
+    written["tables"] = (documented := yaml.safe_load(block))["tables"]
+    assert resolve(documented) | {"tasks": None} == resolve(written) | {"tasks": None}
+    for name in ("train", "validation", "test"):
+        slices = [dataset_slice(resolve(config), "reviews", name) for config in (documented, written)]
+        assert slices[0] == slices[1]
+
+
+def test_the_command_imports_no_torch(folder):
+    write_csv(folder / "rows.csv", reviews(30))
+    code = (
+        "import sys; from ftft.cli import main; main(['init', 'rows.csv']); "
+        "sys.exit(not {'torch', 'transformers', 'datasets'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

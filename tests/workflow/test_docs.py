@@ -1,0 +1,120 @@
+"""Every command in the documentation: planned, or run where that is quick, in a folder like a reader's."""
+
+import csv
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = {path.stem for path in ROOT.glob("benchmarks/*.py")} | {"SECTION"}
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    ROOT / "config/README.md",
+    ROOT / "profiles/README.md",
+]
+BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
+START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
+# They answer a question, or act on what is there: nothing to plan.
+IMMEDIATE = {"--unlock", "--touch", "--report", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
+
+
+def commands() -> list[str]:
+    """The documented commands in the order in which a reader meets them, each once."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        blocks = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+        lines = [line.partition(" #")[0].strip() for line in blocks]
+        found += [line for line in lines if START.match(line)] + INLINE.findall(BLOCK.sub("", text))
+    return list(dict.fromkeys(found))
+
+
+@pytest.fixture(scope="module")
+def clone(root, tmp_path_factory):
+    """A clone beside the real data's folder, with the files that the documentation takes for granted."""
+    folder = tmp_path_factory.mktemp("reader") / "ftft"
+    unwanted = shutil.ignore_patterns(
+        ".git", ".venv", "results", "logs", ".snakemake", "__pycache__", "tests"
+    )
+    shutil.copytree(root, folder, ignore=unwanted)
+    for config in folder.glob("config/**/*.yaml"):
+        for task in yaml.safe_load(config.read_text()).get("tasks", {}).values():
+            for path in (entry["path"] for entry in task["datasets"].values() if "path" in entry):
+                file = folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+    texts = [
+        (f"The {thing} is {mood}.", mood == "good")
+        for thing in map(str, range(60))
+        for mood in ("good", "bad")
+    ]
+    for name in ("reviews.csv", "other_shop.csv"):
+        with open(folder / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *((text, str(label)) for text, label in texts)])
+    # Quicker to plan than the default, which has tests of its own.
+    shutil.copyfile(root / "tests/config/tiny.yaml", folder / "config/config.yaml")
+    (folder / "my-changes.yaml").write_text("seeds: [0]\n")
+    return folder
+
+
+def run(command: list[str], folder: Path, variables: dict[str, str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": "", **variables}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_documented_command_works(clone, command):
+    words, variables = shlex.split(command), {}
+    while "=" in words[0]:
+        name, _, variables[name] = words.pop(0).partition("=")
+    match words:
+        case ["snakemake", *arguments]:
+            run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
+        case ["ftft", *arguments]:
+            scripts = {"PYTHONPATH": "workflow/scripts"}
+            run([sys.executable, "-c", "from ftft.cli import main; main()", *arguments], clone, scripts)
+        case ["make", *targets]:
+            run(["make", "--dry-run", *targets], clone, {})
+        case ["python", "-m", "benchmarks", section, *_]:
+            assert section in SECTIONS
+        case ["pip", "install", *_, needed]:
+            assert (clone / needed).exists()
+        case _:
+            assert words[:2] == ["git", "clone"]
+
+
+def planned(arguments: list[str], clone: Path) -> list[str]:
+    """A call of snakemake as a dry run on one core: a profile's executor need not be installed here."""
+    if "--profile" in arguments:
+        place = arguments.index("--profile")
+        assert list((clone / arguments[place + 1]).glob("*.yaml"))
+        del arguments[place : place + 2]
+    cores = [] if "--cores" in arguments else ["--cores", "1"]
+    dry = [] if IMMEDIATE & set(arguments) else ["--dry-run", "--quiet", "all"]
+    return [*dry, *cores, *arguments]
+
+
+def edges(graph: str) -> set[tuple[str, str]]:
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
+    return {(names[one], names[other]) for one, other in re.findall(r"(id\d+) --> (id\d+)", graph)}
+
+
+def test_the_picture_of_the_graph_is_the_workflows_own(clone):
+    page = (ROOT / "docs/graph.md").read_text(encoding="utf-8")
+    command = re.search(r"^snakemake .*--rulegraph.*$", page, re.MULTILINE)[0]
+    drawn = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)], cwd=clone, text=True, capture_output=True, check=True
+    )
+    assert edges(re.search(r"```mermaid\n(.*?)```", page, re.DOTALL)[1]) == edges(drawn.stdout) != set()
