@@ -78,6 +78,18 @@ def encoder_outputs(folder):
     return {Path(name).stem: f"{folder}/{name}" for name in ENCODER_FILES}
 
 
+def run_ledger(path):
+    """A run's ledger, for Snakemake's report too."""
+    names = ("model", "selection", "budget", "seed")
+    return report(
+        path,
+        caption="../workflow/report/ledger.rst",
+        category="Runs",
+        subcategory="{task}",
+        labels={name: f"{{{name}}}" if f"{{{name}}}" in path else "full" for name in names},
+    )
+
+
 def memory(wildcards, attempt):
     return config["runtime"]["mem_mb"] * attempt
 

@@ -6,8 +6,7 @@ rule evaluate:
         "results/evaluations/{task}/{model}/{selection}/{budget}/seed{seed}.parquet",
     log:
         "logs/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.log",
-    benchmark:
-        "results/benchmarks/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.tsv"
+    cache: SHARED
     conda:
         "../envs/train.yaml"
     threads: config["runtime"]["threads"]

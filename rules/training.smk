@@ -11,7 +11,7 @@ rule train_reference:
         **encoder_outputs("results/runs/{task}/{model}/full/full/seed{seed}/model"),
         dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
         trajectory="results/runs/{task}/{model}/full/full/seed{seed}/trajectory.parquet",
-        ledger="results/runs/{task}/{model}/full/full/seed{seed}/ledger.json",
+        ledger=run_ledger("results/runs/{task}/{model}/full/full/seed{seed}/ledger.json"),
     log:
         "logs/train/{task}/{model}/full/full/seed{seed}.log",
     cache: SHARED
@@ -39,7 +39,7 @@ rule train_main:
     output:
         **encoder_outputs("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model"),
         trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",
-        ledger="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json",
+        ledger=run_ledger("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json"),
     log:
         "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
     cache: SHARED

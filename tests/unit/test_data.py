@@ -74,7 +74,7 @@ def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
 
 
 def test_rows_are_counted_among_those_that_pass_where():
-    with pytest.raises(DataError, match=r"1 row\(s\): 2 \(the first row that passes where is 1\)"):
+    with pytest.raises(DataError, match=r"1 row\(s\): 2 \(the first row that where keeps is 1\)"):
         prepared({"where": {"a": "x"}}, b=["x", "", "y"])
 
 

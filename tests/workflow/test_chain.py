@@ -175,6 +175,7 @@ def test_tables_and_figures_are_in_snakemakes_report(workflow):
         "learning_curves.svg",
         "true_class.svg",
         "Data maps",
+        "ledger.json",
     ):
         assert name in text
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 TABLE, MAP = "results/tables/table1.csv", "results/maps/demo/small/seed{}.parquet"
-SHARED = {"data", "encoders", "runs", "maps", "selections"}
+TRAINED = {"data", "encoders", "runs", "maps"}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def make(workflow, target):
 
 def test_a_second_clone_trains_nothing(clone):
     first, second = clone(), clone()
-    assert make(first, TABLE) == SHARED
+    assert make(first, TABLE) == {*TRAINED, "selections", "evaluations"}
     assert make(second, TABLE) == set()
     for name in ("tables/table1.csv", "scores/table1.parquet"):
         ours, theirs = (workflow.folder / "results" / name for workflow in (first, second))
@@ -36,11 +36,11 @@ def test_a_second_clone_trains_nothing(clone):
 def test_every_edit_misses_the_cache(clone):
     train = lambda config: config["tasks"]["demo"]["datasets"]["train"]  # noqa: E731
     edits = [
-        (lambda config: None, 0, SHARED - {"selections"}),
+        (lambda config: None, 0, TRAINED),
         (lambda config: None, 0, set()),
         (lambda config: config.update(seeds=[1]), 1, {"runs", "maps"}),
         (lambda config: config["training"].update(learning_rate=3e-3), 0, {"runs", "maps"}),
-        (lambda config: train(config).update(rows=199), 0, SHARED - {"selections"}),
+        (lambda config: train(config).update(rows=199), 0, TRAINED),
         (lambda config: config["models"]["small"]["tokenizer"].update(vocab_size=300), 0,
          {"encoders", "runs", "maps"}),
     ]  # fmt: skip

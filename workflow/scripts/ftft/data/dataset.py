@@ -129,7 +129,7 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
             f"data set '{name}' has one class only",
             got=f"{len(kept)} rows labelled '{spec['labels'][dataset.labels[0]]}'",
             expected="rows of at least two classes",
-            fix="check its label column, where and max_rows",
+            fix="check its label column, where, share and max_rows",
         )
     return dataset
 
@@ -157,9 +157,8 @@ def listing(values: Iterable[str | None]) -> str:
 
 def _rows_text(rows: list[int], spec: dict) -> str:
     shown = ", ".join(str(row + 1) for row in rows[:SHOWN]) + (", ..." if len(rows) > SHOWN else "")
-    return (
-        f"{len(rows)} row(s): {shown} (the first row{' that passes where' if 'where' in spec else ''} is 1)"
-    )
+    kept = " and ".join(key for key in ("where", "share") if key in spec)
+    return f"{len(rows)} row(s): {shown} (the first row{f' that {kept} keeps' if kept else ''} is 1)"
 
 
 def _texts(values: list, column: str, spec: dict, name: str) -> list[str]:
