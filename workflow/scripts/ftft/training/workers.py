@@ -40,10 +40,10 @@ def fine_tune_together(
         "terminals": [os.ttyname(stream.fileno()) for stream in streams[1:]],
     }
     workers: dict[str, subprocess.Popen] = {}
-    previous = signal.signal(signal.SIGTERM, lambda *_: [worker.terminate() for worker in workers.values()])
+    previous = signal.signal(signal.SIGTERM, lambda *_: _ask_to_end(workers.values()))
     try:
         for name, command, environment in _calls(processes, nodes):
-            workers[name] = subprocess.Popen(
+            worker = subprocess.Popen(
                 command,
                 env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
@@ -53,7 +53,8 @@ def fine_tune_together(
             )
             # One that dies at once is told of as any other.
             with suppress(BrokenPipeError):
-                print(json.dumps(request), file=workers[name].stdin, flush=True)
+                print(json.dumps(request), file=worker.stdin, flush=True)
+            workers[name] = worker
         failed = _wait(workers)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -98,6 +99,13 @@ def _wait(workers: dict[str, subprocess.Popen]) -> dict[str, int]:
         time.sleep(POLL_SECONDS)
 
 
+def _ask_to_end(workers: Iterable[subprocess.Popen]) -> None:
+    for worker in workers:
+        # A signal would not do: srun kills its tasks at SIGTERM.
+        with suppress(BrokenPipeError):
+            os.write(worker.stdin.fileno(), b"\n")
+
+
 def _end(workers: Iterable[subprocess.Popen]) -> None:
     for worker in workers:
         with suppress(BrokenPipeError):
@@ -129,14 +137,16 @@ def _signal_of(code: int) -> str | None:
 
 
 def work() -> None:
-    """Be one of the processes: take the request from standard input, and end when that ends.
+    """Be one of the processes: take the request from the first line of standard input, every further one as
+    a SIGTERM, and end when that ends.
 
     What can be explained is answered on standard output, in one line of JSON.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    request = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    with open(0, "rb", buffering=0, closefd=False) as unbuffered:
+        request = json.loads(unbuffered.readline())
+    threading.Thread(target=_follow_standard_input, daemon=True).start()
     if request["nodes"] > 1:
         os.environ |= _place_by_slurm()
 
@@ -155,8 +165,9 @@ def work() -> None:
         os._exit(1)
 
 
-def _end_with_standard_input() -> None:
-    os.read(0, 1)
+def _follow_standard_input() -> None:
+    while os.read(0, 1):
+        os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -288,7 +288,7 @@ def _check_region(place: str, row: dict, config: dict) -> Iterator[str]:
         )
     model = config["models"].get(reference, {})
     epochs = model.get("training", {}).get("epochs", math.inf)
-    if scored_by(region, config) == "el2n" and max(config["selection"]["el2n_epochs"]) >= int(epochs):
+    if scored_by(region, config) == "el2n" and max(config["selection"]["el2n_epochs"]) + 1 > epochs:
         yield (
             f"selection.el2n_epochs: got {config['selection']['el2n_epochs']}, but the reference "
             f"'{reference}' trains for {epochs:g} epochs, counted from 0"
