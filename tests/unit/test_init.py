@@ -183,6 +183,14 @@ def test_what_was_guessed_is_shown_with_its_reason(folder, init):
         assert line in shown
 
 
+def test_texts_that_are_left_aside_are_named(folder, init):
+    columns = {**reviews(), "subject line": ["about a few things"] * 300, "shop": ["a", "b", "c"] * 100}
+    write_csv(folder / "reviews.csv", columns)
+    _, shown, config = init("reviews.csv", "--label", "label")
+    assert "unused      subject line, shop (texts too? --text 'subject line' text)" in shown
+    assert config["tasks"]["reviews"]["text"] == ["text"]
+
+
 def test_numbers_as_labels_are_sorted_as_numbers_and_stay_text(folder, init):
     columns = pairs(240)
     columns["label"] = [str(row % 12) for row in range(240)]
@@ -390,7 +398,7 @@ def test_an_output_that_exists_is_left_alone(folder, init, capsys):
         ("rows.csv", "text,label\n", "rows.csv has no rows"),
         ("rows.csv", 'text,label\n"open,b\n', "are all quotes closed and doubled?"),
         ("rows.csv", "text,label\na b c,x\nd e f,x\n", "no column looks like the label"),
-        ("absent.csv", None, "No such file"),
+        ("absent.csv", None, "there is no file absent.csv"),
         ("{x}.csv", FOUR_ROWS, "Snakemake reads the braces"),
         ("full.csv", FOUR_ROWS, "the name 'full' is reserved"),
         ("🙂.csv", FOUR_ROWS, "name ''"),

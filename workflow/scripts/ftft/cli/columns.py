@@ -89,7 +89,7 @@ def _guess_text(values: dict[str, list], file: str) -> tuple[list[str], str]:
     folded = {name.casefold(): name for name in values}
     pairs = [[folded[one], folded[two]] for one, two in PAIR_NAMES if {one, two} <= set(folded)]
     single = [[name] for name in values if name.casefold() in TEXT_NAMES]
-    words = {name: _mean_words(column) for name, column in values.items()}
+    words = {name: mean_words(column) for name, column in values.items()}
     if len(pairs) + len(single) == 1:
         return (pairs or single)[0], f"{'a pair' if pairs else 'named'} like text"
     named = {name for columns in pairs + single for name in columns}
@@ -98,7 +98,8 @@ def _guess_text(values: dict[str, list], file: str) -> tuple[list[str], str]:
     return [text], f"{words[text]:.1f} words on average, the only column of texts"
 
 
-def _mean_words(texts: list[str | None]) -> float:
+def mean_words(texts: list[str | None]) -> float:
+    """Words of a text on average, split at white space."""
     return sum(len(text.split()) for text in texts if text) / max(1, len(texts))
 
 

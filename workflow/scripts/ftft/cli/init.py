@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import yaml
 
 from ..errors import DataError, FtftError, ModelError
 from ..workflow.config import SCHEMA_FILE, resolve
-from .columns import present
+from .columns import FEWEST_WORDS, Columns, mean_words, present
 from .parts import SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
 
 # Where the paper's encoders are pinned.
@@ -165,6 +166,10 @@ def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
     yield f"{whole.entry['path']}: {records.num_rows} rows, columns {', '.join(records.column_names)}"
     for role, name in (("text", ", ".join(columns.text)), ("label", columns.label), ("uid", columns.uid)):
         yield f"  {role:<10}  {name or '-'} ({columns.reasons[role]})"
+    used = [*columns.text, columns.label, columns.uid]
+    unused = [name for name in records.column_names if name not in used]
+    if unused:
+        yield f"  {'unused':<10}  {', '.join(unused)}{_second_text(columns, unused, records)}"
     for part in parts:
         counts = Counter(present(part.labels))
         shown = ", ".join(f"{label} {counts[label]}" for label in _sorted(set(counts)))
@@ -172,6 +177,14 @@ def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
         columns_of_its_own = f"; columns {_flow(own)}" if own else ""
         yield f"  {part.name:<10}  {part.records.num_rows} rows: {shown}{columns_of_its_own}"
     yield f"  {'max_length':<10}  {length} tokens (a guess: four bytes a token, 99 % of the rows)"
+
+
+def _second_text(columns: Columns, unused: list[str], records: pa.Table) -> str:
+    """A hint at texts that are left aside, where there is room for them."""
+    texts = [name for name in unused if mean_words(records[name].to_pylist()) >= FEWEST_WORDS]
+    if not texts or len(columns.text) == 2:
+        return ""
+    return f" (texts too? --text {shlex.quote(texts[0])} {shlex.quote(columns.text[0])})"
 
 
 def _write(path: Path, text: str) -> None:

@@ -38,6 +38,8 @@ class Part:
 
 def read_rows(path: str) -> pa.Table:
     """All rows of a file whose suffix names its format, every value as text; raises DataError."""
+    if not Path(path).is_file():
+        raise DataError(f"there is no file {path}", got=f"nothing of that name in {Path.cwd()}")
     form = FORMAT_BY_SUFFIX.get(Path(path).suffix.lower())
     if form is None:
         raise DataError(
