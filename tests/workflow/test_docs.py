@@ -84,7 +84,8 @@ def test_a_documented_command_works(clone, command):
         case ["ftft", *arguments]:
             asked = ["--help"] if arguments == ["init"] else []
             scripts = {"PYTHONPATH": "workflow/scripts"}
-            run([sys.executable, "-c", "from ftft.cli import main; main()", *arguments, *asked], clone, scripts)
+            code = "from ftft.cli import main; raise SystemExit(main())"
+            run([sys.executable, "-c", code, *arguments, *asked], clone, scripts)
         case ["make", *targets]:
             run(["make", "--dry-run", *targets], clone, {})
         case ["python", "-m", "benchmarks", section, *_]:

@@ -230,7 +230,7 @@ def verdicts_slice(config: dict) -> dict:
 def finetuned_slice(config: dict, task: str) -> dict:
     """What defines a model that is taken home, beside its runs and their evaluations."""
     entry, row = config["tasks"][task], finetune_row(config, task)
-    main, reference = (config["models"][row[role]] for role in ("main", "reference"))
+    models = [row["main"], row["reference"]]
     keys = ("labels", "text", "metric", "train", "validation", "dev")
     return {
         "task": task,
@@ -241,10 +241,10 @@ def finetuned_slice(config: dict, task: str) -> dict:
         "seeds": config["finetune"][task]["seeds"],
         **{key: entry[key] for key in keys},
         "datasets": entry["evaluate"],
-        "recipe": main["training"],
+        "recipe": config["models"][row["main"]]["training"],
         "main_source": encoder_slice(config, row["main"]),
         "reference_source": encoder_slice(config, row["reference"]),
-        "parameters_m": {row["main"]: main.get("parameters_m"), row["reference"]: reference.get("parameters_m")},
+        "parameters_m": {name: config["models"][name].get("parameters_m") for name in models},
         "template": folder_hash(MODEL_CARD),
         **config["statistics"],
     }
