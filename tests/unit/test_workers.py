@@ -44,7 +44,10 @@ PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initi
 RELATIVE = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
 
 forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(["ftft.training.runs", "transformers.models.bert.modeling_bert", "hypothesis"])
+# Not this library: the server would take an installed one.
+forks.set_forkserver_preload(
+    ["accelerate", "transformers.models.bert.modeling_bert", "pyarrow.parquet", "hypothesis", "pytest"]
+)
 
 
 def free_port() -> int:
