@@ -24,7 +24,7 @@ BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
 START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
 # They answer a question, or act on what is there: nothing to plan.
-IMMEDIATE = {"--unlock", "--touch", "--report", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
+IMMEDIATE = {"--unlock", "--touch", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
 
 
 def commands() -> list[str]:
@@ -62,6 +62,7 @@ def clone(root, tmp_path_factory):
             csv.writer(file).writerows([("text", "label"), *((text, str(label)) for text, label in texts)])
     shutil.copyfile(root / "tests/config/tiny.yaml", folder / "tiny.yaml")
     (folder / "my-changes.yaml").write_text("seeds: [0]\n")
+    console(["init", "reviews.csv"], folder)
     return folder
 
 
@@ -73,6 +74,11 @@ def run(command: list[str], folder: Path, variables: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+def console(arguments: list[str], folder: Path) -> None:
+    code = "from ftft.cli import main; raise SystemExit(main())"
+    run([sys.executable, "-c", code, *arguments], folder, {"PYTHONPATH": "workflow/scripts"})
+
+
 @pytest.mark.parametrize("command", commands())
 def test_a_documented_command_works(clone, command):
     words, variables = shlex.split(command), {}
@@ -81,11 +87,12 @@ def test_a_documented_command_works(clone, command):
     match words:
         case ["snakemake", *arguments]:
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
+        case ["ftft", "init"]:
+            console(["init", "--help"], clone)
+        case ["ftft", "init", *arguments]:
+            console(["init", "--output", "another.yaml", *arguments], clone)
         case ["ftft", *arguments]:
-            asked = ["--help"] if arguments == ["init"] else []
-            scripts = {"PYTHONPATH": "workflow/scripts"}
-            code = "from ftft.cli import main; raise SystemExit(main())"
-            run([sys.executable, "-c", code, *arguments, *asked], clone, scripts)
+            console(arguments, clone)
         case ["make", *targets]:
             run(["make", "--dry-run", *targets], clone, {})
         case ["python", "-m", "benchmarks", section, *_]:
@@ -97,10 +104,13 @@ def test_a_documented_command_works(clone, command):
 
 
 def planned(arguments: list[str], clone: Path) -> list[str]:
-    """A call of snakemake as a dry run on one core: a profile's executor need not be installed here."""
+    """A call of snakemake as a dry run on one core, with no executor of a profile and no report of nothing."""
     if "--profile" in arguments:
         place = arguments.index("--profile")
         assert list((clone / arguments[place + 1]).glob("*.yaml"))
+        del arguments[place : place + 2]
+    if "--report" in arguments:
+        place = arguments.index("--report")
         del arguments[place : place + 2]
     cores = [] if "--cores" in arguments else ["--cores", "1"]
     dry = [] if IMMEDIATE & set(arguments) else ["--dry-run", "--quiet", "all"]

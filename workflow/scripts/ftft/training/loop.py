@@ -205,7 +205,7 @@ def train(
         # Last, for the count is no part of the run's peak memory.
         **work.flops(model.config),
     }
-    team.part()
+    team.leave()
     return TrainingResult(model, recorder.epochs, checkpoints.trajectory, outcome, cost)
 
 

@@ -45,7 +45,7 @@ class Team:
             backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT
         )
 
-    def part(self) -> None:
+    def leave(self) -> None:
         """Leave the process group."""
         if self.size > 1:
             distributed.destroy_process_group()
