@@ -104,7 +104,7 @@ def test_a_documented_command_works(clone, command):
 
 
 def planned(arguments: list[str], clone: Path) -> list[str]:
-    """A call of snakemake as a dry run on one core, with no executor of a profile and no report of nothing."""
+    """A call of snakemake as a dry run on one core, without a profile's executor and a report of nothing."""
     if "--profile" in arguments:
         place = arguments.index("--profile")
         assert list((clone / arguments[place + 1]).glob("*.yaml"))
