@@ -273,6 +273,7 @@ RUNTIME = [
     for key, value in {
         "device": "auto",
         "require_gpu": True,
+        "processes": 2,
         "threads": 7,
         "mem_mb": 77,
         "minutes": 7,
@@ -282,6 +283,7 @@ RUNTIME = [
         "scratch": "elsewhere",
         "state_minutes": 7,
         "keep_states": False,
+        "trackers": ["tensorboard"],
     }.items()
 ]
 EDITS = [

@@ -111,7 +111,7 @@ def test_a_finished_run(runs, status):
         }
     }
     summary, header, row = status().splitlines()
-    assert summary == "1 training runs: 1 finished"
+    assert summary == "1 training run: 1 finished"
     assert header.split() == ["state", "run", "step", "dev", "validation", "time", "left"]
     assert row.split("  ") == [
         "finished", RUN, "1500/5000", "30%", "0.731 at 2", "accuracy 0.750, macro_f1 0.500", "1:01:05", "-"

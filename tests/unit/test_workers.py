@@ -310,6 +310,7 @@ def test_work_adds_up_but_for_the_widest_batch():
 
 STUB = """
 import json, os, signal, sys, time
+signal.alarm(20)
 request = json.loads(sys.stdin.readline())
 rank = int(os.environ["RANK"])
 def answer(**fields): print(json.dumps(fields), flush=True)

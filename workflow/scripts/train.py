@@ -8,6 +8,10 @@ from ftft.workflow.job import claim_resources, code_of, job, processes_of, run_o
 
 claim_resources(snakemake)
 
+from ftft.training.progress import Progress
+from ftft.training.runs import fine_tune
+from ftft.training.workers import fine_tune_together
+
 with job(snakemake) as streams:
     spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
     name = "{task}/{model}/{selection}/{budget}/seed{seed}".format(**run)
@@ -28,11 +32,6 @@ with job(snakemake) as streams:
     }
     processes = processes_of(snakemake)
     if processes == 1:
-        from ftft.training.progress import Progress
-        from ftft.training.runs import fine_tune
-
         fine_tune(**arguments, progress=Progress(streams=streams, **progress))
     else:
-        from ftft.training.workers import fine_tune_together
-
         fine_tune_together(processes, snakemake.resources.get("nodes", 1), arguments, progress, streams)

@@ -177,7 +177,8 @@ def _last_lines(text: str) -> list[str]:
 def _report(runs: list[dict], jobs: list[dict]) -> Iterator[str]:
     counts = Counter(run["state"] for run in runs)
     counted = [f"{counts[state]} {state}" for state in STATES if counts[state]]
-    yield f"{len(runs)} training runs" + (f": {', '.join(counted)}" if counted else "")
+    count = f"{len(runs)} training run{'s' * (len(runs) != 1)}"
+    yield count + (f": {', '.join(counted)}" if counted else "")
     header = ("state", "run", "step", "", "dev", "validation", "time", "left")
     rows = [header, *map(_row, runs)] if runs else []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

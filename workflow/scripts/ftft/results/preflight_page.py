@@ -139,7 +139,7 @@ def _text(x: float, text: str) -> str:
 def _numbers(references: dict[str, Reference], metric: str) -> str:
     names = [
         "Reference",
-        *(f"Easy, {100 * rate:.0f} %" for rate in RATES),
+        *(f"Easy, {100 * rate:.0f}\u00a0%" for rate in RATES),
         f"ID {METRIC_NAMES[metric]}",
         "Majority class",
         "Shared by own runs",
