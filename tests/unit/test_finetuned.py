@@ -27,7 +27,7 @@ SPEC = {
     "datasets": ["validation", "test"],
     "recipe": {"batch_size": 4, "learning_rate": 1e-3, "max_length": 16},
     "main_source": {"source": "hub", "id": "owner/large", "revision": "0" * 40},
-    "reference_source": {"source": "folder", "path": "encoders/small"},
+    "reference_source": {"source": "folder", "path": "encoders/small", "keep_layers": 3},
     "parameters_m": {"large": 300.0, "small": 30.0},
     "resamples": 1000,
     "confidence": 0.95,
@@ -176,7 +176,7 @@ def test_the_card_is_what_the_hub_reads(run, finish):
         "Stopped after 2 checkpoints without improvement.",
         'classify("a text")',
         "[owner/large](https://huggingface.co/owner/large/tree/0000",
-        "the folder `encoders/small`",
+        "the first 3 layers of the encoder in the folder `encoders/small`",
         "| other | development, out of distribution | 100 | negative 50, positive 50 | - |",
     ):
         assert part in text, part

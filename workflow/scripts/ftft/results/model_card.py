@@ -132,13 +132,14 @@ def _scores(spec: dict, seed: int, scores: pd.DataFrame, learnt: int) -> str:
 
 def _origin(source: dict) -> str:
     """Where an encoder came from, in words."""
+    layers = f"the first {source['keep_layers']} layers of " if "keep_layers" in source else ""
     match source["source"]:
         case "hub":
-            return f"[{source['id']}](https://huggingface.co/{source['id']}/tree/{source['revision']})"
+            return f"{layers}[{source['id']}](https://huggingface.co/{source['id']}/tree/{source['revision']})"
         case "folder":
-            return f"the encoder in the folder `{source['path']}`"
+            return f"{layers}the encoder in the folder `{source['path']}`"
         case "package":
-            return f"the encoder of the Python package `{source['package']}`"
+            return f"{layers}the encoder of the Python package `{source['package']}`"
     return f"random weights ({source['architecture']['model_type']})"
 
 
