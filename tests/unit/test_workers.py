@@ -29,6 +29,7 @@ from ftft.errors import DataError, TrainingError
 from ftft.models.encoders import prepare_encoder
 from ftft.models.flops import Workload
 from ftft.training import team, workers
+from ftft.training.interruption import Interrupted
 from ftft.training.loop import train
 from ftft.training.meter import total_energy, total_work
 from ftft.training.progress import Progress
@@ -89,7 +90,16 @@ def together(size, function, **arguments):
 
 
 def training(
-    team, encoder, data, seed=0, early_stopping=None, scratch=None, sigterm_at=None, end_at=None, **recipe
+    team,
+    encoder,
+    data,
+    seed=0,
+    early_stopping=None,
+    scratch=None,
+    minutes=0.0,
+    sigterm_at=None,
+    end_at=None,
+    **recipe,
 ):
     """`train`, with what is to be compared; process 1 gets SIGTERM in a step, or all end without a word."""
     original = TrainingStep.__call__
@@ -111,7 +121,7 @@ def training(
     }
     states = None
     if scratch:
-        runtime = {"scratch": str(scratch), "state_minutes": 0.0, "keep_states": False}
+        runtime = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": False}
         states = Scratch({"processes": team.size}, "full", runtime, writes=team.rank == 0)
     try:
         result = train(spec, str(encoder), data, seed, {**RUNTIME}, Progress("test", []), states, team)
@@ -206,6 +216,25 @@ def test_one_that_is_asked_to_end_takes_all_along(encoder, training_data, tmp_pa
     assert [path.stem.lstrip("0") for path in tmp_path.rglob("*.safetensors")] == ["7"]
     resumed = together(2, training, **start, scratch=tmp_path)
     assert same(resumed[0], together(2, training, **start)[0])
+
+
+def states_at_the_end(team, scratch, **arguments):
+    original = Scratch.save
+
+    def save(self, *state):
+        if team.rank == 0:
+            time.sleep(0.5)
+        original(self, *state)
+
+    Scratch.save = save
+    with pytest.raises(Interrupted):
+        training(team, **arguments, scratch=scratch, minutes=10.0, sigterm_at=2)
+    return [path.stem.lstrip("0") for path in scratch.rglob("*.safetensors")]
+
+
+def test_none_ends_before_the_state_is_saved(encoder, training_data, tmp_path):
+    states = together(2, states_at_the_end, encoder=encoder, data=training_data, scratch=tmp_path)
+    assert states == [["3"], ["3"]]
 
 
 def test_early_stopping_is_decided_in_common(plain_encoder, training_data, alone):
@@ -487,6 +516,9 @@ def contents(folder):
 
 
 def written(team, arguments):
+    if team.rank != 0:
+        others = {name: f"{path}.other" for name, path in arguments["outputs"].items()}
+        arguments = {**arguments, "outputs": others}
     fine_tune(**arguments, progress=Progress("test", []), team=team)
 
 
@@ -532,4 +564,5 @@ def test_a_killed_process_ends_the_training_and_a_terminated_one_goes_on(tmp_pat
     assert not state.exists()
     together(2, written, arguments=long_run(folders["whole"], encoder, 12.0))
     assert contents(folders["broken"]) == contents(folders["whole"])
+    assert not list(tmp_path.rglob("*.other"))
     assert json.loads((folders["broken"] / "ledger.json").read_text())["cost"]["processes"] == 2

@@ -135,7 +135,9 @@ def _origin(source: dict) -> str:
     layers = f"the first {source['keep_layers']} layers of " if "keep_layers" in source else ""
     match source["source"]:
         case "hub":
-            return f"{layers}[{source['id']}](https://huggingface.co/{source['id']}/tree/{source['revision']})"
+            return (
+                f"{layers}[{source['id']}](https://huggingface.co/{source['id']}/tree/{source['revision']})"
+            )
         case "folder":
             return f"{layers}the encoder in the folder `{source['path']}`"
         case "package":

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import file_hash, read_json, read_parquet, replacing_files, write_json, write_parquet
+from ..artifacts import (
+    file_hash,
+    read_json,
+    read_parquet,
+    replacing_files,
+    require_model_of,
+    write_json,
+    write_parquet,
+)
 from ..cartography.dynamics import save_dynamics
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
@@ -138,18 +146,6 @@ def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) 
         write_json(temporary / "config.json", {**config, "ftft": origin})
 
 
-def _require_model_of(run: dict, folder: Path) -> None:
-    got = read_json(folder / "config.json").get("ftft")
-    expected = {"run": run, "weights": file_hash(folder / WEIGHTS)}
-    if got != expected:
-        raise ArtifactError(
-            f"the model in {folder} is not what its run left there",
-            got=got,
-            expected=expected,
-            fix=f"delete {folder / WEIGHTS} and let snakemake make it again",
-        )
-
-
 def evaluate(
     spec: dict,
     run: dict,
@@ -162,7 +158,7 @@ def evaluate(
 
     Columns: dataset, uid, label, prediction (class indices), logit_0, ...
     """
-    _require_model_of(run, Path(model_folder))
+    require_model_of(run, model_folder)
     datasets = {name: Dataset.load(path) for name, path in dataset_files.items()}
     label_names = next(iter(datasets.values())).label_names
     accelerator = make_accelerator(spec["precision"], runtime)
