@@ -381,9 +381,10 @@ ALLOWED = {
     "torch.load": {"models/pretrained.py"},
     # For the error that weights_only raises; nothing is unpickled with it.
     "import pickle": {"models/pretrained.py"},
-    # A process of this library, and torch and transformers by their names.
-    "subprocess.PIPE": {"workflow/warm.py"},
-    "subprocess.Popen": {"workflow/warm.py"},
+    # Processes of this library, and torch and transformers by their names.
+    "subprocess.PIPE": {"training/workers.py", "workflow/warm.py"},
+    "subprocess.Popen": {"training/workers.py", "workflow/warm.py"},
+    "subprocess.TimeoutExpired": {"training/workers.py"},
     "__import__": {"workflow/warm.py"},
 }
 FORBIDDEN = re.compile(

@@ -22,6 +22,7 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
+SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
 START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
 # They answer a question, or act on what is there: nothing to plan.
 IMMEDIATE = {"--unlock", "--touch", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
@@ -42,10 +43,9 @@ def commands() -> list[str]:
 def clone(root, tmp_path_factory):
     """A clone beside the real data's folder, with the files that the documentation takes for granted."""
     folder = tmp_path_factory.mktemp("reader") / "ftft"
-    unwanted = shutil.ignore_patterns(
-        ".git", ".venv", "results", "logs", ".snakemake", "__pycache__", "tests"
-    )
-    shutil.copytree(root, folder, ignore=unwanted)
+    folder.mkdir()
+    for source in (root / name for name in (*SOURCES, "Makefile", "pyproject.toml", *root.glob("*.lock"))):
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / source.name)
     for config in folder.glob("config/**/*.yaml"):
         for task in yaml.safe_load(config.read_text()).get("tasks", {}).values():
             for path in (entry["path"] for entry in task["datasets"].values() if "path" in entry):
