@@ -1,8 +1,9 @@
-"""Small things to train on: a data set, an encoder's folder, a specification."""
+"""Fixtures of small trainings."""
 
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
+from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
 from ftft.data import demo
 from ftft.data.dataset import Dataset
@@ -10,36 +11,6 @@ from ftft.models.encoders import prepare_encoder
 from ftft.models.tokens import tokenize
 from ftft.training.loop import TrainingData, train
 from ftft.training.progress import Progress
-
-RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 512, "fast_models": True}
-RECIPE = {
-    "epochs": 3.0,
-    "learning_rate": 5.0e-3,
-    "batch_size": 8,
-    "warmup_fraction": 0.1,
-    "weight_decay": 0.0,
-    "adam_epsilon": 1.0e-6,
-    "max_grad_norm": 1.0,
-    "max_length": 32,
-    "precision": "float32",
-    "batch_plan": "random",
-    "checkpoints": 6,
-}
-ARCHITECTURE = {
-    "model_type": "bert",
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 1,
-    "max_position_embeddings": 32,
-}
-
-
-def demo_dataset(split: str, rows: int) -> Dataset:
-    records = demo.generate(split, rows)
-    texts = tuple([record[column] for record in records] for column in ("premise", "hypothesis"))
-    labels = np.array([demo.LABELS.index(record["label"]) for record in records])
-    return Dataset([record["uid"] for record in records], texts, labels, list(demo.LABELS))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 import torch
-from conftest import ARCHITECTURE
 from safetensors.torch import load_file, save_file
+from small import ARCHITECTURE
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ftft.artifacts import read_json, write_json

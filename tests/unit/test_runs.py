@@ -6,8 +6,8 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 from accelerate.state import AcceleratorState
-from conftest import RECIPE, RUNTIME, demo_dataset
 from safetensors.torch import load_file, save_file
+from small import RECIPE, RUNTIME, demo_dataset
 
 from ftft.artifacts import read_parquet, write_json, write_parquet
 from ftft.errors import ArtifactError

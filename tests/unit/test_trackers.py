@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import RECIPE, RUNTIME
+from small import RECIPE, RUNTIME
 from tensorboardX.proto.event_pb2 import Event
 
 from ftft.data import demo

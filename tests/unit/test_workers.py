@@ -20,9 +20,9 @@ import psutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
 from ftft.data import demo
 from ftft.errors import DataError, TrainingError
