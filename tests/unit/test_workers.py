@@ -13,7 +13,9 @@ import time
 import traceback
 from dataclasses import replace
 from itertools import chain
+from multiprocessing import forkserver
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -49,6 +51,13 @@ forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload(
     ["accelerate", "transformers.models.bert.modeling_bert", "pyarrow.parquet", "hypothesis", "pytest"]
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Start the server as a job starts its workers: with what torch sets later, last bits may differ."""
+    with patch.dict(os.environ, OMP_NUM_THREADS="1"):
+        forkserver.ensure_running()
 
 
 def free_port() -> int:

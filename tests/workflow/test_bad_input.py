@@ -139,16 +139,20 @@ BAD_FILE = {
 }
 
 
+def files(folder):
+    """All in the folder but Snakemake's own and Python's."""
+    return {path for path in folder.rglob("*") if not {".snakemake", "__pycache__"} & set(path.parts)}
+
+
 @pytest.mark.parametrize("fault", BAD_FILE)
 def test_bad_configuration_file(fresh, fault):
     text, words = BAD_FILE[fault]
     key = text.partition(":")[0]
     config = {name: value for name, value in fresh.config().items() if name != key or fault == "key twice"}
     fresh.config_file.write_text(text + yaml.safe_dump(config, sort_keys=False))
-    before = set(fresh.folder.rglob("*"))
+    before = files(fresh.folder)
     assert_refused(fresh.snakemake(), fresh, words)
-    left = [path for path in set(fresh.folder.rglob("*")) - before if ".snakemake" not in path.parts]
-    assert not left
+    assert files(fresh.folder) == before
 
 
 BAD_FILES_OF_DATA = {
