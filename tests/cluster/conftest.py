@@ -1,11 +1,12 @@
 """Workflows to run through schedulers; `make test-cluster` puts their plugins on the path."""
 
 import importlib.util
+import subprocess
 
 import pytest
 import yaml
 from calls import Workflow
-from slurm import install
+from slurm import Slurm, install
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +31,15 @@ def another(root, tmp_path_factory, tiny_config):
 
 @pytest.fixture(scope="session")
 def has_slurm() -> None:
-    """SLURM's programs and snakemake's plugin, or a reason why there are none."""
+    """SLURM's programs and snakemake's plugin, and a machine that lets its daemons run, or why not."""
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("no snakemake-executor-plugin-slurm: make test-cluster")
     if reason := install():
         pytest.skip(f"no SLURM: {reason}")
+    try:
+        with Slurm(nodes=1) as slurm:
+            alive = slurm.run("srun", "echo", "alive").strip() == "alive"
+    except (OSError, TimeoutError, subprocess.SubprocessError) as error:
+        pytest.skip(f"no SLURM: its daemons do not come up here: {error}")
+    if not alive:
+        pytest.skip("no SLURM: its daemons run nothing here")
