@@ -183,6 +183,15 @@ def test_what_was_guessed_is_shown_with_its_reason(folder, init):
         assert line in shown
 
 
+def test_without_the_workflow_the_library_says_what_it_lacks(monkeypatch, capsys):
+    for name in ("yaml", "ftft.cli.init"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "ftft.cli.init")
+    assert main(["init", "reviews.csv"]) == 1
+    shown = capsys.readouterr().err
+    assert "no module yaml" in shown and "run it in a clone" in shown
+
+
 def test_texts_that_are_left_aside_are_named(folder, init):
     columns = {**reviews(), "subject line": ["about a few things"] * 300, "shop": ["a", "b", "c"] * 100}
     write_csv(folder / "reviews.csv", columns)

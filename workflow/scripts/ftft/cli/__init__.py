@@ -17,6 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             from .status import status as command
         command(chosen)
+    except ModuleNotFoundError as error:
+        print(
+            f"ftft {chosen.command} needs the workflow's environment: no module {error.name}", file=sys.stderr
+        )
+        print("  what to do: run it in a clone, in the environment that make table1 sets up", file=sys.stderr)
+        return 1
     except FtftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
