@@ -6,7 +6,7 @@ import torch
 from ftft.models.classifier import predict_logits, supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.training.batching import PLANS, random_plan
-from ftft.training.recording import DynamicsRecorder
+from ftft.training.recording import LogitsRecorder
 
 from . import ours
 from .corpora import ENCODER_NAME, LABELS, Corpus, corpus
@@ -86,7 +86,7 @@ def _recorder(instances: int) -> Work:
     logits = torch.randn(ours.RECIPE["batch_size"], len(LABELS))
 
     def work() -> int:
-        recorder = DynamicsRecorder(instances, len(LABELS))
+        recorder = LogitsRecorder(instances, len(LABELS))
         for batch in positions:
             recorder.record(batch, logits[: len(batch)])
         return len(positions)

@@ -9,7 +9,7 @@ from torch import nn
 from ftft.models.classifier import load_classifier, model_inputs
 from ftft.models.tokens import Tokens
 from ftft.training.loop import make_accelerator
-from ftft.training.recording import DynamicsRecorder
+from ftft.training.recording import LogitsRecorder
 from ftft.training.step import TrainingStep
 from ftft.training.watch import FiniteWatch
 
@@ -51,7 +51,7 @@ def training(
     """Steps over `batches`, their training dynamics recorded and their losses watched."""
     accelerate = accelerator(precision, device)
     step = TrainingStep(model.train(), recipe, PLANNED_STEPS, accelerate)
-    recorder = DynamicsRecorder(len(tokens), len(LABELS))
+    recorder = LogitsRecorder(len(tokens), len(LABELS))
     watch = FiniteWatch(step, accelerate.device)
     gold = torch.from_numpy(labels).to(accelerate.device)
 

@@ -21,7 +21,7 @@ from ftft.cartography.datamap import (
 from ftft.cartography.dynamics import load_dynamics, save_dynamics, true_class_probability
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
-from ftft.training.recording import DynamicsRecorder
+from ftft.training.recording import LogitsRecorder
 
 # Class probabilities by epoch; the true class of the instances is 0, 1, 2.
 DOUBTFUL = [(0.25, 0.5, 0.25), (0.5, 0.25, 0.25), (0.75, 0.2, 0.05), (0.5, 0.3, 0.2)]
@@ -85,7 +85,7 @@ def test_fewer_than_two_epochs_give_no_map(epochs):
 
 def test_all_recorded_epochs_reach_the_map_at_their_own_instance(tmp_path):
     dataset = Dataset(UIDS, (["a", "b", "c"],), LABELS, ["x", "y", "z"])
-    recorder = DynamicsRecorder(3, 3)
+    recorder = LogitsRecorder(3, 3)
     for epoch, order in enumerate([[2, 0, 1], [0, 1, 2], [1, 2, 0], [2, 1, 0]]):
         for rows in (order[:2], order[2:]):
             recorder.record(torch.tensor(rows), torch.from_numpy(LOGITS[epoch, rows]))

@@ -19,7 +19,7 @@ from ftft.cartography.dynamics import (
 )
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
-from ftft.training.recording import DynamicsRecorder
+from ftft.training.recording import LogitsRecorder
 
 N, CLASSES, EPOCHS = 7, 3, 2
 LOGITS = np.random.default_rng(0).normal(size=(EPOCHS, N, CLASSES)).astype(np.float32)
@@ -39,27 +39,27 @@ def feed(recorder, epoch, order, batch_size):
 
 @given(st.lists(st.permutations(range(N)), min_size=1, max_size=EPOCHS), st.integers(1, N + 1))
 def test_rows_land_at_their_own_instance_whatever_the_order(orders, batch_size):
-    recorder = DynamicsRecorder(N, CLASSES)
+    recorder = LogitsRecorder(N, CLASSES)
     for epoch, order in zip(LOGITS, orders, strict=False):
         feed(recorder, epoch, order, batch_size)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[: len(orders)])
 
 
 def test_a_last_batch_of_one_instance_completes_the_epoch():
-    recorder = DynamicsRecorder(N, CLASSES)
+    recorder = LogitsRecorder(N, CLASSES)
     feed(recorder, LOGITS[0], range(N), N - 1)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[:1])
 
 
 def test_an_incomplete_last_epoch_is_dropped():
-    recorder = DynamicsRecorder(N, CLASSES)
+    recorder = LogitsRecorder(N, CLASSES)
     feed(recorder, LOGITS[0], range(N), 2)
     feed(recorder, LOGITS[1], range(N - 1), 2)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[:1])
 
 
 def test_recorded_logits_are_detached_copies_in_float32():
-    recorder = DynamicsRecorder(1, 2)
+    recorder = LogitsRecorder(1, 2)
     logits = torch.tensor([[1.0, 2.0]], dtype=torch.bfloat16, requires_grad=True)
     recorder.record(torch.tensor([0]), logits)
     recorder.record(torch.tensor([0]), 2 * logits)

@@ -18,7 +18,7 @@ from .checkpoints import Checkpoints
 from .interruption import Interrupted, Termination
 from .meter import Meter, peak_memory, total_energy, total_work
 from .progress import Progress
-from .recording import DynamicsRecorder
+from .recording import LogitsRecorder
 from .schedule import checkpoint_interval, planned_steps
 from .scratch import Scratch
 from .state import random_state, restore_random_state
@@ -95,7 +95,7 @@ def train(
         accelerator.autocast,
         team,
     )
-    recorder = DynamicsRecorder(len(data.rows), len(labels))
+    recorder = LogitsRecorder(len(data.rows), len(labels))
     workload, meter = Workload(), Meter(device)
     common = {"step": step, "checkpoints": checkpoints, "dynamics": recorder}
     watch = FiniteWatch(step, device)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 
-class DynamicsRecorder:
+class LogitsRecorder:
     """Collects logits by instance; an epoch counts once every instance has been seen in it.
 
     `epochs` holds the complete ones, each [instances, classes] float32.
