@@ -207,8 +207,8 @@ class Slurm:
 
     @staticmethod
     def kill(manager: psutil.Process) -> None:
-        """Kill a step manager and its step."""
-        for process in [*manager.children(recursive=True), manager]:
+        """Kill a step manager and its step, the manager first: it would tell the controller of the rest."""
+        for process in [manager, *manager.children(recursive=True)]:
             if process.is_running():
                 process.kill()
 
