@@ -108,7 +108,9 @@ def finish(tmp_path):
         write_json(tmp_path / "checks.json", checks)
         ledgers, evaluations = zip(*runs, strict=True)
         out = tmp_path / "out"
-        write_finetuned({**SPEC, **spec}, ledgers, evaluations, references, tmp_path / "checks.json", out)
+        names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+        files = [out / name for name in names]
+        write_finetuned({**SPEC, **spec}, ledgers, evaluations, references, tmp_path / "checks.json", files)
         return out
 
     return finish

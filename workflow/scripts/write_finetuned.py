@@ -11,5 +11,5 @@ with job(snakemake):
         source.evaluations,
         source.references,
         source.checks,
-        Path(snakemake.output.card).parent,
+        snakemake.output.model,
     )

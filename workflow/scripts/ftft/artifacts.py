@@ -18,6 +18,7 @@ from .canonical import canonical_json
 from .errors import ArtifactError
 
 METADATA_KEY = b"ftft"
+WEIGHTS = "model.safetensors"
 
 
 @contextmanager
@@ -197,7 +198,7 @@ def _unreadable(path: str | Path, error: Exception) -> ArtifactError:
 def require_model_of(run: dict, folder: str | Path) -> None:
     """Raise ArtifactError unless the model in `folder` is the one that `run` left there."""
     folder = Path(folder)
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     got = read_json(folder / "config.json").get("ftft")
     expected = {"run": run, "weights": file_hash(weights)}
     if got != expected:

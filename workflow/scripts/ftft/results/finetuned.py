@@ -15,8 +15,6 @@ from .model_card import model_card
 from .rendering import write_csv
 from .scores import has_failed, read_evaluation
 
-MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-
 
 def write_finetuned(
     spec: dict,
@@ -24,9 +22,9 @@ def write_finetuned(
     evaluation_files: Sequence[Path],
     reference_files: Sequence[Path],
     checks_file: Path,
-    folder: Path,
+    model_files: Sequence[Path],
 ) -> None:
-    """Leave the run with the best monitored score in `folder`: model, tokenizer, scores.csv, README.md.
+    """Leave the run with the best monitored score as `model_files`, scores.csv and README.md beside them.
 
     `spec` is the rule's slice; ledgers and evaluations are those of the main runs, one per seed, references
     the ledgers of their reference runs. A ledger's folder holds its run's model and trajectory.
@@ -50,8 +48,8 @@ def write_finetuned(
     scores = score_runs(spec, dict(zip(ledger_files, evaluation_files, strict=True)), good, best)
     references = [read_json(file) for file in reference_files]
     cost = expected_cost(list(ledgers.values()), references, spec["parameters_m"])
-    with replacing_files(folder) as temporary:
-        for name in MODEL_FILES:
+    with replacing_files(Path(model_files[0]).parent) as temporary:
+        for name in (Path(file).name for file in model_files):
             (temporary / name).write_bytes((model / name).read_bytes())
         write_csv(temporary / "scores.csv", scores)
         card = model_card(spec, kept, references, read_json(checks_file), scores, cost, len(good))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..artifacts import (
+    WEIGHTS,
     file_hash,
     read_json,
     read_parquet,
@@ -28,7 +29,6 @@ from .progress import Progress
 from .scratch import Scratch
 from .team import ALONE, Team, make_accelerator
 
-WEIGHTS = "model.safetensors"
 ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
 TRAJECTORY = pa.schema(
     [
