@@ -9,7 +9,7 @@ from transformers import DataCollatorWithPadding
 
 from ftft.models.classifier import predict_logits, supports_bfloat16
 from ftft.models.tokens import Tokens
-from ftft.workflow.config import load_schema
+from ftft.pipeline.config import load_schema
 
 from . import ours
 from .corpora import ENCODER_NAME, Corpus, corpus

@@ -9,9 +9,9 @@ from torch import nn
 from ftft.models.classifier import load_classifier, model_inputs
 from ftft.models.tokens import Tokens
 from ftft.training.loop import make_accelerator
+from ftft.training.nonfinite import FiniteWatch
 from ftft.training.recording import LogitsRecorder
 from ftft.training.step import TrainingStep
-from ftft.training.watch import FiniteWatch
 
 from .corpora import LABELS, encoder_folder
 from .harness import Work

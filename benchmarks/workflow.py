@@ -14,7 +14,7 @@ from .planning import planning_folders
 from .report import Row, Table
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "workflow" / "scripts"
+SCRIPTS = ROOT / "src"
 # These read models: every other step must come up without torch.
 NEED_TORCH = {"train", "evaluate", "prepare_encoder"}
 QUICK = ("select_instances", "collect_scores")
@@ -33,7 +33,7 @@ def imports(script: Path, warm: bool = False) -> str:
     tree = ast.parse(script.read_text(encoding="utf-8"))
     found = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     cold = [line for line in found if "hand_over" not in line]
-    return "\n".join((["from ftft.workflow.warm import hand_over", "hand_over()"] if warm else []) + cold)
+    return "\n".join((["from ftft.pipeline.warm import hand_over", "hand_over()"] if warm else []) + cold)
 
 
 def _start_up(scripts: list[Path], options: Options) -> Table:
@@ -131,7 +131,7 @@ def _job_variants(options: Options) -> dict[str, tuple[str, str]]:
 
 
 def _snakefile(rule: str, count: int, warm: bool) -> str:
-    start = "onstart:\n    from ftft.workflow import warm\n    warm.start()\n\n" if warm else ""
+    start = "onstart:\n    from ftft.pipeline import warm\n    warm.start()\n\n" if warm else ""
     return (
         f"import os, sys\nsys.path.insert(0, {str(SCRIPTS)!r})\nos.environ['PYTHONPATH'] = {str(SCRIPTS)!r}\n"
         f"{start}rule all:\n    input: expand('{{number}}.done', number=range({count}))\n\n"

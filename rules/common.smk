@@ -7,17 +7,22 @@ from pathlib import Path
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.current_basedir.join("../workflow/scripts").get_path_or_uri(secret_free=True))
-sys.path.insert(0, str(SCRIPTS))
+ROOT = Path(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True)).resolve()
+SCRIPTS, SOURCE = ROOT / "workflow" / "scripts", ROOT / "src"
+sys.path.insert(0, str(SOURCE))
 
 from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
-from ftft.workflow import config as configuration
-from ftft.workflow import given, paper, plan, slices, warm
-from ftft.workflow.fingerprint import fingerprint
-from ftft.workflow.job import ORCHESTRATOR, TERMINAL, prefer_code, this_process
+from ftft.pipeline import config as configuration
+from ftft.pipeline import given
+from ftft.paper import roles as paper
+from ftft.pipeline import plan
+from ftft.pipeline import parameters as slices
+from ftft.pipeline import warm
+from ftft.pipeline.fingerprint import fingerprint
+from ftft.pipeline.job import ORCHESTRATOR, TERMINAL, prefer_code, this_process
 
-prefer_code(SCRIPTS)
+prefer_code(SOURCE)
 try:
     if workflow.is_main_process:
         for file in workflow.configfiles:

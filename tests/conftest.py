@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FTFT_REAL_DATA", ROOT.parent / "shared" / "data"))
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

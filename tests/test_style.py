@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ftft.workflow.config import load_schema
+from ftft.pipeline.config import load_schema
 
 
 def run(root, *command):
@@ -29,14 +29,14 @@ def test_sources_are_clean(root, command):
 
 
 def test_modules_stay_small(root):
-    sizes = {path.name: len(path.read_text().splitlines()) for path in root.glob("workflow/scripts/**/*.py")}
+    sizes = {path.name: len(path.read_text().splitlines()) for path in root.glob("src/**/*.py")}
     assert {name: size for name, size in sizes.items() if size > 400} == {}
 
 
 def test_public_functions_have_docstrings(root):
     bare = [
         f"{path.name}:{node.name}"
-        for path in root.glob("workflow/scripts/ftft/**/*.py")
+        for path in root.glob("src/ftft/**/*.py")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         if not node.name.startswith("_") and not ast.get_docstring(node)
@@ -48,7 +48,7 @@ def test_reading_the_rules_imports_no_heavy_library(root):
     names = "config, fingerprint, job, plan, warm"
     heavy = {"torch", "transformers", "pandas", "datasets", "accelerate"}
     code = (
-        f"import sys; sys.path.insert(0, 'workflow/scripts'); from ftft.workflow import {names}; "
+        f"import sys; sys.path.insert(0, 'src'); from ftft.pipeline import {names}; "
         f"print({heavy} & set(sys.modules))"
     )
     assert run(root, sys.executable, "-c", code).stdout.strip() == "set()"
@@ -67,9 +67,9 @@ LIGHT_MODULES = [
     "cartography.scores",
     "cartography.selection",
     "cartography.selection_file",
-    "recording.recorder",
-    "results.bootstrap",
-    "results.claims",
+    "cartography.recorder",
+    "statistics.bootstrap",
+    "paper.claims",
     "results.finetuned",
     "results.map_page",
     "results.patience",
@@ -86,9 +86,7 @@ LIGHT_MODULES = [
 
 @pytest.mark.parametrize("module", LIGHT_MODULES)
 def test_light_steps_import_no_torch(root, module):
-    code = (
-        f"import sys; sys.path[0] = 'workflow/scripts'; import ftft.{module}; print('torch' in sys.modules)"
-    )
+    code = f"import sys; sys.path[0] = 'src'; import ftft.{module}; print('torch' in sys.modules)"
     assert run(root, sys.executable, "-c", code).stdout.strip() == "False"
 
 

@@ -7,10 +7,10 @@ from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
 from ftft.data import demo
 from ftft.data.dataset import Dataset
+from ftft.execution.progress import Progress
 from ftft.models.encoders import prepare_encoder
 from ftft.models.tokens import tokenize
 from ftft.training.loop import TrainingData, train
-from ftft.training.progress import Progress
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ftft.data.cad import SPLITS
+from ftft.paper.cad import SPLITS
 
 NLI = ["entailment", "neutral", "contradiction"]
 HSD = ["not_hateful", "hateful"]

@@ -13,9 +13,10 @@ from snakemake.utils import update_config
 
 from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
-from ftft.workflow import plan, slices
-from ftft.workflow.config import load_schema, resolve
-from ftft.workflow.given import check_file
+from ftft.pipeline import parameters as slices
+from ftft.pipeline import plan
+from ftft.pipeline.config import load_schema, resolve
+from ftft.pipeline.given import check_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ERM = "{task: demo, rows: [{method: ERM, main: large}]}"

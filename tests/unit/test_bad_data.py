@@ -410,8 +410,8 @@ def used_names(tree):
 
 def test_no_code_of_others_is_loaded_or_run(root):
     found: dict[str, set[str]] = {}
-    library = root / "workflow/scripts/ftft"
-    files = sorted((root / "workflow/scripts").rglob("*.py"))
+    library = root / "src/ftft"
+    files = sorted((root / "src").rglob("*.py"))
     assert len(files) > 50
     for file in files:
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -222,15 +222,15 @@ def test_import_times_are_summed_by_library():
 
 
 def test_imports_of_a_script_may_come_with_its_warm_start():
-    script = ROOT / "workflow" / "scripts" / "train.py"
+    script = ROOT / "src" / "train.py"
     cold, warm = workflow.imports(script), workflow.imports(script, warm=True)
     assert "hand_over" not in cold and "from ftft.training.runs import fine_tune" in cold
-    assert warm.splitlines()[:2] == ["from ftft.workflow.warm import hand_over", "hand_over()"]
+    assert warm.splitlines()[:2] == ["from ftft.pipeline.warm import hand_over", "hand_over()"]
     assert warm.endswith(cold)
 
 
 def test_the_large_plan_is_a_configuration_of_some_ten_thousand_jobs():
-    from ftft.workflow import config
+    from ftft.pipeline import config
 
     default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     resolved = config.resolve(planning.grid(default, planning.FRACTIONS, planning.SEEDS))

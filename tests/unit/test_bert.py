@@ -19,10 +19,11 @@ from transformers import (
 )
 from transformers.models.bert.modeling_bert import BertEncoder
 
-from ftft.models import bert, cpu, fast
-from ftft.models.bert import FirstTokenEncoder, PaddedBatch
+from ftft.models import fast
 from ftft.models.classifier import load_classifier
-from ftft.models.packed import Grid, PackedBatch
+from ftft.models.fast import bert, cpu
+from ftft.models.fast.bert import FirstTokenEncoder, PaddedBatch
+from ftft.models.fast.packed import Grid, PackedBatch
 
 CLASSIFIERS = {
     "bert": (BertForSequenceClassification, BertConfig, {}),

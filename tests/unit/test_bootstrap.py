@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftft.errors import ArtifactError
-from ftft.results import bootstrap
-from ftft.results.bootstrap import (
+from ftft.statistics import bootstrap
+from ftft.statistics.bootstrap import (
     WEIGHTED,
     Replicates,
     difference,
@@ -19,7 +19,7 @@ from ftft.results.bootstrap import (
     resample_scores,
     seed_weights,
 )
-from ftft.results.metrics import METRICS, accuracy, macro_f1, score
+from ftft.tasks.metrics import METRICS, accuracy, macro_f1, score
 
 LABELS = np.random.default_rng(0).integers(3, size=40)
 
@@ -120,8 +120,8 @@ def test_resamples_depend_on_the_data_set_alone_and_neither_on_chunks_nor_on_the
 
 def test_replicates_are_the_same_in_another_process(root):
     code = (
-        "import sys; sys.path[0] = 'workflow/scripts';"
-        "from ftft.results.bootstrap import example_weights, seed_weights;"
+        "import sys; sys.path[0] = 'src';"
+        "from ftft.statistics.bootstrap import example_weights, seed_weights;"
         "print(next(example_weights('d', 5, 3)).tolist(), seed_weights(3, 2).tolist())"
     )
     job = subprocess.run([sys.executable, "-c", code], cwd=root, text=True, capture_output=True, check=True)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftft.data.cad import FOLDS, SPLITS, _clean, _deal, prepare
 from ftft.errors import DataError
+from ftft.paper.cad import FOLDS, SPLITS, _clean, _deal, prepare
 
 IDENTITY, PERSON, NEUTRAL = "IdentityDirectedAbuse", "PersonDirectedAbuse", "Neutral"
 

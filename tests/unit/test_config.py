@@ -7,13 +7,13 @@ import yaml
 from snakemake.utils import update_config
 
 from ftft.cartography.selection import REGION_SCORES
-from ftft.data.cad import PREPARATIONS
 from ftft.data.sources import READERS
 from ftft.errors import ConfigError
-from ftft.results.metrics import METRICS
+from ftft.paper.cad import PREPARATIONS
+from ftft.pipeline import plan
+from ftft.pipeline.config import FORMAT_BY_SUFFIX, load_schema, resolve
+from ftft.tasks.metrics import METRICS
 from ftft.training.batching import PLANS
-from ftft.workflow import plan
-from ftft.workflow.config import FORMAT_BY_SUFFIX, load_schema, resolve
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = {ROOT / "config" / "fast.yaml", ROOT / "config" / "selectors.yaml"}

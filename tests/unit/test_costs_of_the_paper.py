@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from ftft.results.costs import method_cost
-from ftft.workflow import paper
+from ftft.paper import roles as paper
+from ftft.statistics.costs import method_cost
 
 SEEDS = 4
 with open(paper.PAPER / "costs.csv", encoding="utf-8") as file:

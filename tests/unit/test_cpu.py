@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from ftft.models import cpu
-from ftft.models.cpu import CheapDropout, OneDnnLinear, dropout_mask, onednn_is_faster, use_cheap_modules
+from ftft.models.fast import cpu
+from ftft.models.fast.cpu import CheapDropout, OneDnnLinear, dropout_mask, onednn_is_faster, use_cheap_modules
 
 
 def cheap_dropout(rate):
@@ -195,7 +195,7 @@ def test_only_stock_layers_are_switched(monkeypatch, faster):
 FAULTS = """
 import resource
 import torch
-from ftft.models.cpu import keep_freed_memory
+from ftft.models.fast.cpu import keep_freed_memory
 
 keep_freed_memory()
 for _ in range(32):
@@ -211,7 +211,7 @@ def test_freed_memory_is_used_again(root):
     # Above 32 MB, the greatest threshold that glibc sets itself, every tensor would be mapped anew.
     # In a process of its own, and once its heap has settled, which takes up to a dozen of them.
     elements = 12 * 2**20
-    environment = {**os.environ, "PYTHONPATH": str(root / "workflow" / "scripts")}
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
     script = FAULTS.format(elements=elements)
     found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
     assert int(found.stdout) < 4 * elements / resource.getpagesize()

@@ -182,7 +182,7 @@ def test_no_map_is_left_where_there_is_none_to_build(tmp_path):
 def test_the_map_of_a_file_needs_no_pandas(root, tmp_path):
     dynamics_file, data_file = files(tmp_path)
     code = (
-        "import sys; sys.path[0] = 'workflow/scripts'; from ftft.cartography.datamap import write_map; "
+        "import sys; sys.path[0] = 'src'; from ftft.cartography.datamap import write_map; "
         f"write_map({str(dynamics_file)!r}, {str(data_file)!r}, {str(tmp_path / 'map.parquet')!r}); "
         "print('pandas' in sys.modules)"
     )

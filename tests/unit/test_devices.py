@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ftft.workflow import devices
-from ftft.workflow.devices import VISIBLE, lease, visible_devices
+from ftft.execution import devices
+from ftft.execution.devices import VISIBLE, lease, visible_devices
 
 HOLD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from ftft.workflow import devices
+from ftft.execution import devices
 devices.LOCKS = Path(sys.argv[2])
 held = devices.lease(int(sys.argv[3]))
 assert devices.visible_devices() == held

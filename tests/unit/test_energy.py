@@ -7,8 +7,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from ftft.training import energy
-from ftft.training.energy import EnergyMeter
+from ftft.execution import energy
+from ftft.execution.energy import EnergyMeter
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 UUID = "5fa3c1d2-0000-0000-0000-000000000001"

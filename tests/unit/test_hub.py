@@ -135,7 +135,8 @@ SPECS = {
 LOAD = """
 import json, sys
 from pathlib import Path
-from ftft.data import hub, sources
+from ftft.data import hub
+from ftft.data import sources
 from ftft.errors import DataError
 results = {}
 for name, spec in json.load(sys.stdin).items():
@@ -177,7 +178,7 @@ def loaded(tmp_path_factory, root):
         "HF_DATASETS_CACHE": str(folder / "home" / "datasets"),
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
-        "PYTHONPATH": str(root / "workflow" / "scripts"),
+        "PYTHONPATH": str(root / "src"),
     }
     command = [sys.executable, "-c", LOAD]
     run = subprocess.run(

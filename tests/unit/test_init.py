@@ -14,8 +14,8 @@ from ftft.cli import main
 from ftft.cli.init import PRESET
 from ftft.data import sources
 from ftft.data.dataset import prepare
-from ftft.workflow.config import resolve
-from ftft.workflow.slices import dataset_slice
+from ftft.pipeline.config import resolve
+from ftft.pipeline.parameters import dataset_slice
 
 COMMIT = "0123456789" * 4
 FOUR_ROWS = "text,label\na b c,x\nd e f,y\ng h i,x\nj k l,y\n"

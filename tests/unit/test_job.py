@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ftft.errors import ModelError
-from ftft.workflow.job import fault_of_the_machine, job
+from ftft.pipeline.job import fault_of_the_machine, job
 
 
 def failing(tmp_path, error):

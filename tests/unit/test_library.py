@@ -14,10 +14,10 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 import ftft
 from ftft.cartography.datamap import DataMap, write_map
 from ftft.cartography.dynamics import load_dynamics
+from ftft.cartography.recorder import DynamicsRecorder
+from ftft.cartography.trainer import RecordingMixin
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError, TrainingError
-from ftft.recording.recorder import DynamicsRecorder
-from ftft.recording.trainer import RecordingMixin
 
 UIDS, LABELS = ["b", "a", "c"], np.array([1, 0, 1])
 EPOCHS = np.random.default_rng(0).normal(size=(3, 3, 2)).astype(np.float32)
@@ -238,7 +238,7 @@ def test_dropped_last_batches_are_noticed(tmp_path):
 
 
 def run(root, code, folder=None):
-    code = f"import sys; sys.path[0] = {str(root / 'workflow/scripts')!r}; {code}"
+    code = f"import sys; sys.path[0] = {str(root / 'src')!r}; {code}"
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, check=True
     ).stdout.strip()

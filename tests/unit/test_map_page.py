@@ -16,8 +16,8 @@ from ftft.cartography.dynamics import save_dynamics
 from ftft.cartography.selection import regions
 from ftft.data.dataset import Dataset, uid_hash
 from ftft.errors import ArtifactError
+from ftft.pipeline.fingerprint import folder_hash
 from ftft.results import map_page
-from ftft.workflow.fingerprint import folder_hash
 
 N, EPOCHS = 23, 3
 HOSTILE = "</script><script>alert(1)</script><!-- ]]> $title ${page} \\u003c \u2028 \x00 \U0001f600"

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftft.results.metrics import accuracy, macro_f1, majority_score, score
-from ftft.results.scores import has_failed
+from ftft.statistics.scores import has_failed
+from ftft.tasks.metrics import accuracy, macro_f1, majority_score, score
 
 # Confusion, true by predicted: 0: [3, 1, 0], 1: [2, 1, 0], 2: never true, never predicted.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1])

@@ -18,9 +18,9 @@ from ftft.cartography.mixtures import (
 )
 from ftft.cartography.selection import select_random, select_region
 from ftft.errors import DataError
-from ftft.workflow import slices
-from ftft.workflow.config import resolve
-from ftft.workflow.plan import MIXTURES, REGIONS
+from ftft.pipeline import parameters as slices
+from ftft.pipeline.config import resolve
+from ftft.pipeline.plan import MIXTURES, REGIONS
 
 TEN = [f"u{row}" for row in range(10)]
 RISING = np.arange(10.0)

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from ftft.workflow import paper, plan
-from ftft.workflow.config import resolve
+from ftft.paper import roles as paper
+from ftft.pipeline import plan
+from ftft.pipeline.config import resolve
 
 
 @pytest.fixture

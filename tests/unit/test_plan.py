@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from ftft.artifacts import canonical_json
 from ftft.cartography.selection import REGION_SCORES
 from ftft.errors import ConfigError
-from ftft.workflow import plan, slices
-from ftft.workflow.config import load_schema, resolve
-from ftft.workflow.plan import Run, Selection
+from ftft.pipeline import parameters as slices
+from ftft.pipeline import plan
+from ftft.pipeline.config import load_schema, resolve
+from ftft.pipeline.plan import Run, Selection
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 SELECTIONS = st.builds(

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from ftft.artifacts import write_json
 from ftft.cartography.datamap import DataMap
 from ftft.errors import ArtifactError
+from ftft.paper import roles as paper
 from ftft.results.preflight import (
     Band,
     Reference,
@@ -22,7 +23,6 @@ from ftft.results.preflight import (
     parameter_count,
 )
 from ftft.results.preflight_page import page, strips, write_preflight
-from ftft.workflow import paper
 
 N = 100
 PUBLISHED = paper.easy_shares_by_effect("50")

@@ -116,7 +116,7 @@ ALL_TIED, SPREAD = "np.zeros(1 << 18)", "random.random(1 << 18)"
 def test_eight_million_scores_are_ranked_in_the_memory_of_a_few_blocks(root, scores):
     code = f"""
 import resource, sys, tracemalloc
-sys.path[0] = "workflow/scripts"
+sys.path[0] = "src"
 import numpy as np
 from ftft.cartography.ranking import largest, order_key, spooled
 

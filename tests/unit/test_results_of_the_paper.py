@@ -12,13 +12,13 @@ import pytest
 from ftft.artifacts import write_json, write_parquet
 from ftft.cartography.datamap import DataMap
 from ftft.errors import ArtifactError
-from ftft.results.bootstrap import Difference
-from ftft.results.claims import FAILS, HOLDS, OPEN, Comparison, decide, write_claims
-from ftft.results.comparisons import Contest, compare_rows
+from ftft.paper.claims import FAILS, HOLDS, OPEN, Comparison, decide, write_claims
 from ftft.results.easy_share import write_easy_shares
 from ftft.results.model_costs import write_model_costs
 from ftft.results.patience import read_every_patience, write_patience
 from ftft.results.provenance import write_provenance
+from ftft.statistics.bootstrap import Difference
+from ftft.statistics.comparisons import Contest, compare_rows
 
 SETS = {"id": 400, "r1": 300, "r2": 300}
 

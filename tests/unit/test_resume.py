@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from ftft.execution.interruption import Interrupted
+from ftft.execution.scratch import LOCK, Scratch
+from ftft.execution.state import read_state, write_state
+from ftft.pipeline.job import ORCHESTRATOR, this_process
 from ftft.training import loop
 from ftft.training.checkpoints import Checkpoints
-from ftft.training.interruption import Interrupted
-from ftft.training.scratch import LOCK, Scratch
-from ftft.training.state import read_state, write_state
 from ftft.training.step import TrainingStep
-from ftft.workflow.job import ORCHESTRATOR, this_process
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 STEPS = 15

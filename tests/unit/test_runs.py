@@ -11,8 +11,8 @@ from small import RECIPE, RUNTIME, demo_dataset
 
 from ftft.artifacts import read_parquet, write_json, write_parquet
 from ftft.errors import ArtifactError
-from ftft.results.scores import read_evaluation
-from ftft.training.progress import Progress
+from ftft.execution.progress import Progress
+from ftft.statistics.scores import read_evaluation
 from ftft.training.runs import evaluate, fine_tune
 
 RUN = {"task": "demo", "model": "small", "selection": "full", "budget": "full", "seed": 0}

@@ -22,7 +22,7 @@ from ftft.cartography.selection import REGION_SCORES, select_region
 from ftft.cartography.selection_file import select
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
-from ftft.workflow.plan import REGIONS, Selection
+from ftft.pipeline.plan import REGIONS, Selection
 
 
 def of_courses(*courses):

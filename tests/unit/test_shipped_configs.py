@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from ftft.models.encoders import prepare_encoder
-from ftft.workflow import paper, plan, slices
-from ftft.workflow.config import resolve
+from ftft.paper import roles as paper
+from ftft.pipeline import parameters as slices
+from ftft.pipeline import plan
+from ftft.pipeline.config import resolve
 
 PAPER_ROWS = [
     ("ERM", "small", None),

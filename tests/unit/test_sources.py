@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ftft.data import demo
 from ftft.data.sources import READERS, read, text_position
 from ftft.errors import ConfigError, DataError
-from ftft.workflow.config import resolve
-from ftft.workflow.slices import dataset_slice
+from ftft.pipeline.config import resolve
+from ftft.pipeline.parameters import dataset_slice
 
 ODD = {
     "embedded quotes": 'she said "no", then ""left""',

@@ -13,10 +13,10 @@ from ftft.artifacts import write_json
 from ftft.cli import main
 from ftft.cli.status import training_runs
 from ftft.errors import TrainingError
-from ftft.training.interruption import Interrupted
-from ftft.training.progress import Progress
-from ftft.training.scratch import Scratch
-from ftft.workflow.job import job
+from ftft.execution.interruption import Interrupted
+from ftft.execution.progress import Progress
+from ftft.execution.scratch import Scratch
+from ftft.pipeline.job import job
 
 RUN = "reviews/large/small-ambiguous-33/stopped-id/seed0"
 OTHER = "reviews/small/full/full/seed0"

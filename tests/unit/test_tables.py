@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from ftft.artifacts import write_json, write_parquet
-from ftft.results.costs import consumed_share, method_cost, parameter_millions, parts
 from ftft.results.rendering import to_markdown
-from ftft.results.scores import collect_scores, has_failed, load_scores
 from ftft.results.tables import build_table, load_selecting, render, row_label, write_table
+from ftft.statistics.costs import consumed_share, method_cost, parameter_millions, parts
+from ftft.statistics.scores import collect_scores, has_failed, load_scores
 
 SEEDS = [0, 1, 2]
 ERM = {"method": "ERM", "main": "large", "selection": "full", "budget": "full"}

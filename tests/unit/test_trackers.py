@@ -11,11 +11,11 @@ from tensorboardX.proto.event_pb2 import Event
 
 from ftft.data import demo
 from ftft.errors import ConfigError, TrainingError
+from ftft.execution.progress import Progress
+from ftft.pipeline import faults
+from ftft.pipeline.config import resolve
 from ftft.training.loop import train
-from ftft.training.progress import Progress
 from ftft.training.schedule import learning_rate_factor
-from ftft.workflow import faults
-from ftft.workflow.config import resolve
 
 STEPS = 15
 

@@ -8,11 +8,12 @@ import torch
 
 from ftft.cartography.dynamics import true_class_probability
 from ftft.errors import TrainingError
+from ftft.execution import meter
+from ftft.execution.energy import EnergyMeter
 from ftft.models import classifier, flops
 from ftft.training import loop as training
-from ftft.training import meter, step
+from ftft.training import step
 from ftft.training.checkpoints import Checkpoints
-from ftft.training.energy import EnergyMeter
 from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
 from ftft.training.stopping import monitored_score, read_early
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "workflow" / "scripts"
-HAND_OVER = "import os, sys, time; from ftft.workflow.warm import hand_over; hand_over(); "
+PACKAGE = Path(__file__).parents[2] / "src"
+HAND_OVER = "import os, sys, time; from ftft.pipeline.warm import hand_over; hand_over(); "
 # Stands for snakemake: starts the server, runs one script, and waits for its own input to end.
 CALLER = """
 import subprocess, sys
-from ftft.workflow import warm
+from ftft.pipeline import warm
 warm.start(libraries=())
 job = subprocess.Popen([sys.executable, *sys.argv[1:]])
 print("pid", job.pid, warm.servers[0].pid, flush=True)

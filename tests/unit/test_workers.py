@@ -28,19 +28,20 @@ from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
 from ftft.data import demo
 from ftft.errors import DataError, TrainingError
+from ftft.execution import processes as team
+from ftft.execution import workers
+from ftft.execution.interruption import Interrupted
+from ftft.execution.meter import total_energy, total_work
+from ftft.execution.processes import Team
+from ftft.execution.progress import Progress
+from ftft.execution.scratch import Scratch
+from ftft.execution.workers import fine_tune_together
 from ftft.models.encoders import prepare_encoder
 from ftft.models.flops import Workload
-from ftft.training import team, workers
-from ftft.training.interruption import Interrupted
 from ftft.training.loop import train
-from ftft.training.meter import total_energy, total_work
-from ftft.training.progress import Progress
 from ftft.training.runs import fine_tune
-from ftft.training.scratch import Scratch
 from ftft.training.step import TrainingStep
 from ftft.training.stopping import monitored_score, read_early
-from ftft.training.team import Team
-from ftft.training.workers import fine_tune_together
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
@@ -542,7 +543,7 @@ def test_a_killed_process_ends_the_training_and_a_terminated_one_goes_on(tmp_pat
             fine_tune_together(2, 1, arguments, {"title": "test", "trackers": [], "run": "run"}, [log])
 
     def own(process):
-        return "ftft.training.workers" in process.cmdline()
+        return "ftft.execution.workers" in process.cmdline()
 
     def kill_one():
         one = sorted(filter(own, psutil.Process().children()), key=lambda process: process.pid)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
 JOB_COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
 
 

@@ -76,7 +76,7 @@ def run(command: list[str], folder: Path, variables: dict[str, str]) -> None:
 
 def console(arguments: list[str], folder: Path) -> None:
     code = "from ftft.cli import main; raise SystemExit(main())"
-    run([sys.executable, "-c", code, *arguments], folder, {"PYTHONPATH": "workflow/scripts"})
+    run([sys.executable, "-c", code, *arguments], folder, {"PYTHONPATH": "src"})
 
 
 @pytest.mark.parametrize("command", commands())

@@ -187,7 +187,7 @@ def test_config_edit_reruns_what_it_defines(workflow, change):
 def source_files(workflow):
     return [
         path
-        for name in ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+        for name in ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
         for path in (
             [workflow.folder / name]
             if (workflow.folder / name).is_file()
@@ -209,7 +209,7 @@ def test_comment_in_every_file_reruns_nothing(workflow):
 
 
 def test_docstring_and_formatting_rerun_nothing(workflow):
-    for path in (workflow.folder / "workflow" / "scripts" / "ftft").rglob("*.py"):
+    for path in (workflow.folder / "src" / "ftft").rglob("*.py"):
         text = re.sub(r'"""(\w)', r'"""Once more: \1', path.read_text())
         path.write_text(text.replace("def ", "\n\n\ndef ").replace("    \n\n\ndef ", "    def "))
     assert workflow.planned() == {}
@@ -227,7 +227,7 @@ def test_checkout_back_and_forth_reruns_nothing(workflow):
         subprocess.run(["git", *identity, *arguments], cwd=workflow.folder, check=True, capture_output=True)
 
     git("init", "--initial-branch", "one")
-    git("add", "Snakefile", "rules", "workflow", "profiles", "envs", "config")
+    git("add", "Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
     git("commit", "--message", "one")
     git("checkout", "-b", "two")
     for path in source_files(workflow):
@@ -252,29 +252,29 @@ FIGURES = {"plot_true_class": 1, "plot_learning_curves": 1, "plot_data_map": 1}
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("ftft/results/provenance.py", {"write_table": 1}),
-        ("ftft/results/bootstrap.py", {"compare_methods": 1, "write_table": 1}),
-        ("ftft/results/claims.py", {}),
-        ("ftft/results/patience.py", {"write_patience": 1}),
-        ("ftft/results/figures/true_class.py", {"plot_true_class": 1}),
-        ("ftft/results/figures/style.py", FIGURES),
+        ("src/ftft/results/provenance.py", {"write_table": 1}),
+        ("src/ftft/statistics/bootstrap.py", {"compare_methods": 1, "write_table": 1}),
+        ("src/ftft/paper/claims.py", {}),
+        ("src/ftft/results/patience.py", {"write_patience": 1}),
+        ("src/ftft/results/figures/true_class.py", {"plot_true_class": 1}),
+        ("src/ftft/results/figures/style.py", FIGURES),
         (
-            "ftft/cartography/selection.py",
+            "src/ftft/cartography/selection.py",
             {"select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
         (
-            "ftft/cartography/datamap.py",
+            "src/ftft/cartography/datamap.py",
             {"build_data_map": 1, "select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
-        ("ftft/training/loop.py", ALL_TRAINING),
-        ("train.py", ALL_TRAINING),
-        ("ftft/errors.py", {}),
-        ("ftft/training/progress.py", {}),
-        ("ftft/workflow/config.py", {}),
+        ("src/ftft/training/loop.py", ALL_TRAINING),
+        ("workflow/scripts/train.py", ALL_TRAINING),
+        ("src/ftft/errors.py", {}),
+        ("src/ftft/execution/progress.py", {}),
+        ("src/ftft/pipeline/config.py", {}),
     ],
 )
 def test_code_edit_reruns_what_it_defines(workflow, module, expected):
-    path = workflow.folder / "workflow" / "scripts" / module
+    path = workflow.folder / module
     path.write_text(path.read_text() + "\nANSWER = 42\n")
     assert workflow.planned() == expected
 

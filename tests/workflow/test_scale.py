@@ -40,5 +40,5 @@ def test_jobs_are_planned_without_a_heavy_import(tmp_path, small, at_least, seco
     folder, target = planning_folders(tmp_path / "plans", small)["models x seeds x fractions"]
     jobs, loaded = plan(folder, target, seconds)
     assert jobs >= at_least
-    assert {"snakemake.workflow", "ftft.workflow.plan"} <= loaded
+    assert {"snakemake.workflow", "ftft.pipeline.plan"} <= loaded
     assert loaded & HEAVY == set()

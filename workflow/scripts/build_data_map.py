@@ -1,5 +1,5 @@
 from ftft.cartography.datamap import write_map
-from ftft.workflow.job import job, measured
+from ftft.pipeline.job import job, measured
 
 with job(snakemake):
     model, seed = snakemake.wildcards.model, int(snakemake.wildcards.seed)

@@ -1,5 +1,5 @@
 from ftft.data import checks
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     checks.check_task(specification(snakemake), snakemake.input, snakemake.output[0])

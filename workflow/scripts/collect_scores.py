@@ -1,5 +1,5 @@
-from ftft.results.scores import collect_scores
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
+from ftft.statistics.scores import collect_scores
 
 with job(snakemake):
     collect_scores(

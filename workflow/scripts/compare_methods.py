@@ -1,5 +1,5 @@
-from ftft.results.comparisons import compare_rows
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
+from ftft.statistics.comparisons import compare_rows
 
 with job(snakemake):
     compare_rows(

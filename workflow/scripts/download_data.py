@@ -1,5 +1,5 @@
 from ftft.data import hub
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     hub.download(specification(snakemake), snakemake.wildcards.dataset, snakemake.output[0])

@@ -1,10 +1,10 @@
-from ftft.workflow.warm import hand_over
+from ftft.pipeline.warm import hand_over
 
 hand_over()
 
 from pathlib import Path
 
-from ftft.workflow.job import claim_resources, job, run_of, specification
+from ftft.pipeline.job import claim_resources, job, run_of, specification
 
 claim_resources(snakemake)
 

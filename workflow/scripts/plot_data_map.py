@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.figures.data_map import plot
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     plot(specification(snakemake), snakemake.input[0], dict(snakemake.output.items()))

@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.figures.learning_curves import plot
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source, output = snakemake.input, snakemake.output

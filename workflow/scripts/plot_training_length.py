@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.figures.training_length import plot
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source, output = snakemake.input, snakemake.output

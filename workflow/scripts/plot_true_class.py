@@ -1,6 +1,6 @@
 from ftft.data.dataset import Dataset
+from ftft.pipeline.job import job, specification
 from ftft.results.figures.true_class import plot
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source = snakemake.input

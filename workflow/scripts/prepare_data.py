@@ -1,6 +1,6 @@
 from ftft.data import sources
 from ftft.data.dataset import prepare
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     spec, name = specification(snakemake), snakemake.wildcards.dataset

@@ -1,4 +1,4 @@
-from ftft.workflow.warm import hand_over
+from ftft.pipeline.warm import hand_over
 
 hand_over()
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftft.data.dataset import Dataset
 from ftft.models.encoders import prepare_encoder
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     train = Dataset.load(snakemake.input.train) if snakemake.input.get("train") else None

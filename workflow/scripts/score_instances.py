@@ -1,5 +1,5 @@
 from ftft.cartography.datamap import write_map
-from ftft.workflow.job import job, specification
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     source = snakemake.input

@@ -1,6 +1,6 @@
 from ftft.cartography.selection_file import select
 from ftft.data.dataset import DatasetIndex
-from ftft.workflow.job import job, measured, specification
+from ftft.pipeline.job import job, measured, specification
 
 with job(snakemake):
     name, seed = snakemake.wildcards.selection, int(snakemake.wildcards.seed)

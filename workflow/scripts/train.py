@@ -1,16 +1,16 @@
-from ftft.workflow.warm import hand_over
+from ftft.pipeline.warm import hand_over
 
 hand_over()
 
 from pathlib import Path
 
-from ftft.workflow.job import claim_resources, code_of, job, processes_of, run_of, specification
+from ftft.pipeline.job import claim_resources, code_of, job, processes_of, run_of, specification
 
 claim_resources(snakemake)
 
-from ftft.training.progress import Progress
+from ftft.execution.progress import Progress
+from ftft.execution.workers import fine_tune_together
 from ftft.training.runs import fine_tune
-from ftft.training.workers import fine_tune_together
 
 with job(snakemake) as streams:
     spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]

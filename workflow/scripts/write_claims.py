@@ -1,5 +1,5 @@
-from ftft.results.claims import write_claims
-from ftft.workflow.job import job, specification
+from ftft.paper.claims import write_claims
+from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     write_claims(

@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.easy_share import write_easy_shares
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     write_easy_shares(

@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.map_page import write_page
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source = snakemake.input

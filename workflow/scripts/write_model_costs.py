@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.model_costs import write_model_costs
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     write_model_costs(

@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.patience import write_patience
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     write_patience(

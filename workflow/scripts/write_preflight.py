@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from ftft.pipeline.job import job, specification
 from ftft.results.preflight_page import write_preflight
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     source = snakemake.input

@@ -1,6 +1,6 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.provenance import write_provenance
 from ftft.results.tables import load_selecting, write_table
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     spec, source, output = specification(snakemake), snakemake.input, snakemake.output

@@ -1,5 +1,5 @@
+from ftft.pipeline.job import job, specification
 from ftft.results.verdicts import write_verdicts
-from ftft.workflow.job import job, specification
 
 with job(snakemake):
     write_verdicts(

@@ -1,0 +1,199 @@
+"""`ftft init`: a configuration from a file, by a look at its columns and rows."""
+
+import argparse
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+
+from ..errors import DataError, FtftError, ModelError
+from ..pipeline.config import resolve
+from .columns import FEWEST_WORDS, Columns, mean_words, present
+from .parts import SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
+
+# Where the paper's encoders are pinned.
+PRESET = Path(__file__).parents[3] / "config" / "nli.yaml"
+ENCODERS = {"small": "deberta-v3-small", "large": "deberta-v3-large"}
+SPECIAL_TOKENS = 3
+LONGEST = 512
+NOTE = "   # share: a part of the rows, by a hash of their texts, so that equal texts stay together"
+
+TEMPLATE = """\
+# Written by `ftft init` from {file}; config/README.md describes every key.
+tasks:
+  {task}:
+    labels: {labels}
+    metric: accuracy   # or macro_f1, where classes differ in size
+    text: {text}
+    label: {label}
+    uid: {uid}
+    train: train
+    validation: validation
+    evaluate: {evaluate}
+    datasets:{note}
+{datasets}
+models:
+  small: {small}
+  large: {large}
+training: {{max_length: {max_length}}}   # tokens, a guess: four bytes each, 99 % of the rows
+early_stopping: {{monitors: [id]}}   # by the validation set; ood: by sets named under dev
+finetune:
+  {task}: {{main: large, reference: small}}
+"""
+
+
+def init(arguments: argparse.Namespace) -> None:
+    """Write the configuration that `arguments` ask for; print what was guessed, why, and what is doubtful.
+
+    Raises FtftError for files that cannot be read, columns that cannot be told, and an output that exists.
+    """
+    if not PRESET.exists():
+        raise FtftError(
+            "ftft init needs the workflow beside the library",
+            got=f"no {PRESET}",
+            fix="run it from a clone, installed there by pip install --editable .",
+        )
+    whole = read_whole(arguments.file, arguments.text, arguments.label, arguments.uid)
+    own = [whole] if arguments.validation else list(split(whole))
+    further = [read_further(name, path, whole.columns) for name, path in _further_files(arguments)]
+    labels = _sorted(set(present(whole.labels)))
+    if len(labels) < 2:
+        raise DataError(
+            f"the label column '{whole.columns.label}' of {arguments.file} has fewer than two values",
+            got=", ".join(labels) or "empty cells",
+            fix="name another: --label COLUMN",
+        )
+    length = _max_length(whole.texts)
+    text = _configuration(arguments, whole, own + further, labels, length)
+    resolve(yaml.safe_load(text))
+    print("\n".join(_report(whole, own + further, length)))
+    for part in (whole, *further):
+        for warning in rows_to_mend(part):
+            print(f"warning: {warning}")
+    for part in own + further:
+        for warning in labels_to_mend(part, labels):
+            print(f"warning: {warning}")
+    _write(arguments.output, text)
+    print(f"wrote {arguments.output}; read it, then:")
+    for target in ("preflight", "finetune"):
+        print(f"  snakemake --cores 1 --configfile {shlex.quote(str(arguments.output))} -- {target}")
+
+
+def _further_files(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    taken = {"train", "validation"} if arguments.validation else set(SHARES)
+    if arguments.validation:
+        yield "validation", arguments.validation
+    for choice in arguments.evaluate:
+        name, _, path = choice.partition("=")
+        if not name or not path or name in taken:
+            raise FtftError(
+                "cannot use an evaluation set",
+                got=f"--evaluate {choice}",
+                expected=f"NAME=FILE, the name none of {', '.join(sorted(taken))}",
+                fix="name it otherwise, e.g. --evaluate ood=other.csv",
+            )
+        taken.add(name)
+        yield name, path
+
+
+def _sorted(labels: set[str]) -> list[str]:
+    try:
+        return sorted(labels, key=int)
+    except ValueError:
+        return sorted(labels)
+
+
+def _max_length(texts: list[tuple[str | None, ...]]) -> int:
+    """A multiple of 8 that covers 99 % of the rows at four bytes a token, and at least one a word."""
+    lengths = sorted(
+        sum(max(len(text.encode()) / 4, len(text.split())) for text in row if text) for row in texts
+    )
+    covered = lengths[math.ceil(0.99 * len(lengths)) - 1] + SPECIAL_TOKENS
+    return min(LONGEST, 8 * max(2, math.ceil(covered / 8)))
+
+
+def _configuration(
+    arguments: argparse.Namespace, whole: Part, parts: list[Part], labels: list[str], length: int
+) -> str:
+    task = arguments.task or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(arguments.file).stem).strip("._-")
+    evaluated = [part.name for part in parts if part.name not in ("train", "validation")]
+    return TEMPLATE.format(
+        file=_flow(Path(arguments.file).name),
+        task=_flow(task),
+        labels=_flow(labels),
+        text=_flow(whole.columns.text),
+        label=_flow(whole.columns.label),
+        uid=_flow(whole.columns.uid),
+        evaluate=_flow((["validation"] if arguments.validation else []) + evaluated),
+        note="" if arguments.validation else NOTE,
+        datasets="\n".join(f"      {_flow(part.name)}: {_flow(part.entry)}" for part in parts),
+        small=_flow(_model("small", arguments.reference)),
+        large=_flow(_model("large", arguments.main)),
+        max_length=length,
+    )
+
+
+def _model(name: str, choice: str | None) -> dict:
+    if choice is None:
+        entry = yaml.safe_load(PRESET.read_text(encoding="utf-8"))["models"][ENCODERS[name]]
+        return {key: entry[key] for key in ("source", "id", "revision", "training") if key in entry}
+    if Path(choice).is_dir():
+        return {"source": "folder", "path": choice}
+    identity, _, commit = choice.partition("@")
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        raise ModelError(
+            f"cannot use the encoder {choice}",
+            got="neither a folder nor a pinned repository",
+            expected="a folder, or owner/name@COMMIT with all 40 digits of the commit",
+            fix="take the commit from the repository's page on the hub (Files and versions, History)",
+        )
+    return {"source": "hub", "id": identity, "revision": commit}
+
+
+def _flow(value: object) -> str:
+    """A value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.removesuffix("...\n").strip()
+
+
+def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
+    columns, records = whole.columns, whole.records
+    yield f"{whole.entry['path']}: {records.num_rows} rows, columns {', '.join(records.column_names)}"
+    for role, name in (("text", ", ".join(columns.text)), ("label", columns.label), ("uid", columns.uid)):
+        yield f"  {role:<10}  {name or '-'} ({columns.reasons[role]})"
+    used = [*columns.text, columns.label, columns.uid]
+    unused = [name for name in records.column_names if name not in used]
+    if unused:
+        yield f"  {'unused':<10}  {', '.join(unused)}{_second_text(columns, unused, records)}"
+    for part in parts:
+        counts = Counter(present(part.labels))
+        shown = ", ".join(f"{label} {counts[label]}" for label in _sorted(set(counts)))
+        own = {role: part.entry[role] for role in ("text", "label", "uid") if role in part.entry}
+        columns_of_its_own = f"; columns {_flow(own)}" if own else ""
+        yield f"  {part.name:<10}  {part.records.num_rows} rows: {shown}{columns_of_its_own}"
+    yield f"  {'max_length':<10}  {length} tokens (a guess: four bytes a token, 99 % of the rows)"
+
+
+def _second_text(columns: Columns, unused: list[str], records: pa.Table) -> str:
+    """A hint at texts that are left aside, where there is room for them."""
+    texts = [name for name in unused if mean_words(records[name].to_pylist()) >= FEWEST_WORDS]
+    if not texts or len(columns.text) == 2:
+        return ""
+    return f" (texts too? --text {shlex.quote(texts[0])} {shlex.quote(columns.text[0])})"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with open(path, "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise FtftError(
+            f"{path} exists and is left as it is", fix="choose another name by --output, or remove it"
+        ) from None
+    except OSError as error:
+        raise FtftError(f"{path} cannot be written", got=error.strerror) from error

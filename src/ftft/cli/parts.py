@@ -1,0 +1,104 @@
+"""The data sets that `ftft init` writes: read, split, and looked through for what would be refused later."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..data.sources import read, text_position
+from ..errors import DataError
+from ..pipeline.config import FORMAT_BY_SUFFIX
+from .columns import Columns, guess_columns, present
+
+SHARES = {"train": [0, 0.8], "validation": [0.8, 0.9], "test": [0.9, 1]}
+RARE = 0.01
+
+
+@dataclass(frozen=True)
+class Part:
+    """A data set of the configuration: its entry there, its rows and their columns."""
+
+    name: str
+    entry: dict
+    records: pa.Table
+    columns: Columns
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The label of every row, as text."""
+        return self.records[self.columns.label].to_pylist()
+
+    @property
+    def texts(self) -> list[tuple[str | None, ...]]:
+        """The one or two texts of every row."""
+        return list(zip(*(self.records[name].to_pylist() for name in self.columns.text), strict=True))
+
+
+def read_rows(path: str) -> pa.Table:
+    """All rows of a file whose suffix names its format, every value as text; raises DataError."""
+    if not Path(path).is_file():
+        raise DataError(f"there is no file {path}", got=f"nothing of that name in {Path.cwd()}")
+    form = FORMAT_BY_SUFFIX.get(Path(path).suffix.lower())
+    if form is None:
+        raise DataError(
+            f"cannot tell the format of {path}",
+            expected=f"a name that ends in one of {', '.join(FORMAT_BY_SUFFIX)}",
+            fix="rename the file, or convert it",
+        )
+    records, _ = read({"source": "file", "format": form}, Path(path).name, path)
+    if records.num_rows == 0:
+        raise DataError(f"{path} has no rows", expected="at least 2")
+    return records
+
+
+def read_whole(path: str, text: list[str] | None, label: str | None, uid: str | None) -> Part:
+    """A whole file as the training set, its columns as given or guessed; raises DataError."""
+    records = read_rows(path)
+    columns = guess_columns(records, path, text, label, uid)
+    return Part("train", {"source": "file", "path": path}, records, columns)
+
+
+def read_further(name: str, path: str, columns: Columns) -> Part:
+    """A data set of another file; its entry names the columns that differ from the task's `columns`."""
+    records = read_rows(path)
+    text = columns.text if set(columns.text) <= set(records.column_names) else None
+    label = columns.label if columns.label in records.column_names else None
+    own = guess_columns(records, path, text, label, None)
+    found = {role: getattr(own, role) for role in ("text", "label", "uid")}
+    differing = {role: name for role, name in found.items() if name != getattr(columns, role)}
+    return Part(name, {"source": "file", "path": path, **differing}, records, own)
+
+
+def split(whole: Part) -> Iterator[Part]:
+    """Training, validation and test set as the key `share` will draw them from one file."""
+    positions = [text_position(texts) for texts in whole.texts]
+    for name, (low, high) in SHARES.items():
+        rows = whole.records.filter(pa.array(low <= position < high for position in positions))
+        yield Part(name, {**whole.entry, "share": [low, high]}, rows, whole.columns)
+
+
+def rows_to_mend(part: Part) -> Iterator[str]:
+    """What is doubtful about a file's rows, whatever the task's labels are."""
+    file, labels, texts = part.entry["path"], part.labels, part.texts
+    if missing := len(labels) - len(present(labels)):
+        yield f"{file}: {missing} rows have no label and will be refused; remove them, or use the key where"
+    if empty := sum(len(present(row)) < len(row) for row in texts):
+        yield f"{file}: {empty} rows have an empty text and will be refused; remove them"
+    distinct = len(set(texts))
+    if repeated := len(texts) - distinct:
+        contradicting = len(set(zip(texts, labels, strict=True))) - distinct
+        yield f"{file}: {repeated} rows repeat the text of another, {contradicting} with another label"
+    for label, count in sorted(Counter(present(labels)).items()):
+        if count < RARE * len(labels):
+            yield f"{file}: {count} of {len(labels)} rows are labelled '{label}', fewer than 1 %"
+
+
+def labels_to_mend(part: Part, labels: list[str]) -> Iterator[str]:
+    """What is wrong with a data set's labels, given the task's."""
+    found = set(present(part.labels))
+    if unknown := sorted(found - set(labels)):
+        yield f"{part.name}: labels unknown to the task: {', '.join(unknown)}; map them by label_names"
+    if len(found) < 2:
+        yield f"{part.name}: rows of fewer than two classes will be refused; give it a file of its own"

@@ -1,0 +1,147 @@
+"""What every rule's script needs: its specification, its log, and errors that read as one message."""
+
+import errno
+import json
+import logging
+import os
+import platform
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import FtftError
+from ..execution.devices import lease
+
+# Set for a call of snakemake that trains one model at a time.
+TERMINAL = "FTFT_TERMINAL"
+FAULTS_OF_THE_MACHINE = {
+    errno.ENOSPC: "free space, then run it again: what is finished is kept",
+    errno.EDQUOT: "free space, then run it again: what is finished is kept",
+    errno.EROFS: "let the folder be written to, then run it again",
+    errno.EACCES: "give yourself the right to it, then run it again",
+}
+SIGNS_OF_TOO_LITTLE_MEMORY = (
+    os.strerror(errno.ENOMEM),
+    "can't allocate memory",
+    "out of memory",
+    "failed to map segment",
+)
+# The machine and the process of the call of snakemake.
+ORCHESTRATOR = "FTFT_ORCHESTRATOR"
+
+
+def prefer_code(folder: str | Path) -> None:
+    """Let jobs import the library from `folder`, whose fingerprint is tracked, before any installed one."""
+    paths = [str(folder), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+def specification(snakemake: Any) -> dict:
+    """The slice of the configuration that the rule's one tracked parameter carries."""
+    return json.loads(snakemake.params.spec)["slice"]
+
+
+def code_of(snakemake: Any) -> str:
+    """The fingerprint of the rule's code."""
+    return json.loads(snakemake.params.spec)["code"]
+
+
+def run_of(snakemake: Any) -> dict:
+    """Which run the job's wildcards name."""
+    wildcards = dict(snakemake.wildcards.items())
+    names = {"selection": "full", "budget": "full", **wildcards}
+    keys = ("task", "model", "selection", "budget")
+    return {**{key: names[key] for key in keys}, "seed": int(wildcards["seed"])}
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[list[TextIO]]:
+    """Run a script's body with stderr and warnings in the rule's log.
+
+    Yields where progress is shown: the log, and the terminal where no other training writes to it.
+
+    An FtftError ends the process with exit code 1 and its message, in the log and on the terminal.
+    """
+    terminal = sys.stderr
+    log_path = Path(snakemake.log[0])
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with open(log_path, "w", buffering=1, encoding="utf-8") as log:
+        sys.stderr = log
+        logging.captureWarnings(True)
+        logging.basicConfig(
+            stream=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True
+        )
+        try:
+            yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
+        except Exception as error:
+            explained = fault_of_the_machine(error.__cause__ or error) or error
+            if not isinstance(explained, FtftError):
+                traceback.print_exc(file=log)
+                raise
+            for stream in (log, terminal):
+                print(f"\n{type(explained).__name__}: {explained}\n", file=stream)
+            raise SystemExit(1) from None
+        finally:
+            sys.stderr = terminal
+            logging.basicConfig(stream=terminal, force=True)
+
+
+def fault_of_the_machine(error: BaseException) -> FtftError | None:
+    """What to do about a full or read-only disk, or too little memory; None for any other error."""
+    # Libraries written in C++ and Rust put the system's error into their text.
+    text = str(error)
+    for code, fix in FAULTS_OF_THE_MACHINE.items():
+        if getattr(error, "errno", None) == code or os.strerror(code) in text:
+            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix)
+    if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY):
+        return FtftError(
+            "out of memory",
+            got=text.splitlines()[0] if text else "MemoryError",
+            fix="give the job more memory (runtime.mem_mb), or lower training.batch_size or max_length",
+        )
+    return None
+
+
+@contextmanager
+def measured(path: str | Path, **names: object) -> Iterator[None]:
+    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
+    from ..artifacts import write_json
+
+    started = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
+
+
+def this_process() -> str:
+    """The value of `ORCHESTRATOR` that names this process."""
+    return f"{platform.node()} {os.getpid()}"
+
+
+def orphaned() -> bool:
+    """Whether the snakemake that started this job ran on this machine and is gone."""
+    host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
+    return host == platform.node() and not Path(f"/proc/{process}").exists()
+
+
+def claim_resources(snakemake: Any) -> None:
+    """Give the numerical libraries the threads of the rule, and this job GPUs of its own."""
+    os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(snakemake.threads)
+    if snakemake.config["runtime"]["device"] != "cpu":
+        lease(processes_of(snakemake))
+
+
+def processes_of(snakemake: Any) -> int:
+    """In how many processes a job trains: one for each of its GPUs, else as many as configured."""
+    runtime = snakemake.config["runtime"]
+    # Sites that give GPUs in other ways set the resource to 0.
+    gpus = 0 if runtime["device"] == "cpu" else snakemake.resources.get("gpu", 1)
+    return gpus or runtime["processes"]

@@ -1,0 +1,163 @@
+"""The interactive data map: one HTML page per reference run that needs nothing but a browser.
+
+The page is `workflow/report/map_page/` with its style, its code and these data inlined. Each block of data is
+compressed and in base64, so that no text of an instance is ever markup; the page writes texts as text only.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import zlib
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..artifacts import read_parquet, to_arrow, to_numpy, write_text
+from ..cartography.datamap import DataMap
+from ..cartography.dynamics import DynamicsFile
+from ..cartography.selection import regions
+from ..data.dataset import TEXT_COLUMNS, DatasetIndex, uid_hash
+from ..errors import ArtifactError
+
+TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "map_page"
+SCRIPTS = ("data.js", "plot.js", "app.js")
+# The texts of 400,000 rows as long as MNLI's (170 bytes) are 68 MB, 40 MB of page.
+MOST_TEXT_BYTES = 80_000_000
+# Instances whose texts a browser unpacks together, to show one of them: a few milliseconds.
+CHUNK = 4096
+WIDEST_VARIABILITY = 0.5
+AMBIGUOUS, HARD_TO_LEARN = 1, 2
+
+
+def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path, output: Path) -> None:
+    """Write the page of a data map.
+
+    `spec` holds `title`, the `text` columns' names and the `fraction` of the map's regions. Texts are in the
+    page up to 80 MB (UTF-8), those of the instances whose uids hash lowest; all else is of all instances.
+    Raises ArtifactError where map, dynamics and data do not belong together.
+    """
+    data, about = read_parquet(data_file)
+    data_map, metadata = DataMap.load(map_file)
+    if metadata["data_hash"] != about["content_hash"]:
+        raise ArtifactError(
+            f"the data map {map_file} was built on other data than {data_file}",
+            fix=f"delete the map and let snakemake make it again: snakemake {map_file}",
+        )
+    dynamics = DynamicsFile(dynamics_file, DatasetIndex(data_file))
+    curves = np.concatenate(list(dynamics.map(lambda block: quantised_curves(block.p_true))))
+    arrays = {
+        **map_arrays(data_map, metadata["epochs"], spec["fraction"]),
+        "label": to_numpy(data["label"]).astype("<u2"),
+    }
+    page = {
+        **{key: spec[key] for key in ("title", "text", "fraction")},
+        "labels": about["labels"],
+        "instances": len(data_map),
+        "epochs": metadata["epochs"],
+        "chunk": CHUNK,
+        **borders(data_map, arrays["regions"]),
+    }
+    # Most ambiguous first: what is listed or brushed together is then unpacked together.
+    order = np.argsort(-data_map.variability, kind="stable")
+    ordered = data.take(to_arrow(order))
+    texts = texts_that_fit(ordered)
+    page["texts"] = len(texts) - texts[0].null_count
+    first = {name: values[order].tobytes() for name, values in arrays.items()}
+    later = {
+        "uids": json_bytes(ordered["uid"].to_pylist()),
+        "curves": curves[order].tobytes(),
+        **chunks(texts),
+    }
+    write_text(output, fill(page, first, later))
+
+
+def map_arrays(data_map: DataMap, epochs: int, fraction: float) -> dict[str, np.ndarray]:
+    """What the page draws of n instances, in data order, little-endian.
+
+    variability and confidence [n] in 65,535ths of 0.5 and of 1; correct [n], the number of epochs; regions
+    [n], bits: 1 ambiguous, 2 hard-to-learn; easy instances have none.
+    """
+    masks = regions(data_map, fraction)
+    return {
+        "variability": np.rint(data_map.variability / WIDEST_VARIABILITY * 65535).astype("<u2"),
+        "confidence": np.rint(data_map.confidence * 65535).astype("<u2"),
+        "correct": np.rint(data_map.correctness * epochs).astype("<u2"),
+        "regions": (AMBIGUOUS * masks["ambiguous"] + HARD_TO_LEARN * masks["hard-to-learn"]).astype(np.uint8),
+    }
+
+
+def borders(data_map: DataMap, membership: np.ndarray) -> dict[str, float]:
+    """The least variability of the ambiguous instances, and the largest confidence of the hard-to-learn."""
+    return {
+        "ambiguous_from": float(data_map.variability[membership & AMBIGUOUS > 0].min()),
+        "hard_to_learn_to": float(data_map.confidence[membership & HARD_TO_LEARN > 0].max()),
+    }
+
+
+def quantised_curves(p_true: np.ndarray) -> np.ndarray:
+    """p_true [epochs, n] in 255ths, uint8 [n, epochs]: an instance's curve in one piece."""
+    return np.rint(p_true.T * 255).astype(np.uint8)
+
+
+def texts_that_fit(data: pa.Table) -> pa.Table:
+    """The columns of texts; null for instances that do not fit, of which those whose uids hash lowest do."""
+    texts = data.select([name for name in TEXT_COLUMNS if name in data.column_names])
+    sizes = sum(to_numpy(pc.binary_length(column)).astype(np.int64) for column in texts.columns)
+    if sizes.sum() <= MOST_TEXT_BYTES:
+        return texts
+    uids = data["uid"].to_pylist()
+    by_hash = np.array(sorted(range(len(uids)), key=lambda row: (uid_hash(uids[row]), uids[row])))
+    fits = np.zeros(len(uids), bool)
+    fits[by_hash[np.cumsum(sizes[by_hash]) <= MOST_TEXT_BYTES]] = True
+    kept = [pc.if_else(pa.array(fits), column, None) for column in texts.columns]
+    return pa.table(kept, names=texts.column_names)
+
+
+def chunks(texts: pa.Table) -> dict[str, bytes]:
+    """Texts as JSON by the name of their block: a list per column, of `CHUNK` instances after the other."""
+    parts = (texts.slice(start, CHUNK) for start in range(0, len(texts), CHUNK))
+    return {
+        f"texts-{number}": json_bytes([column.to_pylist() for column in part.columns])
+        for number, part in enumerate(parts)
+    }
+
+
+def json_bytes(value: object) -> bytes:
+    """`value` as JSON in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def data_block(name: str, content: bytes) -> str:
+    """An element that browsers neither show nor run, with `content` deflated and in base64."""
+    packed = base64.b64encode(zlib.compress(content)).decode()
+    return f'<script type="application/octet-stream" id="{name}">{packed}</script>'
+
+
+def fill(page: dict, first: dict[str, bytes], later: dict[str, bytes]) -> str:
+    """The whole page around its data: what it draws at first stands before its code, the rest after it."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    code = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    # "<" alone could end the element that holds the JSON.
+    described = json_bytes(page).decode().replace("<", r"\u003c")
+    return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=policy(style, code),
+        title=html.escape(page["title"]),
+        style=style,
+        page=described,
+        first="\n".join(data_block(name, content) for name, content in first.items()),
+        code=code,
+        later="\n".join(data_block(name, content) for name, content in later.items()),
+    )
+
+
+def policy(style: str, code: str) -> str:
+    """A content security policy: this style and this code, nothing else, and nothing from anywhere."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code)]
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,83 @@
+"""What the ERM run of every model costs (paper, Table 3)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ..statistics.costs import parameter_millions, parts, relative_costs
+from .rendering import Rendering, write_outputs
+from .tables import Ledgers, load_ledgers
+
+
+def write_model_costs(spec: dict, ledger_files: Iterable[Path], outputs: dict[str, Path]) -> None:
+    """Write Table 3: a row per task and model.
+
+    `spec` holds `models` and `cost_of` by task, `parameters_m` by model, `seeds`; `ledger_files`
+    the ledgers of all ERM runs.
+    """
+    ledgers = load_ledgers(ledger_files)
+    table = pd.concat([build_model_costs(task, spec, ledgers[task]) for task in spec["models"]])
+    write_outputs(outputs, table, _render(table, spec))
+
+
+def build_model_costs(task: str, spec: dict, ledgers: Ledgers) -> pd.DataFrame:
+    """One row per model of a task.
+
+    Columns: task, model, parameters_m, the costs of `costs.relative_costs`, and means over seeds of
+    what a run took: steps, flops, seconds, energy_joules, peak_memory_mb.
+    """
+    parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
+    erm = {
+        model: [ledgers[model, "full", "full", seed] for seed in spec["seeds"]]
+        for model in spec["models"][task]
+    }
+    rows = []
+    for model, runs in erm.items():
+        costs = relative_costs(runs, [], [], runs[0], erm[spec["cost_of"][task]], parameters)
+        (taken,) = parts(runs, [], [])
+        del taken["part"]
+        costs = {name: round(cost, 2) for name, cost in costs.items()}
+        rows.append({"task": task, "parameters_m": parameters[model], **costs, **taken})
+    frame = pd.DataFrame(rows)
+    frame.insert(1, "model", frame.pop("model"))
+    return frame
+
+
+def _render(table: pd.DataFrame, spec: dict) -> Rendering:
+    lines = [
+        [
+            row.model,
+            f"{row.parameters_m:.4g}",
+            *(_number(value, 2) for value in (row.cost, row.cost_by_steps, row.cost_by_flops)),
+            _number(row.seconds, 1),
+            "-" if pd.isna(row.energy_joules) else f"{row.energy_joules / 1000:.2f}",
+            _number(row.peak_memory_mb, 0),
+        ]
+        for row in table.itertuples()
+    ]
+    units = ", ".join(f"{model} ({task})" for task, model in spec["cost_of"].items())
+    return Rendering(
+        f"Table 3: what fine-tuning every model on all data (ERM) costs; 100 is {units}. "
+        f"Means over {len(spec['seeds'])} seed(s).",
+        [
+            "Model",
+            "M parameters",
+            "Cost",
+            "by steps",
+            "by FLOPs",
+            "Seconds",
+            "Energy (kJ)",
+            "Peak memory (MB)",
+        ],
+        lines,
+        list(table["task"]),
+        [
+            "Cost: parameters alone (6ND, as in the paper); by steps: parameters times steps; by FLOPs: "
+            "counted on real tokens; seconds of training, without scoring"
+        ],
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"

@@ -1,0 +1,170 @@
+"""The page of a task's preflight, without code: verdicts, easy shares beside the paper's, numbers."""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pandas as pd
+
+from ..artifacts import write_text
+from .easy_share import RATES
+from .preflight import (
+    DOUBTFUL,
+    RATE,
+    VERDICTS,
+    Band,
+    Reference,
+    band_of,
+    build_preflight,
+    measure,
+    parameter_count,
+)
+from .rendering import METRIC_NAMES, write_csv
+
+TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "preflight"
+SHAPES = {
+    "run": '<line class="run" x1="{x}" x2="{x}" y1="4" y2="22">{title}</line>',
+    "own": '<svg x="{x}" y="13"><path class="own" d="M0-7 7 0 0 7-7 0z">{title}</path></svg>',
+    "effective": '<circle class="effective" cx="{x}" cy="13" r="5">{title}</circle>',
+    "ineffective": '<circle class="ineffective" cx="{x}" cy="13" r="5">{title}</circle>',
+}
+
+
+def write_preflight(
+    spec: dict,
+    map_files: Iterable[Path],
+    ledger_files: Iterable[Path],
+    encoders: dict[str, Path],
+    outputs: dict[str, Path],
+) -> None:
+    """Write the verdicts on a task's candidates as CSV and as a page.
+
+    `spec` as for `preflight.build_preflight`, with `task` and `parameters_m` by model. `encoders` are the
+    folders of the models, where their parameters are to be counted.
+    """
+    references = measure(spec, map_files, ledger_files)
+    counted = {model: parameter_count(folder) for model, folder in encoders.items()}
+    table = build_preflight(spec, references, counted or spec["parameters_m"])
+    write_csv(outputs["csv"], table)
+    write_text(outputs["page"], page(spec, references, table))
+
+
+def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> str:
+    """The whole page; `table` is that of `preflight.build_preflight`."""
+    band = band_of(spec)
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=f"default-src 'none'; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'",
+        style=style,
+        task=escape(spec["task"]),
+        verdicts=_verdicts(table),
+        strips=strips(spec["published"], references, band),
+        numbers=_numbers(references, spec["metric"]),
+        compared=escape(band.compared),
+        rate=f"{100 * RATE:.0f}",
+        poor=f"{band.poor:.2f}",
+        promising=f"{band.promising:.2f}",
+        doubtful=DOUBTFUL,
+        fraction=f"{100 * spec['fraction']:g}",
+        earliest=f"{100 * min(spec['consumed_shares']):.0f}",
+    )
+
+
+def _verdicts(table: pd.DataFrame) -> str:
+    """A card per reference, the best first, with what FTFT from it costs each main model."""
+    cards = []
+    order = table["verdict"].map(VERDICTS.index)
+    for name, rows in table.loc[order.sort_values(kind="stable").index].groupby("reference", sort=False):
+        verdict, reasons = rows[["verdict", "reasons"]].iloc[0]
+        costs = "".join(
+            f'<p class="quiet"><span dir="auto">{escape(row.main)}</span>: {row.cost_note}.</p>'
+            for row in rows.itertuples()
+        )
+        cards.append(
+            f'<li class="{verdict}"><h3 dir="auto">{escape(name)}</h3>'
+            f"<div><p><strong>{verdict}</strong>: {escape(reasons)}.</p>{costs}</div></li>"
+        )
+    return "\n".join(cards)
+
+
+def strips(published: dict, references: dict[str, Reference], band: Band) -> str:
+    """A strip for each task of the paper and each reference: easy shares in percent, all on one axis."""
+    marks = {
+        f"Paper, {task.upper()}": [
+            (effect, share, model) for effect, models in groups.items() for model, share in models.items()
+        ]
+        for task, groups in published.items()
+    }
+    for model, reference in references.items():
+        runs = [("run", share, "one run") for share in reference.easy[RATE]]
+        marks[model] = [*runs, ("own", reference.easy_share, "mean")] if runs else []
+    # At the rate q at most 1 - q are easy.
+    most = 100 * (1 - RATE)
+    least = 10 * (min(share for strip in marks.values() for _, share, _ in strip) // 10)
+
+    def place(share: float) -> float:
+        return 100 * (share - least) / (most - least)
+
+    bands = (
+        f'<rect class="poor" width="{max(0, place(band.poor)):.2f}%" height="100%"/><rect class="promising" '
+        f'x="{place(band.promising):.2f}%" width="{100 - place(band.promising):.2f}%" height="100%"/>'
+    )
+    lines = []
+    for name, strip in marks.items():
+        described = ", ".join(f"{title} {share:.2f} %" for _, share, title in strip) or "no run"
+        shapes = "".join(
+            _mark(effect, place(share), f"{title}: {share:.2f} %") for effect, share, title in strip
+        )
+        lines.append(
+            f'<div class="strip"><span dir="auto">{escape(name)}</span><svg role="img" '
+            f'aria-label="{escape(described)}">{bands}{shapes or _text(50, "no run")}</svg></div>'
+        )
+    ticks = "".join(_text(place(tick), f"{tick:.0f} %") for tick in np.arange(least, most + 1, 10))
+    return "\n".join([*lines, f'<div class="strip"><span></span><svg aria-hidden="true">{ticks}</svg></div>'])
+
+
+def _mark(kind: str, x: float, title: str) -> str:
+    return SHAPES[kind].format(x=f"{x:.2f}%", title=f"<title>{escape(title)}</title>")
+
+
+def _text(x: float, text: str) -> str:
+    return f'<text x="{x:.2f}%" y="17">{text}</text>'
+
+
+def _numbers(references: dict[str, Reference], metric: str) -> str:
+    names = [
+        "Reference",
+        *(f"Easy, {100 * rate:.0f}\u00a0%" for rate in RATES),
+        f"ID {METRIC_NAMES[metric]}",
+        "Majority class",
+        "Shared by own runs",
+        "Shared with others",
+        "Runs",
+    ]
+    lines = []
+    for model, found in references.items():
+        runs = f"{len(found.scores)}" + (f" ({found.failed} failed)" if found.failed else "")
+        cells = [
+            *(_spread(found.easy[rate]) for rate in RATES),
+            _spread(100 * found.scores),
+            *(
+                _spread(np.array([100 * share]))
+                for share in (found.majority, found.between_seeds, found.with_others)
+            ),
+            runs,
+        ]
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f'<tr><th scope="row" dir="auto">{escape(model)}</th>{row}</tr>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+
+
+def _spread(values: np.ndarray) -> str:
+    if not len(values) or np.isnan(values).any():
+        return "–"
+    return f"{values.mean():.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "")

@@ -1,0 +1,145 @@
+"""Checkpoints of a training run: development scores, the stop rule, the weights worth keeping."""
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..execution.processes import ALONE, Team
+from ..models.classifier import predict_logits
+from ..models.tokens import Tokens
+from ..tasks.metrics import majority_score, score
+from .stopping import EarlyStopping, monitored_score, read_early
+
+
+class Checkpoints:
+    """Scores `model` on the development sets whenever asked.
+
+    `development` maps names to (tokens, labels [n]), the in-distribution set first. `early_stopping`
+    is None for a run to its end, which keeps its last weights; a stopped run keeps the best ones.
+    `trajectory` holds one entry per checkpoint, data set and metric; `seconds` is the time it took.
+    Every process of a `team` predicts its share of each set and knows all scores.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        development: dict[str, tuple[Tokens, np.ndarray]],
+        early_stopping: dict | None,
+        batch_tokens: int,
+        autocast: Callable,
+        team: Team = ALONE,
+    ):
+        self.trajectory: list[dict] = []
+        self.seconds = 0.0
+        self._model, self._development, self._team = model, development, team
+        self._shares = {name: _share(tokens, team) for name, (tokens, _) in development.items()}
+        self._batch_tokens, self._autocast = batch_tokens, autocast
+        self._rule = early_stopping
+        self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
+        self._best: dict[str, torch.Tensor] = {}
+
+    @property
+    def count(self) -> int:
+        """Checkpoints so far."""
+        return self.trajectory[-1]["checkpoint"] if self.trajectory else 0
+
+    @property
+    def latest(self) -> list[dict]:
+        """The last checkpoint's entries of the trajectory."""
+        return [entry for entry in self.trajectory if entry["checkpoint"] == self.count]
+
+    @property
+    def step(self) -> int:
+        """The step of the last checkpoint, 0 before the first."""
+        return self.trajectory[-1]["step"] if self.trajectory else 0
+
+    def score(self, step: int) -> float:
+        """Take the next checkpoint after `step`; returns the score that is shown: the monitored one,
+        or the mean accuracy of a run to its end."""
+        started = time.perf_counter()
+        number = self.count + 1
+        scored = [
+            {"checkpoint": number, "step": step, "dataset": name, "metric": metric, "value": value}
+            for name, (_, labels) in self._development.items()
+            for metric, value in self._score_set(self._shares[name], labels).items()
+        ]
+        self.trajectory += scored
+        if self._stopping is None:
+            shown = float(np.mean([entry["value"] for entry in scored if entry["metric"] == "accuracy"]))
+        else:
+            shown = monitored_score(scored, self._rule)
+            if self._stopping.update(shown):
+                self._best = {
+                    name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()
+                }
+        self.seconds += time.perf_counter() - started
+        return shown
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stop rule ends the run here."""
+        return self._stopping is not None and self._stopping.stopped
+
+    def keep(self) -> int:
+        """Give the model the weights that the run keeps; returns the number of their checkpoint."""
+        if self._stopping is None:
+            return self.count
+        self._model.load_state_dict(self._best)
+        return self._stopping.best_checkpoint
+
+    def state(self) -> dict:
+        """The scores so far and the best weights, if any are kept."""
+        return {
+            "trajectory": self.trajectory,
+            "seconds": self.seconds,
+            "best_checkpoint": self._stopping.best_checkpoint if self._stopping else None,
+            "best": self._best,
+        }
+
+    def can_go_on_from(self, state: dict) -> bool:
+        """Whether this run, by its own stop rule, comes to `state` and finds its best weights there."""
+        if self._rule is None:
+            return True
+        scores = self._monitored(state["trajectory"])
+        reading = read_early(scores, self._rule["patience"])
+        has_best = not scores or state["best_checkpoint"] == reading.best_checkpoint
+        return reading.checkpoint == len(scores) and has_best
+
+    def restore(self, state: dict) -> None:
+        """Go on from a `state` that `can_go_on_from` accepts."""
+        self.trajectory, self.seconds = state["trajectory"], state["seconds"]
+        if self._rule:
+            self._stopping = read_early(self._monitored(self.trajectory), self._rule["patience"])
+            self._best = state.get("best", {})
+
+    def _monitored(self, trajectory: list[dict]) -> list[float]:
+        """The monitored score of every checkpoint in a trajectory."""
+        by_checkpoint = groupby(trajectory, key=itemgetter("checkpoint"))
+        return [monitored_score(list(scored), self._rule) for _, scored in by_checkpoint]
+
+    def validation(self, checkpoint: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Scores of a checkpoint on the in-distribution set, and those of its most frequent label."""
+        name, (_, labels) = next(iter(self._development.items()))
+        scores = {
+            entry["metric"]: entry["value"]
+            for entry in self.trajectory
+            if (entry["checkpoint"], entry["dataset"]) == (checkpoint, name)
+        }
+        return scores, majority_score(labels, self._model.config.num_labels)
+
+    def _score_set(self, share: Tokens, labels: np.ndarray) -> dict[str, float]:
+        own = predict_logits(self._model, share, self._batch_tokens, self._autocast)
+        logits = self._team.gather(torch.from_numpy(own), len(labels)).numpy()
+        return score(labels, logits.argmax(-1), logits.shape[1])
+
+
+def _share(tokens: Tokens, team: Team) -> Tokens:
+    if team.size == 1:
+        return tokens
+    own = team.share(len(tokens))
+    return Tokens(tokens.ids, tokens.types, tokens.offsets[own.start : own.stop + 1])
