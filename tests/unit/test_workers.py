@@ -432,7 +432,7 @@ def worker():
         )
         process = subprocess.Popen(
             [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(workers.SCRIPTS), "RANK": "1"},
+            env={**os.environ, "PYTHONPATH": str(workers.SOURCE), "RANK": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
