@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
-from ftft.models.classifier import speed_up, supports_bfloat16
+from ftft.models.heads import speed_up, supports_bfloat16
 
 from .harness import Work, interleave
 from .options import Options

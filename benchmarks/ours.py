@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftft.models.classifier import load_classifier, model_inputs
+from ftft.models.heads import load_classifier, model_inputs
 from ftft.models.tokens import Tokens
 from ftft.training.loop import make_accelerator
 from ftft.training.nonfinite import FiniteWatch

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding
 
-from ftft.models.classifier import parameter_counts, supports_bfloat16
+from ftft.models.heads import parameter_counts, supports_bfloat16
 from ftft.training.batching import PLANS
 
 from . import ours, peers

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.models.bert.modeling_bert import BertEncoder
 
 from ftft.models import fast
-from ftft.models.classifier import load_classifier
+from ftft.models.heads import load_classifier
 from ftft.models.fast import bert, cpu
 from ftft.models.fast.bert import FirstTokenEncoder, PaddedBatch
 from ftft.models.fast.packed import Grid, PackedBatch

@@ -18,7 +18,7 @@ from transformers import (
 from transformers.models.deberta_v2 import modeling_deberta_v2 as stock_code
 
 from ftft.models import fast
-from ftft.models.classifier import load_classifier
+from ftft.models.heads import load_classifier
 from ftft.models.fast import cpu
 from ftft.models.fast.deberta import FirstTokenLayer, SkewedSelfAttention, skew, speed_up
 

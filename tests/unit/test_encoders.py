@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from ftft.artifacts import read_json, write_json
 from ftft.errors import ModelError
-from ftft.models.classifier import load_classifier
+from ftft.models.heads import load_classifier
 from ftft.models.encoders import prepare_encoder
 from ftft.models.vocabulary import train_tokenizer
 

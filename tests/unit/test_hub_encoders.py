@@ -25,7 +25,7 @@ from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegac
 from ftft.artifacts import read_json
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
-from ftft.models.classifier import load_classifier
+from ftft.models.heads import load_classifier
 from ftft.models.encoders import prepare_encoder
 from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer

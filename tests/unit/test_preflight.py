@@ -250,7 +250,7 @@ def test_parameters_are_counted_from_the_header(tmp_path):
 def test_the_count_is_that_of_the_ledgers_without_the_head(encoder):
     from transformers import AutoModelForSequenceClassification
 
-    from ftft.models.classifier import parameter_counts
+    from ftft.models.heads import parameter_counts
 
     model = AutoModelForSequenceClassification.from_pretrained(encoder)
     head = [*model.classifier.parameters(), *model.bert.pooler.parameters()]

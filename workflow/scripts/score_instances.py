@@ -2,12 +2,5 @@ from ftft.cartography.datamap import write_map
 from ftft.pipeline.job import job, specification
 
 with job(snakemake):
-    source = snakemake.input
-    write_map(
-        source.dynamics,
-        source.train,
-        snakemake.output[0],
-        snakemake.threads,
-        further=True,
-        el2n_epochs=specification(snakemake)["el2n_epochs"],
-    )
+    source, spec = snakemake.input, specification(snakemake)
+    write_map(source.dynamics, source.train, snakemake.output[0], spec["scores"], **spec["settings"])

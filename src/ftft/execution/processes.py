@@ -11,8 +11,8 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ..errors import TrainingError
-from ..models.classifier import supports_bfloat16
 from ..models.fast.cpu import keep_freed_memory
+from ..models.heads import supports_bfloat16
 
 # A process that is lost without a sign, with its machine, ends the training after this time.
 TIMEOUT = timedelta(minutes=30)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..artifacts import read_parquet, write_parquet
 from ..canonical import canonical_json
-from ..data.dataset import Dataset
 from ..errors import ArtifactError, ModelError
 
 ROUND_WIDTH = 16
@@ -23,19 +22,35 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of n instances end to end: `ids` and `types` [tokens], `offsets` [n + 1]."""
+    """The tokens of features end to end: `ids` and `types` [tokens], `offsets` [features + 1].
+
+    `features` [n + 1] are the offsets of every instance's features, None where each instance is one feature.
+    """
 
     ids: np.ndarray
     types: np.ndarray
     offsets: np.ndarray
+    features: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.offsets if self.features is None else self.features) - 1
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens per instance, [n]."""
+        """Tokens per feature."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def instance_lengths(self) -> np.ndarray:
+        """Tokens per instance, [n]."""
+        return self.lengths if self.features is None else np.add.reduceat(self.lengths, self.features[:-1])
+
+    def share(self, instances: slice) -> "Tokens":
+        """The tokens of some instances, one after the other."""
+        if self.features is None:
+            return Tokens(self.ids, self.types, self.offsets[instances.start : instances.stop + 1])
+        features = self.features[instances.start : instances.stop + 1]
+        return Tokens(self.ids, self.types, self.offsets, features)
 
     @cached_property
     def _windows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -63,13 +78,22 @@ class Tokens:
         return {"input_ids": padded, "token_type_ids": types[starts, :width] * mask, "attention_mask": mask}
 
 
-def cached_tokens(dataset: Dataset, tokenizer_file: str | Path, max_length: int, cache: str | Path) -> Tokens:
+def cached_tokens(
+    texts: list,
+    features: np.ndarray | None,
+    data_hash: str,
+    tokenizer_file: str | Path,
+    max_length: int,
+    cache: str | Path,
+) -> Tokens:
     """`tokenize`, done once: the tokens lie in the folder `cache` under a name made of all that defines them.
+
+    `data_hash` stands for `texts` and `features`.
 
     Runs and models that share a tokenizer share the file. One that cannot be read is made again.
     """
     origin = {
-        "data": dataset.content_hash,
+        "data": data_hash,
         "tokenizer": hashlib.sha256(Path(tokenizer_file).read_bytes()).hexdigest(),
         "max_length": max_length,
         "tokenizers": version("tokenizers"),
@@ -78,16 +102,16 @@ def cached_tokens(dataset: Dataset, tokenizer_file: str | Path, max_length: int,
     path = Path(cache) / f"{hashlib.sha256(canonical_json(origin).encode()).hexdigest()}.parquet"
     if path.exists():
         try:
-            return _read_tokens(path, origin)
+            return replace(_read_tokens(path, origin), features=features)
         except ArtifactError as error:
             logger.warning("making the tokens again: %s", error)
-    tokens = tokenize(dataset, tokenizer_file, max_length)
+    tokens = tokenize(texts, tokenizer_file, max_length)
     columns = {
         name: pa.LargeListArray.from_arrays(pa.array(tokens.offsets), pa.array(values))
         for name, values in (("ids", tokens.ids), ("types", tokens.types))
     }
     write_parquet(path, pa.table(columns), origin, compression_level=1, write_statistics=False)
-    return tokens
+    return replace(tokens, features=features)
 
 
 def _read_tokens(path: Path, origin: dict) -> Tokens:
@@ -98,8 +122,8 @@ def _read_tokens(path: Path, origin: dict) -> Tokens:
     return Tokens(ids.flatten().to_numpy(), types.flatten().to_numpy(), ids.offsets.to_numpy())
 
 
-def tokenize(dataset: Dataset, tokenizer_file: str | Path, max_length: int) -> Tokens:
-    """Encode every instance as the encoder's tokenizer does, cut to `max_length` tokens.
+def tokenize(texts: list, tokenizer_file: str | Path, max_length: int) -> Tokens:
+    """Encode texts, or pairs of texts, as the encoder's tokenizer does, cut to `max_length` tokens.
 
     Pairs are cut token by token from the longer text. Raises ModelError for a tokenizer that cannot be read.
     """
@@ -111,8 +135,7 @@ def tokenize(dataset: Dataset, tokenizer_file: str | Path, max_length: int) -> T
         raise ModelError(f"{tokenizer_file} cannot be read", got=error) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, strategy="longest_first")
-    inputs = dataset.texts[0] if len(dataset.texts) == 1 else list(zip(*dataset.texts, strict=True))
-    encodings = tokenizer.encode_batch(inputs)
+    encodings = tokenizer.encode_batch(texts)
     offsets = np.zeros(len(encodings) + 1, np.int64)
     np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
     ids = np.fromiter((i for e in encodings for i in e.ids), np.int32, offsets[-1])

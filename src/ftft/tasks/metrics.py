@@ -28,3 +28,15 @@ def majority_score(labels: np.ndarray, classes: int) -> dict[str, float]:
     """Every metric of the classifier that always answers the most frequent label."""
     majority = np.bincount(labels, minlength=classes).argmax()
     return score(labels, np.full_like(labels, majority), classes)
+
+
+def scores(names, targets: np.ndarray, predictions: np.ndarray, labels) -> dict[str, float]:
+    """The metrics of these names."""
+    classes = max(len(labels), int(max(targets.max(), predictions.max())) + 1)
+    return {name: METRICS[name](targets, predictions, classes) for name in names}
+
+
+def floors(names, targets: np.ndarray, labels) -> dict[str, float]:
+    """The metrics of these names for the most frequent target."""
+    majority = np.bincount(targets).argmax()
+    return scores(names, targets, np.full_like(targets, majority), labels)
