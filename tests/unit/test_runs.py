@@ -3,19 +3,21 @@
 import json
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from small import RECIPE, RUNTIME, demo_dataset
 
-from ftft.artifacts import read_parquet, write_json, write_parquet
-from ftft.errors import ArtifactError
+from ftft.artifacts import read_parquet, write_json
+from ftft.cartography.supervision import Supervision
+from ftft.errors import ArtifactError, TrainingError
 from ftft.execution.progress import Progress
 from ftft.statistics.scores import read_evaluation
 from ftft.training.runs import evaluate, fine_tune
 
-RUN = {"task": "demo", "model": "small", "selection": "full", "budget": "full", "seed": 0}
+RUN = {"task": "demo", "model": "small", "supervision": "all", "budget": "full", "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def files(tmp_path_factory, encoder):
     }
     spec = {
         "recipe": {**RECIPE, "epochs": 2.0},
-        "labels": ["entailment", "neutral", "contradiction"],
+        "metrics": ["accuracy", "macro_f1"],
         "development": ["validation"],
         "early_stopping": None,
     }
@@ -41,6 +43,7 @@ def files(tmp_path_factory, encoder):
         folder / "train.parquet",
         {"validation": folder / "validation.parquet"},
         None,
+        None,
         {name.partition(".")[0]: path for name, path in outputs.items()},
         {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": True},
         Progress("test", []),
@@ -51,10 +54,10 @@ def files(tmp_path_factory, encoder):
 def predict(folder, model, run=RUN):
     AcceleratorState._reset_state(reset_partial_state=True)
     evaluate(
-        {"max_length": RECIPE["max_length"], "precision": "float32"},
+        {"max_length": RECIPE["max_length"], "precision": "float32", "dataset": "validation"},
         run,
         model,
-        {"validation": folder / "validation.parquet"},
+        folder / "validation.parquet",
         folder / "evaluation.parquet",
         {**RUNTIME, "scratch": str(folder / "scratch")},
     )
@@ -105,11 +108,20 @@ def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
         read_evaluation(tmp_path / "evaluation.parquet", files / "ledger.json")
 
 
-def test_a_selection_of_other_data_is_refused(files, encoder, tmp_path):
-    selection, _ = read_parquet(files / "train.parquet", ["uid"])
-    selection = selection.append_column("row", [list(range(selection.num_rows))])
-    write_parquet(tmp_path / "selection.parquet", selection, {"data_hash": "other"})
-    spec = {"recipe": RECIPE, "labels": [], "development": [], "early_stopping": None}
-    inputs = (encoder, files / "train.parquet", {}, tmp_path / "selection.parquet")
+def test_a_supervision_of_other_data_is_refused(files, encoder, tmp_path):
+    other = demo_dataset("validation", 20)
+    Supervision.of(np.arange(5)).save(tmp_path / "supervision.parquet", other, {})
+    spec = {"recipe": RECIPE, "metrics": ["accuracy"], "development": [], "early_stopping": None}
+    inputs = (encoder, files / "train.parquet", {}, tmp_path / "supervision.parquet", None)
     with pytest.raises(ArtifactError, match="was made on other data"):
+        fine_tune(spec, "code", RUN, *inputs, {}, {}, None)
+
+
+def test_a_failed_reference_stops_the_training_before_it_starts(files, encoder, tmp_path):
+    ledger = json.loads((files / "ledger.json").read_text())
+    ledger["outcome"] |= {"validation": {"accuracy": 0.3}, "floor": {"accuracy": 0.35}}
+    write_json(tmp_path / "ledger.json", ledger)
+    spec = {"recipe": RECIPE, "failure_metric": "accuracy"}
+    inputs = (encoder, files / "train.parquet", {}, None, tmp_path / "ledger.json")
+    with pytest.raises(TrainingError, match=r"reference run of small, seed 0, has failed(.|\n)*above 0.35"):
         fine_tune(spec, "code", RUN, *inputs, {}, {}, None)

@@ -9,7 +9,6 @@ from accelerate.state import AcceleratorState
 from small import RECIPE, RUNTIME
 from tensorboardX.proto.event_pb2 import Event
 
-from ftft.data import demo
 from ftft.errors import ConfigError, TrainingError
 from ftft.execution.progress import Progress
 from ftft.pipeline import faults
@@ -26,7 +25,7 @@ def run(encoder, training_data, monkeypatch, tmp_path):
 
     def run(*trackers):
         AcceleratorState._reset_state(reset_partial_state=True)
-        spec = {"recipe": RECIPE, "labels": list(demo.LABELS), "early_stopping": None}
+        spec = {"recipe": RECIPE, "metrics": ["accuracy", "macro_f1"], "early_stopping": None}
         progress = Progress("test", [], trackers, "demo/small/seed0")
         return train(spec, str(encoder), training_data, 0, RUNTIME, progress)
 

@@ -4,13 +4,13 @@ Swayamdipta et al. (2020), section 2; paper, section 2. A map may hold further s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, write_parquet
+from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
 from .dynamics import Dynamics, load_dynamics
@@ -28,15 +28,26 @@ STORAGE = {
 
 @dataclass(frozen=True)
 class DataMap:
-    """One reference run's view of n training instances: uids, and scores by name, arrays [n] of float64 in
-    data order.
+    """One reference run's view of n training instances, arrays [n] of float64 in data order.
+
+    confidence: mean over epochs of the probability of the true label. variability: its standard deviation
+    over epochs, divisor E. correctness: share of epochs in which the prediction was right. further: scores of
+    `scores.SCORES` by name, where they were built.
     """
 
     uids: list[str]
-    scores: dict[str, np.ndarray]
+    confidence: np.ndarray
+    variability: np.ndarray
+    correctness: np.ndarray
+    further: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """All scores by name."""
+        return {**{name: getattr(self, name) for name in COORDINATES}, **self.further}
 
     def __getitem__(self, name: str) -> np.ndarray:
         """One of the scores; raises DataError for one that was not built."""
@@ -44,28 +55,31 @@ class DataMap:
             raise DataError(
                 f"this data map lacks the score '{name}'",
                 got=", ".join(self.scores),
-                fix="build it from the training dynamics: build_map(dynamics, further=['" + name + "'])",
+                fix="build it from the training dynamics, by build_map or write_map",
             )
         return self.scores[name]
 
-    @property
-    def confidence(self) -> np.ndarray:
-        """Mean over epochs of the probability of the true label."""
-        return self["confidence"]
+    @classmethod
+    def of(cls, dynamics: Dynamics, further: Sequence[str] = (), **settings: object) -> "DataMap":
+        """Build a map from training dynamics, with `further` scores by name; `settings` are those of scores.
 
-    @property
-    def variability(self) -> np.ndarray:
-        """Its standard deviation over epochs, divisor E."""
-        return self["variability"]
-
-    @property
-    def correctness(self) -> np.ndarray:
-        """Share of epochs in which the prediction was right."""
-        return self["correctness"]
+        Raises ArtifactError for fewer than two epochs, DataError for a score that the dynamics do not give.
+        """
+        epochs = len(dynamics.p_true)
+        if epochs < MINIMUM_EPOCHS:
+            raise ArtifactError(
+                "these training dynamics give no data map",
+                got=f"{epochs} complete epoch(s)",
+                expected=f"at least {MINIMUM_EPOCHS}: variability is a deviation over epochs",
+                fix="train the reference model for more epochs or steps",
+            )
+        scores = {name: _scored(dynamics, name, settings) for name in (*COORDINATES, *further)}
+        return cls(dynamics.uids, *(scores.pop(name) for name in COORDINATES), scores)
 
     def save(self, path: str | Path, metadata: dict) -> None:
         """Write the map as Parquet: uid, and a column per score."""
-        table = pa.table({"uid": pa.array(self.uids, pa.string()), **self.scores})
+        columns = {name: to_arrow(values) for name, values in self.scores.items()}
+        table = pa.table({"uid": pa.array(self.uids, pa.string()), **columns})
         storage = {
             **STORAGE,
             "use_dictionary": [name for name in STORAGE["use_dictionary"] if name in self.scores],
@@ -77,8 +91,9 @@ class DataMap:
     def load(cls, path: str | Path) -> tuple["DataMap", dict]:
         """Read a map and its metadata; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path)
-        scores = {name: table[name].to_numpy() for name in table.column_names if name != "uid"}
-        return cls(table["uid"].to_pylist(), scores), metadata
+        scores = {name: to_numpy(table[name]) for name in table.column_names if name != "uid"}
+        coordinates = [scores.pop(name) for name in COORDINATES]
+        return cls(table["uid"].to_pylist(), *coordinates, scores), metadata
 
     @classmethod
     def load_for(cls, path: str | Path, dataset: Dataset) -> "DataMap":
@@ -92,42 +107,30 @@ class DataMap:
         return data_map
 
 
-def build_map(dynamics: Dynamics, further: Sequence[str] = (), **settings: object) -> DataMap:
-    """Build the map, with `further` scores of `scores.SCORES` by name, which `settings` are for.
+def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: list[str]) -> DataMap:
+    """Build the map, with all further scores, from p_true [epochs, n], logits [epochs, n, classes], labels [n].
 
-    Raises ArtifactError for fewer than two epochs, DataError for a score that needs what the dynamics lack.
+    Correctness asks for the largest logit, not for p_true > 0.5: with three classes or more the true
+    class may win with less. Errors are those of `DataMap.of`.
     """
-    epochs = len(dynamics.p_true)
-    if epochs < MINIMUM_EPOCHS:
-        raise ArtifactError(
-            "these training dynamics give no data map",
-            got=f"{epochs} complete epoch(s)",
-            expected=f"at least {MINIMUM_EPOCHS}: variability is a deviation over epochs",
-            fix="train the reference model for more epochs or steps",
-        )
-    return DataMap(
-        dynamics.uids, {name: _scored(dynamics, name, settings) for name in (*COORDINATES, *further)}
-    )
+    dynamics = Dynamics(list(uids), p_true, logits.argmax(-1) == labels, labels, logits)
+    return DataMap.of(dynamics, [name for name in SCORES if name not in COORDINATES])
 
 
 def _scored(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
-    if name not in SCORES:
-        raise DataError(f"there is no score '{name}'", got=name, expected=f"one of {', '.join(SCORES)}")
     score, epochs = SCORES[name], len(dynamics.p_true)
-    if score.needs and dynamics.logits is None:
-        raise DataError(
-            f"the score '{name}' needs {', '.join(score.needs)}, which these training dynamics lack"
-        )
+    if lacking := [signal for signal in score.needs if getattr(dynamics, signal) is None]:
+        raise DataError(f"the score '{name}' needs {', '.join(lacking)}, which these dynamics lack")
     own = {key: value for key, value in settings.items() if key in score.settings}
-    asked = max((score.epochs - 1, *own.get("el2n_epochs", score.settings.get("el2n_epochs", ()))))
-    if asked >= epochs:
+    last = max([score.epochs - 1, *own.get("epochs", score.settings.get("epochs", ()))])
+    if last >= epochs:
         raise DataError(
             f"the training dynamics lack an epoch that the score '{name}' is to be taken from",
-            got=f"epoch {asked}, counted from 0, of {epochs}",
+            got=f"epoch {last} of {epochs}, counted from 0",
             expected=f"epochs from 0 to {epochs - 1}",
             fix="change selection.el2n_epochs, or train the reference for longer",
         )
-    return score.function(dynamics, **own)
+    return score.of(dynamics, **own)
 
 
 def write_map(
@@ -139,7 +142,7 @@ def write_map(
 ) -> None:
     """Build the map of a run from its training dynamics and the data it trained on, with `further` scores."""
     dataset = Dataset.load(data_file, texts=False)
-    needs_logits = any(SCORES[name].needs for name in further)
+    needs_logits = any("logits" in SCORES[name].needs for name in further)
     dynamics = load_dynamics(dynamics_file, dataset, logits=needs_logits)
     metadata = {"data_hash": dataset.content_hash, "epochs": len(dynamics.p_true)}
-    build_map(dynamics, further, **settings).save(output, metadata)
+    DataMap.of(dynamics, further, **settings).save(output, metadata)

@@ -88,7 +88,7 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
             expected="a probability for every instance and epoch",
             fix="the reference run diverged: lower its learning rate, then run it again",
         )
-    correct = table["correct"].combine_chunks().to_numpy(zero_copy_only=False).reshape(shape)
+    correct = to_numpy(table["correct"].cast(pa.uint8())).astype(bool).reshape(shape)
     names = [name for name in table.column_names if name.startswith("logit_")] if logits else []
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None

@@ -1,12 +1,13 @@
 """Scores of instances from training dynamics: those of the data map, and further ones, each defined once.
 
-A score takes Dynamics and its settings and gives float64 [n]; the decorator registers it with what it needs.
-Sums go epoch after epoch and class after class, so that an instance's score does not depend on who is beside
-it.
+A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n], logits
+[epochs, n, classes], labels [n]; it gives float64 [n]. The decorator registers it. Sums go epoch after epoch
+and class after class, so that an instance's score does not depend on who is beside it.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -17,48 +18,59 @@ from .dynamics import Dynamics
 EL2N_EPOCHS = (1,)
 # Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
 CACHED = 1 << 14
+SIGNALS = ("p_true", "correct", "logits", "labels")
 
 
 @dataclass(frozen=True)
 class Score:
-    """A registered score. needs: signals of the kind of task beside p_true and correct. epochs: how many
-    complete ones it takes at least. settings: names of its settings, with their defaults.
-    """
+    """A registered score: its function, and how many complete epochs it takes at least."""
 
     name: str
     function: Callable[..., np.ndarray]
-    needs: frozenset[str] = frozenset()
-    epochs: int = 1
-    settings: dict = field(default_factory=dict)
+    epochs: int
+
+    @property
+    def needs(self) -> list[str]:
+        """The signals of the training dynamics that it is a function of."""
+        return [name for name in inspect.signature(self.function).parameters if name in SIGNALS]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Its settings by name, with their defaults."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {one.name: one.default for one in parameters if one.name not in SIGNALS}
+
+    def of(self, dynamics: Dynamics, **settings: object) -> np.ndarray:
+        """The score [n] of every instance."""
+        return self.function(**{name: getattr(dynamics, name) for name in self.needs}, **settings)
 
 
 SCORES: dict[str, Score] = {}
 
 
-def score(name: str, needs: Sequence[str] = (), epochs: int = 1, **settings: object) -> Callable:
+def score(name: str, epochs: int = 1) -> Callable:
     """Register a score under `name`."""
 
     def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        SCORES[name] = Score(name, function, frozenset(needs), epochs, settings)
+        SCORES[name] = Score(name, function, epochs)
         return function
 
     return register
 
 
 @score("confidence")
-def confidence(dynamics: Dynamics) -> np.ndarray:
+def confidence(p_true: np.ndarray) -> np.ndarray:
     """Mean over epochs of the probability of the true label (Swayamdipta et al. 2020, section 2)."""
-    return _mean(dynamics.p_true)
+    return _mean(p_true)
 
 
 @score("variability", epochs=2)
-def variability(dynamics: Dynamics) -> np.ndarray:
+def variability(p_true: np.ndarray) -> np.ndarray:
     """Standard deviation over epochs of the probability of the true label, divisor E.
 
     The population form, as Swayamdipta et al. (2020); with E epochs for all instances the divisor E - 1 of
     the authors' code gives the same order. Two passes, so that nothing cancels.
     """
-    p_true = dynamics.p_true
     found = np.empty(p_true.shape[1])
     for part in _parts(p_true.shape[1]):
         deviations = p_true[:, part].astype(np.float64)
@@ -68,35 +80,38 @@ def variability(dynamics: Dynamics) -> np.ndarray:
 
 
 @score("correctness")
-def correctness(dynamics: Dynamics) -> np.ndarray:
+def correctness(correct: np.ndarray) -> np.ndarray:
     """Share of epochs in which the prediction was right.
 
     For classes the largest logit counts, not p_true > 0.5: with three classes or more the true one may win
     with less.
     """
-    return np.count_nonzero(dynamics.correct, axis=0) / len(dynamics.correct)
+    return np.count_nonzero(correct, axis=0) / len(correct)
 
 
 @score("forgetting", epochs=2)
-def forgetting_events(dynamics: Dynamics) -> np.ndarray:
+def forgettings(correct: np.ndarray) -> np.ndarray:
     """How often an instance that was right in one epoch is not in the next.
 
     Toneva et al. (2019), section 3. An instance that is never right, which they count as forgotten
     infinitely often, gets epochs + 1: above every count, and finite, so that quantiles exist.
     """
-    correct = dynamics.correct
     events = np.count_nonzero(correct[:-1] & ~correct[1:], axis=0)
     return np.where(correct.any(axis=0), events, len(correct) + 1).astype(np.float64)
 
 
-@score("aum", needs=["logits"])
-def area_under_margin(dynamics: Dynamics) -> np.ndarray:
+def forgetting_events(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`forgettings` of the predictions that logits make; of equal logits the first is the largest."""
+    return forgettings(logits.argmax(-1) == labels)
+
+
+@score("aum")
+def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean over epochs of the true class's logit less the largest other (AUM).
 
     Pleiss et al. (2020), equation 2: mislabelled and hard instances have small ones. On log-probabilities
     it is the same, on probabilities it is not.
     """
-    logits, labels = dynamics.logits, dynamics.labels
     true = other = np.full(logits.shape[:2], -np.inf, logits.dtype)
     for index, values in enumerate(np.moveaxis(logits, -1, 0)):
         gold = labels == index
@@ -107,39 +122,39 @@ def area_under_margin(dynamics: Dynamics) -> np.ndarray:
     return _mean(true.astype(np.float64) - other)
 
 
-@score("el2n", needs=["logits"], el2n_epochs=EL2N_EPOCHS)
-def el2n(dynamics: Dynamics, el2n_epochs: Sequence[int] = EL2N_EPOCHS) -> np.ndarray:
+@score("el2n", epochs=2)
+def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EPOCHS) -> np.ndarray:
     """Mean over some epochs (from 0) of the Euclidean norm of softmax(logits) less the one-hot label.
 
     Paul et al. (2021), definition 2.3, who take it early in training and average over runs; between 0 and
     the square root of 2.
     """
-    labels, chosen = dynamics.labels, dynamics.logits[list(el2n_epochs)]
+    chosen = logits[list(epochs)]
     squares = (
         np.square(probability - (labels == index)) for index, probability in enumerate(_softmax(chosen))
     )
     return _mean(np.sqrt(reduce(np.add, squares)))
 
 
-@score("entropy", needs=["logits"])
-def predictive_entropy(dynamics: Dynamics) -> np.ndarray:
+@score("entropy")
+def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     """Entropy, in nats, of the class probabilities averaged over epochs; the labels play no part.
 
     Epochs as an ensemble: Lakshminarayanan et al. (2017), section 2.4; as a selection: Coleman et al. (2020).
     """
-    means = [_mean(probability) for probability in _softmax(dynamics.logits)]
+    means = [_mean(probability) for probability in _softmax(logits)]
     # 0 log 0 is 0.
     terms = (mean * np.log(np.maximum(mean, np.finfo(np.float64).tiny)) for mean in means)
     return np.maximum(-reduce(np.add, terms), 0)
 
 
 @score("threshold")
-def threshold_closeness(dynamics: Dynamics) -> np.ndarray:
+def threshold_closeness(p_true: np.ndarray) -> np.ndarray:
     """Confidence x (1 - confidence): largest where the mean probability of the true label is one half.
 
     Chang et al. (2017), section 3.3, as a score of dataset cartography in Swayamdipta et al. (2020).
     """
-    mean = _mean(dynamics.p_true)
+    mean = _mean(p_true)
     return mean * (1 - mean)
 
 

@@ -8,12 +8,13 @@ or cannot be made.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from ..data.dataset import Dataset, uid_hash
 from ..errors import DataError
-from ..tasks.base import Kind
+from ..tasks.base import Kind, kind_of
 from .datamap import DataMap
 from .supervision import Supervision
 
@@ -130,6 +131,20 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     entry = SELECTORS[name]
     other = SELECTORS[settings.get("selector", "ambiguous")].scores if entry.of_another else ()
     return tuple(dict.fromkeys([*entry.scores, *other]))
+
+
+def select(spec: dict, seed: int, dataset: Dataset, map_file: str | Path | None, output: str | Path) -> None:
+    """Make the supervision that `spec` describes and write it.
+
+    `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
+    the selector's `settings`. Raises ArtifactError for a map of other data.
+    """
+    data_map = DataMap.load_for(map_file, dataset) if map_file else None
+    name = spec.get("selector", "ambiguous" if map_file else "random")
+    kind, rule = kind_of(dataset.kind), spec.get("rule", "exact")
+    pool = Pool.of(dataset, kind, data_map, spec["fraction"], seed, rule)
+    chosen = choose(name, pool, spec.get("settings", {}))
+    chosen.save(output, dataset, {**spec, "selector": name, "seed": seed})
 
 
 def end_of_score(scores: np.ndarray, uids: Sequence[str], fraction: float, rule: str = "exact") -> np.ndarray:

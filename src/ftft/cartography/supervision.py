@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, write_parquet
+from ..artifacts import read_parquet, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
 
@@ -71,7 +71,7 @@ class Supervision:
         `dataset`.
         """
         table, metadata = read_parquet(path)
-        rows, weights = table["row"].to_numpy().astype(np.int64), table["weight"].to_numpy()
+        rows, weights = to_numpy(table["row"]).astype(np.int64), to_numpy(table["weight"])
         fits = metadata["data_hash"] == dataset.content_hash
         if not fits or not len(rows) or rows.max() >= len(dataset) or (np.diff(rows) <= 0).any():
             raise ArtifactError(
@@ -90,4 +90,4 @@ class Supervision:
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray | None:
     columns = [column for column in table.column_names if column.startswith(f"{name}_")]
-    return np.stack([table[column].to_numpy() for column in columns], 1) if columns else None
+    return np.stack([to_numpy(table[column]) for column in columns], 1) if columns else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, write_parquet
+from ..artifacts import read_parquet, to_numpy, write_parquet
 from ..errors import ArtifactError, DataError
 
 TEXT_COLUMNS = ("text_a", "text_b")
@@ -67,7 +67,7 @@ class Dataset:
         """Read a prepared data set, without its texts if asked; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path, None if texts else ["uid", "label"])
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
-        labels = table["label"].to_numpy().astype(np.int64)
+        labels = to_numpy(table["label"]).astype(np.int64)
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
         dataset = cls(table["uid"].to_pylist(), columns, labels, *described)
         if not texts:
