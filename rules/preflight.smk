@@ -27,7 +27,7 @@ rule write_preflight:
 rule write_verdicts:
     input:
         scores=judged_scores(),
-        preflights=collect("results/preflight/{task}.csv", task=plan.judged_tasks(config)),
+        preflights=collect("results/preflight/{task}.csv", task=plan.judged_tasks(settings)),
     output:
         **table_outputs("verdicts", "verdicts"),
     log:

@@ -42,7 +42,7 @@ rule write_table:
         scores="results/scores/{table}.parquet",
         comparisons="results/comparisons/{table}.csv",
         ledgers=cost_ledgers,
-        selections=selection_ledgers,
+        supervisions=supervision_ledgers,
         maps=map_ledgers,
     output:
         **table_outputs("{table}", "table"),
@@ -63,7 +63,7 @@ rule write_table:
 
 rule write_model_costs:
     input:
-        ledgers=run_files(plan.all_erm_runs(config), "ledger.json"),
+        ledgers=run_files(plan.all_erm_runs(settings), "ledger.json"),
     output:
         **table_outputs("table3", "model_costs"),
     log:
@@ -81,8 +81,8 @@ rule write_model_costs:
 
 rule write_easy_shares:
     input:
-        maps=map_files(plan.all_reference_runs(config)),
-        ledgers=run_files(plan.all_reference_runs(config), "ledger.json"),
+        maps=map_files(plan.all_reference_runs(settings)),
+        ledgers=run_files(plan.all_reference_runs(settings), "ledger.json"),
     output:
         **table_outputs("table4", "easy_share"),
     log:
@@ -100,8 +100,8 @@ rule write_easy_shares:
 
 rule write_patience:
     input:
-        trajectories=run_files(plan.full_runs(config), "trajectory.parquet"),
-        ledgers=run_files(plan.full_runs(config), "ledger.json"),
+        trajectories=run_files(plan.full_runs(settings), "trajectory.parquet"),
+        ledgers=run_files(plan.full_runs(settings), "ledger.json"),
     output:
         **table_outputs("patience", "patience"),
     log:
@@ -119,8 +119,8 @@ rule write_patience:
 
 rule write_claims:
     input:
-        evaluations=evaluation_files(paper.claim_runs(config)),
-        ledgers=run_files(paper.claim_runs(config), "ledger.json"),
+        evaluations=evaluation_files(plan.claim_runs(settings)),
+        ledgers=run_files(plan.claim_runs(settings), "ledger.json"),
     output:
         **table_outputs("claims", "claims"),
     log:

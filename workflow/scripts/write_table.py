@@ -4,6 +4,6 @@ from ftft.results.tables import load_selecting, write_table
 
 with job(snakemake):
     spec, source, output = specification(snakemake), snakemake.input, snakemake.output
-    selecting = load_selecting(spec["rows"], source.selections, source.maps)
+    selecting = load_selecting(spec["rows"], source.supervisions, source.maps)
     write_table(spec, source.scores, source.comparisons, source.ledgers, selecting, dict(output.items()))
     write_provenance(spec, source.scores, snakemake.config["runtime"]["configfiles"], output.provenance)

@@ -29,7 +29,7 @@ def write_claims(
 ) -> None:
     """Write a row per claim and task: the figures, the verdict and the test behind it.
 
-    `spec` holds the claims (`paper.claims`, rows completed by selection and budget), and by task its
+    `spec` holds the claims (`paper.claims`, rows completed by supervision and budget), and by task its
     `metric`, `validation` and `evaluate`; `resamples`, `confidence`. A run has an evaluation and a ledger.
     """
     files: dict[str, tuple[list[Path], list[Path]]] = {task: ([], []) for task in spec["tasks"]}

@@ -30,7 +30,7 @@ def model_card(
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
     available = sum(checks[spec["train"]]["labels"].values())
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        **{key: spec[key] for key in ("main", "reference", "task", "selection", "license")},
+        **{key: spec[key] for key in ("main", "reference", "task", "supervision", "license")},
         **{key: outcome[key] for key in ("steps", "planned_steps")},
         **{key: ledger["cost"][key] for key in ("precision", "device")},
         **{key: spec["recipe"][key] for key in ("max_length", "batch_size", "learning_rate")},

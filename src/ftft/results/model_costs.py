@@ -29,7 +29,7 @@ def build_model_costs(task: str, spec: dict, ledgers: Ledgers) -> pd.DataFrame:
     """
     parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
     erm = {
-        model: [ledgers[model, "full", "full", seed] for seed in spec["seeds"]]
+        model: [ledgers[model, "all", "full", seed] for seed in spec["seeds"]]
         for model in spec["models"][task]
     }
     rows = []

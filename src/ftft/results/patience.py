@@ -16,7 +16,7 @@ def write_patience(
 ) -> None:
     """Write a row per full run (means over seeds), monitor and patience.
 
-    `spec` holds `runs` (task, model, selection, reference or None, seed; one trajectory and one ledger
+    `spec` holds `runs` (task, model, supervision, reference or None, seed; one trajectory and one ledger
     each), `rules` (by task and monitor: metric and monitored sets), `cost_of` by task, `parameters_m`.
     """
     readings = []
@@ -64,8 +64,8 @@ def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
         task: parameter_millions(dict(zip(own["model"], own["ledger"], strict=True)), spec["parameters_m"])
         for task, own in readings.groupby("task")
     }
-    keys = ["task", "model", "selection", "monitor", "patience"]
-    for (task, model, selection, monitor, patience), group in readings.groupby(keys, sort=False):
+    keys = ["task", "model", "supervision", "monitor", "patience"]
+    for (task, model, supervision, monitor, patience), group in readings.groupby(keys, sort=False):
         parameters = parameters_of[task]
         planned = group["ledger"].map(lambda ledger: ledger["outcome"]["planned_checkpoints"])
         # A checkpoint after the last whole interval counts as the last.
@@ -78,7 +78,7 @@ def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
             {
                 "task": task,
                 "main": model,
-                "selection": selection,
+                "supervision": supervision,
                 "monitor": monitor,
                 "patience": patience,
                 "stop": stop.mean(),
@@ -97,7 +97,7 @@ def _render(table: pd.DataFrame) -> Rendering:
     lines = [
         [
             row.main,
-            row.selection,
+            row.supervision,
             row.monitor,
             str(row.patience),
             f"{row.stop:.2f}",

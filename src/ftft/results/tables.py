@@ -32,25 +32,25 @@ def write_table(
 
 
 def load_ledgers(files: Iterable[Path]) -> dict[str, Ledgers]:
-    """Ledgers of runs by task, and by model, selection, budget and seed."""
+    """Ledgers of runs by task, and by model, supervision, budget and seed."""
     ledgers: dict[str, Ledgers] = {}
     for path in files:
         ledger = read_json(path)
         run = ledger["run"]
-        key = run["model"], run["selection"], run["budget"], run["seed"]
+        key = run["model"], run["supervision"], run["budget"], run["seed"]
         ledgers.setdefault(run["task"], {})[key] = ledger
     return ledgers
 
 
 def load_selecting(rows: list[dict], selection_files: Iterable[Path], map_files: Iterable[Path]) -> Selecting:
     """What selecting for a table's rows took, by selection and seed, the data map it rests on included."""
-    references = {row["selection"]: row.get("reference") for row in rows}
+    references = {row["supervision"]: row.get("reference") for row in rows}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
     selecting = {}
     for ledger in map(read_json, selection_files):
-        key = references.get(ledger["selection"]), ledger["seed"]
+        key = references.get(ledger["supervision"]), ledger["seed"]
         built = [maps[key]] if key in maps else []
-        selecting[ledger["selection"], ledger["seed"]] = {
+        selecting[ledger["supervision"], ledger["seed"]] = {
             "seconds": sum(part["seconds"] for part in (ledger, *built)),
             "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
         }
@@ -60,7 +60,7 @@ def load_selecting(rows: list[dict], selection_files: Iterable[Path], map_files:
 def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting) -> pd.DataFrame:
     """One row per configured row, in that order.
 
-    Columns: section, method, main, reference, selection, budget, the costs of `costs.relative_costs`;
+    Columns: section, method, main, reference, supervision, budget, the costs of `costs.relative_costs`;
     per evaluation set its mean score and `_std` (divisor runs - 1, empty for a single run); runs,
     failed. Failed runs are counted and left out of means and costs.
     """
@@ -74,7 +74,7 @@ def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: S
 def _build_row(
     row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting, parameters: dict
 ) -> dict:
-    own = of_method(scores, row["main"], row["selection"], row["budget"])
+    own = of_method(scores, row["main"], row["supervision"], row["budget"])
     failed = sorted(own.loc[own["failed"], "seed"].unique())
     good = own[~own["failed"]]
     seeds = [seed for seed in spec["seeds"] if seed not in failed]
@@ -83,13 +83,13 @@ def _build_row(
         "method": row["method"],
         "main": row["main"],
         "reference": row.get("reference", "-"),
-        "selection": row["selection"],
+        "supervision": row["supervision"],
         "budget": row["budget"],
     }
     if seeds:
         main, references, selections = _row_ledgers(row, seeds, ledgers, selecting)
-        full_length = ledgers[row["main"], "full", "full", seeds[0]] if "steps" in row else main[0]
-        unit = [ledgers[spec["cost_of"], "full", "full", seed] for seed in spec["seeds"]]
+        full_length = ledgers[row["main"], "all", "full", seeds[0]] if "steps" in row else main[0]
+        unit = [ledgers[spec["cost_of"], "all", "full", seed] for seed in spec["seeds"]]
         costs = relative_costs(main, references, selections, full_length, unit, parameters)
         result |= {name: round(cost, 2) for name, cost in costs.items()}
     for dataset in spec["datasets"]:
@@ -102,12 +102,12 @@ def _build_row(
 def _row_ledgers(
     row: dict, seeds: list[int], ledgers: Ledgers, selecting: Selecting
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    main = [ledgers[row["main"], row["selection"], row["budget"], seed] for seed in seeds]
+    main = [ledgers[row["main"], row["supervision"], row["budget"], seed] for seed in seeds]
     references = []
     if row.get("reference", "random") != "random":
-        references = [ledgers[row["reference"], "full", "full", seed] for seed in seeds]
+        references = [ledgers[row["reference"], "all", "full", seed] for seed in seeds]
     selections = [
-        selecting[row["selection"], seed] for seed in seeds if (row["selection"], seed) in selecting
+        selecting[row["supervision"], seed] for seed in seeds if (row["supervision"], seed) in selecting
     ]
     return main, references, selections
 
@@ -116,7 +116,7 @@ def cost_ledger(spec: dict, ledgers: Ledgers, selecting: Selecting) -> pd.DataFr
     """What the parts of every row took (`costs.parts`), means over all its seeds."""
     rows = []
     for row in spec["rows"]:
-        names = {key: row.get(key, "-") for key in ("method", "main", "reference", "selection", "budget")}
+        names = {key: row.get(key, "-") for key in ("method", "main", "reference", "supervision", "budget")}
         rows += [{**names, **part} for part in parts(*_row_ledgers(row, spec["seeds"], ledgers, selecting))]
     return pd.DataFrame(rows)
 
@@ -158,11 +158,12 @@ def render(table: pd.DataFrame, spec: dict, comparisons: pd.DataFrame) -> Render
 def row_label(row: dict) -> str:
     """A row's method, and what sets it apart from others of that method."""
     selects = row.get("reference", "random") != "random"
-    region = f", {row['region']}" if selects and row.get("region", "ambiguous") != "ambiguous" else ""
+    chosen = row.get("selector", "ambiguous")
+    selector = f", {chosen}" if selects and chosen != "ambiguous" else ""
     fraction = f", {100 * row['fraction']:g} %" if "fraction" in row else ""
     monitor = ", ID-monitored" if row.get("monitor") == "id" else ""
     steps = f", {row['steps']} steps" if "steps" in row else ""
-    return row["method"] + region + fraction + monitor + steps
+    return row["method"] + selector + fraction + monitor + steps
 
 
 def _cost(value: float | None) -> str:

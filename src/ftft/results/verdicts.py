@@ -20,7 +20,7 @@ def write_verdicts(
 ) -> None:
     """Write a row per candidate: its verdict, and what the transfer from it then did.
 
-    `spec` holds `transfers` (task, main, reference, selection), the name of the `random` selection, by
+    `spec` holds `transfers` (task, main, reference, supervision), the name of the `random` selection, by
     task its `metric`, `validation` and `evaluate`, and the `margin` of what is comparable (share of 1).
     `score_files` are those of the tasks' tables, `preflight_files` one per task.
     """
@@ -46,7 +46,7 @@ def build_verdicts(spec: dict, scores: pd.DataFrame, preflights: dict[str, pd.Da
         own = scores[scores["task"] == task]
         dm, random, erm = (
             ood_by_seed(of_method(own, main, selection, "full"), spec["tasks"][task])
-            for selection in (transfer["selection"], spec["random"], "full")
+            for selection in (transfer["supervision"], spec["random"], "all")
         )
         judged = preflights[task].loc[(main, transfer["reference"])]
         rows.append(

@@ -11,9 +11,9 @@ from ..results.rendering import write_csv
 from .bootstrap import Difference, difference, holm, resample_scores
 from .scores import has_failed, read_evaluation
 
-# A method's runs: model, selection, budget.
+# A method's runs: model, supervision, budget.
 Method = tuple[str, str, str]
-IDENTITY = ("method", "main", "reference", "selection", "budget")
+IDENTITY = ("method", "main", "reference", "supervision", "budget")
 
 
 class Contest:
@@ -35,7 +35,7 @@ class Contest:
             run, classes = metadata["run"], len(metadata["labels"])
             if has_failed(outcome, failure_metric):
                 continue
-            method = (run["model"], run["selection"], run["budget"])
+            method = (run["model"], run["supervision"], run["budget"])
             for dataset, part in table.to_pandas().groupby("dataset", sort=False):
                 part = part.reset_index(drop=True)
                 if not examples.setdefault(dataset, part[["uid", "label"]]).equals(part[["uid", "label"]]):
@@ -71,7 +71,7 @@ class Contest:
 def compare_rows(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path], output: Path) -> None:
     """Compare every row of a table with its baseline, on every evaluation set; write CSV.
 
-    Columns: row (position in the table), method, main, reference, selection, budget, dataset,
+    Columns: row (position in the table), method, main, reference, supervision, budget, dataset,
     difference (row minus ERM), low, high, p_value, p_holm (over the rows of one data set), seeds.
     A row that is its own baseline, or without a good run, is left out.
     """
@@ -104,5 +104,5 @@ def compare_rows(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path
 
 
 def method_of(row: dict) -> Method:
-    """The runs behind a row with its `selection` and `budget`."""
-    return row["main"], row["selection"], row["budget"]
+    """The runs behind a row with its `supervision` and `budget`."""
+    return row["main"], row["supervision"], row["budget"]

@@ -14,7 +14,7 @@ from ..tasks.metrics import majority_score, score
 def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path], output: Path) -> None:
     """Score every run's predictions and write one table.
 
-    Columns: task, model, selection, budget, seed, dataset, metric, value, majority (the score of
+    Columns: task, model, supervision, budget, seed, dataset, metric, value, majority (the score of
     the most frequent label), instances, failed.
     """
     rows = []
@@ -68,10 +68,10 @@ def has_failed(ledger: dict, metric: str) -> bool:
     return outcome["validation"][metric] <= outcome["majority"][metric]
 
 
-def of_method(scores: pd.DataFrame, main: str, selection: str, budget: str) -> pd.DataFrame:
+def of_method(scores: pd.DataFrame, main: str, supervision: str, budget: str) -> pd.DataFrame:
     """The scores of the runs behind a table's row."""
     return scores[
-        (scores["model"] == main) & (scores["selection"] == selection) & (scores["budget"] == budget)
+        (scores["model"] == main) & (scores["supervision"] == supervision) & (scores["budget"] == budget)
     ]
 
 

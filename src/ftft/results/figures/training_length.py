@@ -31,7 +31,7 @@ def plot(spec: dict, scores_file: Path, ledger_file: Path, outputs: dict[str, Pa
     scores = scores[scores["metric"] == spec["metric"]]
     parts = []
     for row in spec["rows"]:
-        own = of_method(scores, row["main"], row["selection"], row["budget"])
+        own = of_method(scores, row["main"], row["supervision"], row["budget"])
         value = own["value"].mask(own["failed"])
         names = {"method": row["method"], "reference": row.get("reference")}
         steps = row.get("steps", full_length)
