@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..execution.processes import ALONE, Team
+from ..execution.processes import ALONE, ProcessGroup
 from ..models.classifier import predict_logits
 from ..models.tokens import Tokens
 from ..tasks.metrics import majority_score, score
@@ -22,7 +22,7 @@ class Checkpoints:
     `development` maps names to (tokens, labels [n]), the in-distribution set first. `early_stopping`
     is None for a run to its end, which keeps its last weights; a stopped run keeps the best ones.
     `trajectory` holds one entry per checkpoint, data set and metric; `seconds` is the time it took.
-    Every process of a `team` predicts its share of each set and knows all scores.
+    Every process of a `group` predicts its share of each set and knows all scores.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class Checkpoints:
         early_stopping: dict | None,
         batch_tokens: int,
         autocast: Callable,
-        team: Team = ALONE,
+        group: ProcessGroup = ALONE,
     ):
         self.trajectory: list[dict] = []
         self.seconds = 0.0
-        self._model, self._development, self._team = model, development, team
-        self._shares = {name: _share(tokens, team) for name, (tokens, _) in development.items()}
+        self._model, self._development, self._group = model, development, group
+        self._shares = {name: _share(tokens, group) for name, (tokens, _) in development.items()}
         self._batch_tokens, self._autocast = batch_tokens, autocast
         self._rule = early_stopping
         self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
@@ -134,12 +134,12 @@ class Checkpoints:
 
     def _score_set(self, share: Tokens, labels: np.ndarray) -> dict[str, float]:
         own = predict_logits(self._model, share, self._batch_tokens, self._autocast)
-        logits = self._team.gather(torch.from_numpy(own), len(labels)).numpy()
+        logits = self._group.gather(torch.from_numpy(own), len(labels)).numpy()
         return score(labels, logits.argmax(-1), logits.shape[1])
 
 
-def _share(tokens: Tokens, team: Team) -> Tokens:
-    if team.size == 1:
+def _share(tokens: Tokens, group: ProcessGroup) -> Tokens:
+    if group.size == 1:
         return tokens
-    own = team.share(len(tokens))
+    own = group.share(len(tokens))
     return Tokens(tokens.ids, tokens.types, tokens.offsets[own.start : own.stop + 1])

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 
 from ..errors import TrainingError
+from ..execution.identity import Execution, resolve_execution
 from ..execution.interruption import Interrupted, Termination
 from ..execution.meter import Meter, peak_memory, total_energy, total_work
-from ..execution.processes import ALONE, Team, make_accelerator
+from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
@@ -65,35 +65,37 @@ def train(
     runtime: dict,
     progress: Progress,
     scratch: Scratch | None = None,
-    team: Team = ALONE,
+    execution: Execution | None = None,
+    group: ProcessGroup = ALONE,
 ) -> TrainingResult:
     """Fine-tune the encoder in the folder `encoder` on the instances `data.rows`.
 
     `spec` is the run's slice of the configuration: `recipe`, `labels`, `early_stopping` (None for a
     run to the end). A stopped run keeps the schedule of the full length and returns the best
     checkpoint; any other returns the last weights. With a `scratch`, the run goes on from the furthest
-    state there that fits and saves its own, the last one at SIGTERM. All processes of a `team` call this
+    state there that fits and saves its own, the last one at SIGTERM. All processes of a `group` call this
     and get the same result: the batches are those of one process, shared out.
     Raises TrainingError where loss or logits are not finite or a required GPU is absent, and
     Interrupted at SIGTERM.
     """
     recipe, labels = spec["recipe"], spec["labels"]
-    accelerator = make_accelerator(recipe["precision"], runtime, team, progress.tracking)
+    execution = execution or resolve_execution(recipe["precision"], runtime, group.size)
+    accelerator = make_accelerator(execution, group, progress.tracking)
     device = accelerator.device
     set_seed(seed)
-    model = load_classifier(encoder, labels, runtime["fast_models"])
+    model = load_classifier(encoder, labels, execution.kernels == "own")
     steps = planned_steps(recipe, len(data.labels))
     interval = checkpoint_interval(recipe, steps)
-    if team.size > 1:
-        set_seed(team.seed(seed))
-    step = TrainingStep(model, recipe, steps, accelerator, team)
+    if group.size > 1:
+        set_seed(group.seed(seed))
+    step = TrainingStep(model, recipe, steps, accelerator, group)
     checkpoints = Checkpoints(
         model,
         data.development,
         spec["early_stopping"],
         runtime["evaluation_batch_tokens"],
         accelerator.autocast,
-        team,
+        group,
     )
     recorder = LogitsRecorder(len(data.rows), len(labels))
     workload, meter = Workload(), Meter(device)
@@ -104,23 +106,23 @@ def train(
         if checkpoints.can_go_on_from(state["checkpoints"]):
             for name, part in common.items():
                 part.restore(state[name])
-            own = state["processes"][team.rank]
+            own = state["processes"][group.rank]
             workload.restore(own["workload"])
             meter.restore(own["meter"])
             restore_random_state(own["random"], device)
             watch.last_state = step.number
             break
-    _require_one_start(team.collect(step.number))
+    _require_one_start(group.collect(step.number))
 
     def save() -> None:
         watch.check()
         own = {"workload": workload.state(), "meter": meter.state(), "random": random_state(device)}
-        processes = dict(enumerate(team.collect(own)))
+        processes = dict(enumerate(group.collect(own)))
         scratch.save(
             step.number, {**{name: part.state() for name, part in common.items()}, "processes": processes}
         )
         # Who is done first would end the others.
-        team.wait()
+        group.wait()
         watch.last_state = step.number
 
     gold = torch.from_numpy(data.labels[data.rows]).to(device)
@@ -130,7 +132,7 @@ def train(
     progress.start(steps, step.number, accelerator, {**recipe, "seed": seed}, step.learning_rate)
     with Termination() as termination:
         # Several processes that leave a checkpoint in the midst would wait for each other.
-        at_once = termination.at_once if team.size == 1 else nullcontext
+        at_once = termination.at_once if group.size == 1 else nullcontext
         try:
             while True:
                 number = step.number
@@ -143,7 +145,7 @@ def train(
                     break
                 batch = next(batches)
                 positions = torch.from_numpy(batch).to(device)
-                own = batch[team.share(len(batch))]
+                own = batch[group.share(len(batch))]
                 # A process without a share goes through the same motions, for the others wait for it.
                 rows = own if len(own) else batch[:1]
                 inputs = model_inputs(data.tokens, data.rows[rows], model.config, device)
@@ -153,7 +155,7 @@ def train(
                 watch.see(loss, logits)
                 meter.update()
                 progress.step(loss)
-                due, asked = team.any(bool(scratch and scratch.due()), termination.requested)
+                due, asked = group.any(bool(scratch and scratch.due()), termination.requested)
                 if due:
                     save()
                 if asked:
@@ -163,7 +165,7 @@ def train(
                 save()
             raise
         stopped_early = checkpoints.stopped and step.number < steps
-        (keeps_end,) = team.any(bool(scratch and scratch.keeps_end(stopped_early)))
+        (keeps_end,) = group.any(bool(scratch and scratch.keeps_end(stopped_early)))
         if keeps_end:
             save()
     meter.stop()
@@ -186,26 +188,17 @@ def train(
         "validation": validation,
         "majority": majority,
     }
-    counts = parameter_counts(model)
-    work = total_work(team.collect(workload.state()))
-    joules, scope = total_energy(team.collect(meter.reading))
+    work = total_work(group.collect(workload.state()))
     cost = {
-        "parameters": counts,
-        "processes": team.size,
-        "real_tokens": work.tokens,
-        "padded_tokens": work.padded_tokens,
-        # Kaplan et al. (2020): 6 floating-point operations per parameter and token.
-        "estimated_flops": 6 * counts["without_embeddings"] * work.tokens,
+        "parameters": parameter_counts(model),
         "training_seconds": meter.seconds,
         "evaluation_seconds": checkpoints.seconds,
-        "energy_joules": joules,
-        "energy_scope": scope,
-        "peak_memory_mb": sum(team.collect(peak_memory(device))),
-        **_machine(accelerator),
+        "energy_joules": total_energy(group.collect(meter.reading)),
+        "peak_memory_mb": sum(group.collect(peak_memory(device))),
         # Last, for the count is no part of the run's peak memory.
         **work.flops(model.config),
     }
-    team.leave()
+    group.leave()
     return TrainingResult(model, recorder.epochs, checkpoints.trajectory, outcome, cost)
 
 
@@ -216,12 +209,3 @@ def _require_one_start(numbers: list[int]) -> None:
             got=f"the states of steps {', '.join(map(str, numbers))}, 0 for none",
             fix="let runtime.scratch be a folder that all machines see",
         )
-
-
-def _machine(accelerator: Accelerator) -> dict:
-    device = accelerator.device
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "precision": {"no": "float32", "bf16": "bfloat16"}[accelerator.mixed_precision],
-        "threads": torch.get_num_threads(),
-    }

@@ -22,7 +22,8 @@ from ..artifacts import (
 from ..cartography.dynamics import save_dynamics
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
-from ..execution.processes import ALONE, Team, make_accelerator
+from ..execution.identity import resolve_execution
+from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..models.classifier import load_classifier, predict_logits
@@ -53,12 +54,12 @@ def fine_tune(
     outputs: Mapping[str, str | Path],
     runtime: dict,
     progress: Progress,
-    team: Team = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
     `run` says which run it is: task, model, selection, budget, seed; `code` is the fingerprint of the code.
-    All processes of a `team` call this; process 0 writes.
+    All processes of a `group` call this; process 0 writes.
     Raises ArtifactError where the selection was made on other data; see also `training.train`.
     """
     dataset = Dataset.load(train_file)
@@ -88,12 +89,11 @@ def fine_tune(
         "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
-    if team.size > 1:
-        identity["processes"] = team.size
-    scratch = Scratch(identity, run["budget"], runtime, writes=team.rank == 0)
-    with scratch.held(progress.announce):
-        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, team)
-        if team.rank != 0:
+    execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
+    scratch = Scratch(identity, execution, run["budget"], runtime, writes=group.rank == 0)
+    with scratch.held(progress):
+        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
+        if group.rank != 0:
             return
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
@@ -108,6 +108,7 @@ def fine_tune(
                 "spec": spec,
                 "data_hash": dataset.content_hash,
                 "versions": versions,
+                "execution": execution.ledger(),
             },
         )
         if "dynamics" in outputs:
@@ -161,7 +162,7 @@ def evaluate(
     require_model_of(run, model_folder)
     datasets = {name: Dataset.load(path) for name, path in dataset_files.items()}
     label_names = next(iter(datasets.values())).label_names
-    accelerator = make_accelerator(spec["precision"], runtime)
+    accelerator = make_accelerator(resolve_execution(spec["precision"], runtime))
     model = load_classifier(model_folder, label_names, runtime["fast_models"]).to(accelerator.device)
     parts = []
     for name, dataset in datasets.items():

@@ -5,7 +5,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ..execution.processes import ALONE, Team
+from ..execution.processes import ALONE, ProcessGroup
 from .schedule import learning_rate_factor
 
 
@@ -13,11 +13,16 @@ class TrainingStep:
     """Trains `model`, a classifier on any device, in place; `number` counts the steps done.
 
     `recipe` gives the optimiser's settings, `steps` the planned length that the schedule is made for. The
-    processes of a `team` learn from the same batches, and keep the same weights.
+    processes of a `group` learn from the same batches, and keep the same weights.
     """
 
     def __init__(
-        self, model: nn.Module, recipe: dict, steps: int, accelerator: Accelerator, team: Team = ALONE
+        self,
+        model: nn.Module,
+        recipe: dict,
+        steps: int,
+        accelerator: Accelerator,
+        group: ProcessGroup = ALONE,
     ):
         optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -27,7 +32,7 @@ class TrainingStep:
             fused=True,
         )
         self.number = 0
-        self._recipe, self._steps, self._accelerator, self._team = recipe, steps, accelerator, team
+        self._recipe, self._steps, self._accelerator, self._group = recipe, steps, accelerator, group
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
 
     def learning_rate(self, number: int) -> float:
@@ -54,15 +59,15 @@ class TrainingStep:
     def _differentiate(self, logits: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give the parameters the gradient of the mean loss over the batch, whoever computed its logits;
         returns that loss, and the logits of the whole batch."""
-        if self._team.size == 1:
+        if self._group.size == 1:
             loss = cross_entropy(logits, gold)
             self._accelerator.backward(loss)
             return loss, logits
-        own = gold[self._team.share(len(gold))]
+        own = gold[self._group.share(len(gold))]
         # The gradients are averaged over the processes: these sums, to the mean over the batch.
-        scale = self._team.size / len(gold)
+        scale = self._group.size / len(gold)
         self._accelerator.backward(scale * cross_entropy(logits[: len(own)], own, reduction="sum"))
-        logits = self._team.gather(logits.detach(), len(gold))
+        logits = self._group.gather(logits.detach(), len(gold))
         return cross_entropy(logits, gold), logits
 
     def state(self) -> dict:
