@@ -223,30 +223,29 @@ def test_any_flipped_bit_of_a_state_is_noticed(tmp_path, caplog):
 @pytest.mark.parametrize(
     "other", [{"device_type": "cuda"}, {"precision": "bfloat16"}, {"kernels": "stock"}, {"processes": 2}]
 )
-def test_a_state_of_another_execution_is_left_alone_with_a_line(
-    fine_tune, scratch, files, killed_after, monkeypatch, caplog, other, request
-):
-    with pytest.raises(Killed):
-        killed_after(9)
-        fine_tune(scratch=scratch(**other))
-    monkeypatch.undo()
+def test_a_state_of_another_execution_is_left_alone_with_a_line(scratch, files, caplog, other):
+    scratch(**other).save(9, {"number": 9})
     (path,) = files()
-    steps = request.getfixturevalue("trained_steps")
     with caplog.at_level(logging.WARNING):
-        fine_tune(scratch=scratch())
-    assert steps[0] == 1 and path.exists()
+        assert list(scratch().states()) == []
     assert f"leaving the training state {path} alone: this training runs on cpu-float32-own-1" in caplog.text
+    scratch().save(12, {"number": 12})
+    assert path.exists() and next(scratch(**other).states())["number"] == 9
     scratch().clear()
     assert not files()
 
 
 @pytest.mark.parametrize("name", [{"device": "another CPU"}, {"threads": 2}])
-def test_names_and_threads_are_no_reason_to_start_again(fine_tune, scratch, trained_steps, name):
-    with scratch().held(Progress("", [])):
-        fine_tune(scratch=scratch(minutes=0.0))
-    trained_steps.clear()
-    fine_tune(scratch=scratch(**name))
-    assert trained_steps == [] or trained_steps[0] > 1
+def test_names_and_threads_are_no_reason_to_start_again(scratch, name):
+    scratch().save(9, {"number": 9})
+    assert next(scratch(**name).states())["number"] == 9
+
+
+def test_the_state_before_a_damaged_one_is_gone_on_from(scratch, files):
+    scratch("stopped-ood").save(3, {"number": 3})
+    scratch("full").save(9, {"number": 9})
+    files()[0].write_bytes(b"")
+    assert [state["number"] for state in scratch().states()] == [3]
 
 
 def test_divergence_names_the_last_good_state(fine_tune, scratch):
