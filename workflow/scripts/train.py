@@ -16,9 +16,10 @@ def train(streams):
     spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
     name = "{task}/{model}/{selection}/{budget}/seed{seed}".format(**run)
     title = "{model} on {selection} ({budget}), seed {seed}".format(**run)
-    first = launch.rank() in (None, 0)
-    file = Path(snakemake.log[0]).with_suffix(".json") if first else None
-    with Progress(title, streams, runtime["trackers"], name, file) as progress:
+    file = Path(snakemake.log[0]).with_suffix(".json")
+    # Of several processes the first alone shows and leaves its progress.
+    shown = Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file)
+    with shown as progress:
         from ftft.execution.processes import ProcessGroup
         from ftft.training.runs import fine_tune
 

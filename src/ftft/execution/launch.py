@@ -154,8 +154,11 @@ def _explained(folder: Path) -> FtftError | None:
 
 
 def _death_of(failed: dict[str, int]) -> TrainingError:
-    # Who lost another fails too, but by an exit code.
-    name, code = min(failed.items(), key=lambda item: not _signal_of(item[1]))
+    # Who lost another fails too, but by an exit code; and torchrun ends by SIGTERM who is left.
+    def place(item: tuple[str, int]) -> int:
+        return {None: 1, "SIGTERM": 2}.get(_signal_of(item[1]), 0)
+
+    name, code = min(failed.items(), key=place)
     how = _signal_of(code) or f"exit code {code}"
     return TrainingError(
         f"{name} of this training died, and ended the others",
