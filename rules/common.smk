@@ -19,7 +19,8 @@ from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import warm
 from ftft.pipeline.fingerprint import fingerprint
-from ftft.pipeline.job import ORCHESTRATOR, TERMINAL, prefer_code, this_process
+from ftft.pipeline.job import TERMINAL, prefer_code
+from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
 prefer_code(SOURCE)
 try:

@@ -1,6 +1,7 @@
 """The console command `ftft`: a configuration from a file, the state of runs."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from ..errors import FtftError
 def main(arguments: list[str] | None = None) -> int:
     """Run `ftft`; returns its exit code: 1 for a fault, which is told in one message."""
     chosen = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # No name of a file and no locale may end a command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         # Loaded when asked for: the state of runs is shown at once.
         if chosen.command == "init":
@@ -17,6 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             from .status import status as command
         command(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `head` has. Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ModuleNotFoundError as error:
         print(
             f"ftft {chosen.command} needs the workflow's environment: no module {error.name}", file=sys.stderr

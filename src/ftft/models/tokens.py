@@ -45,6 +45,17 @@ class Tokens:
         """Tokens per instance, [n]."""
         return self.lengths if self.features is None else np.add.reduceat(self.lengths, self.features[:-1])
 
+    def lengths_of(self, instances: np.ndarray) -> np.ndarray:
+        """Tokens of every feature of some instances."""
+        return self.lengths[instances] if self.features is None else self.lengths[self.features_of(instances)]
+
+    def features_of(self, instances: np.ndarray) -> np.ndarray:
+        """The features of some instances, one instance's after the other's."""
+        counts = np.diff(self.features)[instances]
+        return np.repeat(self.features[instances] - np.cumsum(counts) + counts, counts) + np.arange(
+            counts.sum()
+        )
+
     def share(self, instances: slice) -> "Tokens":
         """The tokens of some instances, one after the other."""
         if self.features is None:

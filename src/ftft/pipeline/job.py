@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import platform
 import resource
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import FtftError
+from ..execution import launch
 from ..execution.devices import lease
 
 # Set for a call of snakemake that trains one model at a time.
@@ -31,8 +31,6 @@ SIGNS_OF_TOO_LITTLE_MEMORY = (
     "out of memory",
     "failed to map segment",
 )
-# The machine and the process of the call of snakemake.
-ORCHESTRATOR = "FTFT_ORCHESTRATOR"
 
 
 def prefer_code(folder: str | Path) -> None:
@@ -65,21 +63,35 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
 
     Yields where progress is shown: the log, and the terminal where no other training writes to it.
 
-    An FtftError ends the process with exit code 1 and its message, in the log and on the terminal.
+    An FtftError ends the process with exit code 1 and its message, in the log and on the terminal. Of several
+    processes that run one script, the first shows progress, and whoever started them tells of errors.
     """
-    terminal = sys.stderr
+    terminal, rank = sys.stderr, launch.rank()
     log_path = Path(snakemake.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with open(log_path, "w", buffering=1, encoding="utf-8") as log:
+    if rank is None:
+        log_path.unlink(missing_ok=True)
+    with open(log_path, "a", buffering=1, encoding="utf-8") as log:
         sys.stderr = log
         logging.captureWarnings(True)
         logging.basicConfig(
-            stream=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True
+            stream=log,
+            level=logging.ERROR if rank else logging.INFO,
+            format="%(asctime)s %(name)s: %(message)s",
+            force=True,
         )
         try:
-            yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
+            streams = [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
+            yield [] if rank else streams
         except Exception as error:
             explained = fault_of_the_machine(error.__cause__ or error) or error
+            if rank is not None:
+                if isinstance(explained, FtftError):
+                    launch.explain(explained)
+                else:
+                    traceback.print_exc(file=log)
+                # Libraries may wait for the other processes when Python ends.
+                os._exit(1)
             if not isinstance(explained, FtftError):
                 traceback.print_exc(file=log)
                 raise
@@ -119,19 +131,14 @@ def measured(path: str | Path, **names: object) -> Iterator[None]:
     write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
 
 
-def this_process() -> str:
-    """The value of `ORCHESTRATOR` that names this process."""
-    return f"{platform.node()} {os.getpid()}"
-
-
-def orphaned() -> bool:
-    """Whether the snakemake that started this job ran on this machine and is gone."""
-    host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
-    return host == platform.node() and not Path(f"/proc/{process}").exists()
-
-
 def claim_resources(snakemake: Any) -> None:
-    """Give the numerical libraries the threads of the rule, and this job GPUs of its own."""
+    """Give the numerical libraries the threads of the rule, and this job GPUs of its own.
+
+    One of several processes takes its place among them instead: it has got its share.
+    """
+    if launch.rank() is not None:
+        launch.take_place()
+        return
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)

@@ -78,9 +78,7 @@ class MultipleChoice(Kind):
         from ..models.inputs import model_inputs
 
         counts = np.diff(tokens.features)[rows]
-        first = np.repeat(tokens.features[rows] - np.cumsum(counts) + counts, counts)
-        features = first + np.arange(counts.sum())
-        inputs = model_inputs(tokens, features, config, device)
+        inputs = model_inputs(tokens, tokens.features_of(rows), config, device)
         return Batch(inputs, torch.from_numpy(counts).to(device), width)
 
     def outputs(self, model, batch: Batch):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..execution.processes import ALONE, Team
+from ..execution.processes import ALONE, ProcessGroup
 from ..models.tokens import Tokens
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
@@ -24,7 +24,7 @@ class Checkpoints:
     `development` holds the sets by name, the in-distribution set first, `metrics` the names of those to
     record, the one to show first. `early_stopping` is None for a run to its end, which keeps its last
     weights; a stopped run keeps the best ones. `trajectory` holds one entry per checkpoint, data set and
-    metric; `seconds` is the time it took. Every process of a `team` predicts its share of each set and knows
+    metric; `seconds` is the time it took. Every process of a `group` predicts its share of each set and knows
     all scores.
     """
 
@@ -38,14 +38,14 @@ class Checkpoints:
         early_stopping: dict | None,
         batch_tokens: int,
         autocast: Callable,
-        team: Team = ALONE,
+        group: ProcessGroup = ALONE,
     ):
         self.trajectory: list[dict] = []
         self.seconds = 0.0
-        self._kind, self._model, self._team = kind, model, team
+        self._kind, self._model, self._group = kind, model, group
         self._development, self._label_names, self._metrics = development, label_names, metrics
         self._shares = {
-            name: part.tokens.share(team.share(len(part.tokens))) for name, part in development.items()
+            name: part.tokens.share(group.share(len(part.tokens))) for name, part in development.items()
         }
         self._batch_tokens, self._autocast = batch_tokens, autocast
         self._rule = early_stopping
@@ -145,6 +145,6 @@ class Checkpoints:
 
     def _score_set(self, share: Tokens, part: Development) -> dict[str, float]:
         own = predict_outputs(self._kind, self._model, share, part.width, self._batch_tokens, self._autocast)
-        outputs = self._team.gather(torch.from_numpy(own), len(part.targets)).numpy()
+        outputs = self._group.gather(torch.from_numpy(own), len(part.targets)).numpy()
         predictions = self._kind.predictions(outputs)
         return scores(self._metrics, part.targets, predictions, self._label_names)

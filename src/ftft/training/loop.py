@@ -1,6 +1,7 @@
 """Fine-tuning: one loop for reference, ERM and main runs (paper, Appendix A.1)."""
 
-from ..execution.processes import ALONE, Team
+from ..execution.identity import Execution, resolve_execution
+from ..execution.processes import ALONE, ProcessGroup
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from .batching import training_batches
@@ -16,18 +17,20 @@ def train(
     runtime: dict,
     progress: Progress,
     scratch: Scratch | None = None,
-    team: Team = ALONE,
+    execution: Execution | None = None,
+    group: ProcessGroup = ALONE,
 ) -> TrainingResult:
     """Fine-tune the encoder in the folder `encoder` on the instances of `data.supervision`.
 
     `spec` is the run's slice of the configuration: `recipe`, `metrics` to record, `early_stopping` (None for
     a run to the end). A stopped run keeps the schedule of the full length and returns the best checkpoint;
     any other returns the last weights. With a `scratch`, the run goes on from the furthest state there that
-    fits and saves its own, the last one at SIGTERM. All processes of a `team` call this and get the same
+    fits and saves its own, the last one at SIGTERM. All processes of a `group` call this and get the same
     result: the batches are those of one process, shared out. Raises TrainingError where loss or outputs are
     not finite or a required GPU is absent, and Interrupted at SIGTERM.
     """
-    session = Session(spec, encoder, data, seed, runtime, progress, scratch, team)
+    execution = execution or resolve_execution(spec["recipe"]["precision"], runtime, group.size)
+    session = Session(spec, encoder, data, seed, runtime, progress, scratch, execution, group)
     session.resume()
     recipe, rows = spec["recipe"], data.supervision.rows
     lengths = data.tokens.instance_lengths[rows]
@@ -41,5 +44,5 @@ def train(
             positions = next(batches)
             loss, outputs = session.step(positions)
             session.recorder.record(positions, outputs)
-            session.after_step(lengths[positions], loss, outputs)
+            session.after_step(positions, loss, outputs)
     return session.result()

@@ -21,7 +21,8 @@ from ..cartography.dynamics import save_dynamics
 from ..cartography.supervision import Supervision
 from ..data.dataset import Dataset
 from ..errors import TrainingError
-from ..execution.processes import ALONE, Team, make_accelerator
+from ..execution.identity import resolve_execution
+from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..tasks.base import kind_of
@@ -55,12 +56,12 @@ def fine_tune(
     outputs: Mapping[str, str | Path],
     runtime: dict,
     progress: Progress,
-    team: Team = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
     `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the
-    code. All processes of a `team` call this; process 0 writes. Raises TrainingError before the training
+    code. All processes of a `group` call this; process 0 writes. Raises TrainingError before the training
     where the reference run behind the supervision has failed, ArtifactError where the supervision was made
     on other data; see also `loop.train`.
     """
@@ -97,12 +98,11 @@ def fine_tune(
         "supervision": _hash_of(supervision),
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
-    if team.size > 1:
-        identity["processes"] = team.size
-    scratch = Scratch(identity, run["budget"], runtime, writes=team.rank == 0)
-    with scratch.held(progress.announce):
-        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, team)
-        if team.rank != 0:
+    execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
+    scratch = Scratch(identity, execution, run["budget"], runtime, writes=group.rank == 0)
+    with scratch.held(progress):
+        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
+        if group.rank != 0:
             return
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
@@ -114,7 +114,7 @@ def fine_tune(
                 "run": run,
                 "outcome": result.outcome,
                 "cost": result.cost,
-                "execution": result.execution,
+                "execution": execution.ledger(),
                 "spec": spec,
                 "data_hash": dataset.content_hash,
                 "versions": versions,
@@ -178,8 +178,9 @@ def evaluate(
     require_model_of(run, model_folder)
     dataset = Dataset.load(dataset_file)
     kind = kind_of(dataset.kind)
-    accelerator = make_accelerator(spec["precision"], runtime)
-    model = kind.load(model_folder, dataset.label_names, runtime["fast_models"]).to(accelerator.device)
+    execution = resolve_execution(spec["precision"], runtime)
+    accelerator = make_accelerator(execution)
+    model = kind.load(model_folder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
     batch_tokens = runtime["evaluation_batch_tokens"]
     outputs = predict_outputs(kind, model, tokens, kind.width(dataset), batch_tokens, accelerator.autocast)

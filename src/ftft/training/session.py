@@ -1,6 +1,4 @@
-"""All that stands around the loop of a training: its model and device, states to go on from, checkpoints,
-measures.
-"""
+"""All that stands around the loop of a training: model, device, states, checkpoints, measures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,9 +10,10 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from ..errors import TrainingError
+from ..execution.identity import Execution
 from ..execution.interruption import Interrupted, Termination
 from ..execution.meter import Meter, peak_memory, total_energy, total_work
-from ..execution.processes import Team, make_accelerator
+from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
@@ -31,7 +30,7 @@ from .step import TrainingStep
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run leaves: the model it keeps, what it recorded ([n, width] outputs per complete epoch), its
-    scores at every checkpoint, how it ended, what it cost and how it was executed.
+    scores at every checkpoint, how it ended and what it cost.
 
     FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_seconds`); what
     cannot be measured is None.
@@ -42,7 +41,6 @@ class TrainingResult:
     trajectory: list[dict]
     outcome: dict
     cost: dict
-    execution: dict
 
 
 class Session:
@@ -57,23 +55,24 @@ class Session:
         runtime: dict,
         progress: Progress,
         scratch: Scratch | None,
-        team: Team,
+        execution: Execution,
+        group: ProcessGroup,
     ):
         recipe = spec["recipe"]
-        self._recipe, self._data, self._seed, self._runtime = recipe, data, seed, runtime
-        self._progress, self._scratch, self._team = progress, scratch, team
-        self._accelerator = make_accelerator(recipe["precision"], runtime, team, progress.tracking)
+        self._recipe, self._data, self._seed, self._execution = recipe, data, seed, execution
+        self._progress, self._scratch, self._group = progress, scratch, group
+        self._accelerator = make_accelerator(execution, group, progress.tracking)
         self._device = self._accelerator.device
         set_seed(seed)
-        self._model = data.kind.load(encoder, data.label_names, runtime["fast_models"])
+        self._model = data.kind.load(encoder, data.label_names, execution.kernels == "own")
         self._steps = planned_steps(recipe, len(data.targets))
         self._interval = checkpoint_interval(recipe, self._steps)
-        if team.size > 1:
-            set_seed(team.seed(seed))
+        if group.size > 1:
+            set_seed(group.seed(seed))
         micro = runtime.get("micro_batch_size")
         # The step moves the model to its device, the feed its data.
         feed = Feed(data, self._model.config, self._device)
-        self.step = TrainingStep(self._model, feed, recipe, self._steps, self._accelerator, team, micro)
+        self.step = TrainingStep(self._model, feed, recipe, self._steps, self._accelerator, group, micro)
         self.recorder = EpochRecorder(len(data.supervision.rows), data.width)
         self._checkpoints = Checkpoints(
             data.kind,
@@ -84,7 +83,7 @@ class Session:
             spec["early_stopping"],
             runtime["evaluation_batch_tokens"],
             self._accelerator.autocast,
-            team,
+            group,
         )
         self._workload, self._meter = Workload(), Meter(self._device)
         self._watch = FiniteWatch(self.step, self._device)
@@ -96,13 +95,13 @@ class Session:
             if self._checkpoints.can_go_on_from(state["checkpoints"]):
                 for name, part in self._saved.items():
                     part.restore(state[name])
-                own = state["processes"][self._team.rank]
+                own = state["processes"][self._group.rank]
                 self._workload.restore(own["workload"])
                 self._meter.restore(own["meter"])
                 restore_random_state(own["random"], self._device)
                 self._watch.last_state = self.step.number
                 break
-        numbers = self._team.collect(self.step.number)
+        numbers = self._group.collect(self.step.number)
         if len(set(numbers)) > 1:
             raise TrainingError(
                 "the processes of this training found different states to go on from",
@@ -127,7 +126,7 @@ class Session:
                 if self._scratch:
                     self._save()
                 raise
-            if any(self._team.any(bool(self._scratch and self._scratch.keeps_end(self.stopped_early)))):
+            if any(self._group.any(bool(self._scratch and self._scratch.keeps_end(self.stopped_early)))):
                 self._save()
         self._meter.stop()
         self._progress.close()
@@ -151,22 +150,22 @@ class Session:
     def score(self) -> None:
         """Take a checkpoint."""
         # Several processes that leave a checkpoint in the midst would wait for each other.
-        at_once = self._termination.at_once if self._team.size == 1 else nullcontext
+        at_once = self._termination.at_once if self._group.size == 1 else nullcontext
         self._watch.check()
         with self._meter.paused(), at_once():
             shown = self._checkpoints.score(self.step.number)
         self._progress.checkpoint(shown, self._checkpoints.latest)
 
-    def after_step(self, lengths: np.ndarray, loss: torch.Tensor, outputs: torch.Tensor) -> None:
-        """Take account of a step on instances of `lengths` tokens; save a state where one is due, end where
+    def after_step(self, positions: np.ndarray, loss: torch.Tensor, outputs: torch.Tensor) -> None:
+        """Take account of a step on the instances at `positions`; save a state where one is due, end where
         asked.
         """
-        own = lengths[self._team.share(len(lengths))]
-        self._workload.add(own, int(own.max(initial=0)))
+        own = self._data.supervision.rows[positions[self._group.share(len(positions))]]
+        self._workload.add(self._data.tokens.lengths_of(own))
         self._watch.see(loss, outputs)
         self._meter.update()
         self._progress.step(loss)
-        due, asked = self._team.any(bool(self._scratch and self._scratch.due()), self._termination.requested)
+        due, asked = self._group.any(bool(self._scratch and self._scratch.due()), self._termination.requested)
         if due:
             self._save()
         if asked:
@@ -179,11 +178,11 @@ class Session:
             "meter": self._meter.state(),
             "random": random_state(self._device),
         }
-        processes = dict(enumerate(self._team.collect(own)))
+        processes = dict(enumerate(self._group.collect(own)))
         parts = {name: part.state() for name, part in self._saved.items()}
         self._scratch.save(self.step.number, {**parts, "processes": processes})
         # Barrier: the first process to exit would tear down the group.
-        self._team.wait()
+        self._group.wait()
         self._watch.last_state = self.step.number
 
     def result(self) -> TrainingResult:
@@ -205,26 +204,15 @@ class Session:
             "validation": validation,
             "floor": floor,
         }
-        work = total_work(self._team.collect(self._workload.state()))
-        joules, _ = total_energy(self._team.collect(self._meter.reading))
+        work = total_work(self._group.collect(self._workload.state()))
         cost = {
             "parameters": parameter_counts(self._model),
             "training_seconds": self._meter.seconds,
             "evaluation_seconds": self._checkpoints.seconds,
-            "energy_joules": joules,
-            "peak_memory_mb": sum(self._team.collect(peak_memory(self._device))),
+            "energy_joules": total_energy(self._group.collect(self._meter.reading)),
+            "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the count is no part of the run's peak memory.
-            **work.flops(self._model.config),
+            "flops": work.flops(self._model.config),
         }
-        execution = {
-            "device_type": self._device.type,
-            "device": torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
-            "precision": {"no": "float32", "bf16": "bfloat16"}[self._accelerator.mixed_precision],
-            "kernels": "own" if self._runtime["fast_models"] else "stock",
-            "processes": self._team.size,
-            "threads": torch.get_num_threads(),
-        }
-        self._team.leave()
-        return TrainingResult(
-            self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost, execution
-        )
+        self._group.leave()
+        return TrainingResult(self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost)

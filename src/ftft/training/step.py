@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ..execution.processes import ALONE, Team
+from ..execution.processes import ALONE, ProcessGroup
 from .feed import Feed
 from .objectives import OBJECTIVES
 from .schedule import learning_rate_factor
@@ -17,7 +17,7 @@ class TrainingStep:
     """Trains `model` in place on what `feed` gives it; `number` counts the steps done.
 
     `recipe` gives the optimiser's settings, `steps` the planned length that the schedule is made for. The
-    processes of a `team` learn from the same batches and keep the same weights. A process computes at most
+    processes of a `group` learn from the same batches and keep the same weights. A process computes at most
     `micro_batch_size` instances at once (None: its whole share) and adds their gradients up.
     """
 
@@ -28,7 +28,7 @@ class TrainingStep:
         recipe: dict,
         steps: int,
         accelerator: Accelerator,
-        team: Team = ALONE,
+        group: ProcessGroup = ALONE,
         micro_batch_size: int | None = None,
     ):
         optimizer = torch.optim.AdamW(
@@ -40,7 +40,7 @@ class TrainingStep:
         )
         self.number = 0
         self._feed, self._recipe, self._steps = feed, recipe, steps
-        self._accelerator, self._team, self._micro = accelerator, team, micro_batch_size
+        self._accelerator, self._group, self._micro = accelerator, group, micro_batch_size
         self._objective = OBJECTIVES[feed.objective]
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
 
@@ -56,7 +56,7 @@ class TrainingStep:
         self.number += 1
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate(self.number)
-        own = positions[self._team.share(len(positions))]
+        own = positions[self._group.share(len(positions))]
         total = self._feed.weights_of(positions).sum()
         # A process without a share computes one instance that counts for nothing: the others wait for its
         # gradients.
@@ -72,7 +72,7 @@ class TrainingStep:
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._recipe["max_grad_norm"])
         self._optimizer.step()
         self._optimizer.zero_grad()
-        both = self._team.gather(torch.cat([outputs, losses[:, None]], 1), len(positions))
+        both = self._group.gather(torch.cat([outputs, losses[:, None]], 1), len(positions))
         outputs, losses = both[:, :-1], both[:, -1]
         return (self._feed.weights_of(positions) * losses).sum() / total, outputs
 
@@ -86,7 +86,7 @@ class TrainingStep:
         done = (self.number - 1) / self._steps
         losses = self._objective(feed.kind, outputs, feed.targets_of(part), feed.guidance_of(part), done)
         # Gradients are averaged over processes: times their number, the sums come to the mean over the batch.
-        loss = (feed.weights_of(part) * losses).sum() / total * (self._team.size * counts)
+        loss = (feed.weights_of(part) * losses).sum() / total * (self._group.size * counts)
         self._accelerator.backward(loss)
         return outputs.detach(), losses.detach()
 

@@ -1,7 +1,5 @@
 """One training in several processes: the numbers of one, nothing lost or doubled, ended together."""
 
-import json
-import logging
 import multiprocessing
 import os
 import signal
@@ -14,6 +12,7 @@ import traceback
 from dataclasses import replace
 from itertools import chain
 from multiprocessing import forkserver
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -24,25 +23,25 @@ import torch
 from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
-from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
+from small import ARCHITECTURE, RECIPE, RUNTIME
 
 from ftft.data import demo
 from ftft.errors import DataError, TrainingError
-from ftft.execution import processes as team
-from ftft.execution import workers
+from ftft.execution import launch, processes
+from ftft.execution.identity import resolve_execution
 from ftft.execution.interruption import Interrupted
+from ftft.execution.launch import start_processes
 from ftft.execution.meter import total_energy, total_work
-from ftft.execution.processes import Team
+from ftft.execution.processes import ProcessGroup
 from ftft.execution.progress import Progress
 from ftft.execution.scratch import Scratch
-from ftft.execution.workers import fine_tune_together
 from ftft.models.encoders import prepare_encoder
 from ftft.models.flops import Workload
 from ftft.training.loop import train
-from ftft.training.runs import fine_tune
 from ftft.training.step import TrainingStep
 from ftft.training.stopping import monitored_score, read_early
 
+SOURCE = str(Path(launch.__file__).parents[2])
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.2}
 RELATIVE = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
@@ -71,14 +70,14 @@ def _member(function, rank, size, port, connection, arguments):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     try:
-        connection.send(function(Team(rank, size), **arguments))
+        connection.send(function(ProcessGroup(rank, size), **arguments))
     except Exception as error:
         told = isinstance(error, TrainingError)
         connection.send(TrainingError(str(error)) if told else traceback.format_exc())
 
 
 def together(size, function, **arguments):
-    """What `function(team, **arguments)` returns, or the TrainingError that it raises, in every process."""
+    """What `function(group, **arguments)` returns, or the TrainingError that it raises, in every process."""
     port, receivers, processes = free_port(), [], []
     for rank in range(size):
         receiver, sender = forks.Pipe(duplex=False)
@@ -100,7 +99,7 @@ def together(size, function, **arguments):
 
 
 def training(
-    team,
+    group,
     encoder,
     data,
     seed=0,
@@ -115,7 +114,7 @@ def training(
     original = TrainingStep.__call__
 
     def call(self, *arguments):
-        if (team.rank, self.number) == (1, sigterm_at):
+        if (group.rank, self.number) == (1, sigterm_at):
             os.kill(os.getpid(), signal.SIGTERM)
         if self.number == end_at:
             raise TrainingError("ended")
@@ -132,9 +131,10 @@ def training(
     states = None
     if scratch:
         runtime = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": False}
-        states = Scratch({"processes": team.size}, "full", runtime, writes=team.rank == 0)
+        execution = resolve_execution("float32", RUNTIME, group.size)
+        states = Scratch({}, execution, "full", runtime, writes=group.rank == 0)
     try:
-        result = train(spec, str(encoder), data, seed, {**RUNTIME}, Progress("test", []), states, team)
+        result = train(spec, str(encoder), data, seed, {**RUNTIME}, Progress("test", []), states, None, group)
     finally:
         TrainingStep.__call__ = original
     weights = {name: tensor.numpy() for name, tensor in result.model.state_dict().items()}
@@ -176,7 +176,7 @@ def plain_encoder(tmp_path_factory, train_set):
 
 @pytest.fixture(scope="module")
 def alone(plain_encoder, training_data):
-    return training(Team(), plain_encoder, training_data)
+    return training(ProcessGroup(), plain_encoder, training_data)
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -192,8 +192,7 @@ def test_several_processes_compute_what_one_does(plain_encoder, training_data, a
     np.testing.assert_allclose(first["epochs"], alone["epochs"], rtol=0, atol=2e-6)
     assert first["trajectory"] == alone["trajectory"]
     assert first["outcome"] == alone["outcome"]
-    assert (first["cost"]["processes"], alone["cost"]["processes"]) == (size, 1)
-    for name in ("parameters", "real_tokens", "estimated_flops", "flops"):
+    for name in ("parameters", "flops"):
         assert first["cost"][name] == alone["cost"][name], name
     assert first["cost"]["peak_memory_mb"] > size * 100
 
@@ -216,30 +215,30 @@ def test_dropout_is_drawn_for_every_process_and_every_seed(encoder, training_dat
         )
     }
     assert len(set(seeds.values())) == 4
-    assert seeds == {(rank, seed): Team(rank, 2).seed(seed) for rank, seed in seeds}
+    assert seeds == {(rank, seed): ProcessGroup(rank, 2).seed(seed) for rank, seed in seeds}
 
 
 def test_one_that_is_asked_to_end_takes_all_along(encoder, training_data, tmp_path):
     start = {"encoder": encoder, "data": training_data}
     asked = together(2, training, **start, scratch=tmp_path, sigterm_at=6)
     assert all("run it again: it goes on" in str(error) for error in asked)
-    assert [path.stem.lstrip("0") for path in tmp_path.rglob("*.safetensors")] == ["7"]
+    assert [path.name.partition(".")[0].lstrip("0") for path in tmp_path.rglob("*.safetensors")] == ["7"]
     resumed = together(2, training, **start, scratch=tmp_path)
     assert same(resumed[0], together(2, training, **start)[0])
 
 
-def states_at_the_end(team, scratch, **arguments):
+def states_at_the_end(group, scratch, **arguments):
     original = Scratch.save
 
     def save(self, *state):
-        if team.rank == 0:
+        if group.rank == 0:
             time.sleep(0.5)
         original(self, *state)
 
     Scratch.save = save
     with pytest.raises(Interrupted):
-        training(team, **arguments, scratch=scratch, minutes=10.0, sigterm_at=2)
-    return [path.stem.lstrip("0") for path in scratch.rglob("*.safetensors")]
+        training(group, **arguments, scratch=scratch, minutes=10.0, sigterm_at=2)
+    return [path.name.partition(".")[0].lstrip("0") for path in scratch.rglob("*.safetensors")]
 
 
 def test_none_ends_before_the_state_is_saved(encoder, training_data, tmp_path):
@@ -274,11 +273,11 @@ def test_every_architecture_has_its_gradients_averaged(architecture, training_da
         "data": replace(training_data, development={"validation": training_data.development["validation"]}),
         "epochs": 1.0,
     }
-    several, one = together(2, training, **start)[1], training(Team(), **start)
+    several, one = together(2, training, **start)[1], training(ProcessGroup(), **start)
     np.testing.assert_allclose(several["epochs"], one["epochs"], rtol=0, atol=2e-6)
 
 
-def test_development_sets_smaller_than_the_team_are_scored(plain_encoder, training_data):
+def test_development_sets_smaller_than_the_group_are_scored(plain_encoder, training_data):
     def few(name):
         tokens, labels = training_data.development[name]
         return replace(tokens, offsets=tokens.offsets[:2]), labels[:1]
@@ -296,16 +295,16 @@ def test_other_processes_than_promised_are_refused(plain_encoder, training_data,
         assert f"got: {size}, by WORLD_SIZE" in str(answer) and f"expected: {promised}" in str(answer)
 
 
-def training_of(team, promised, **arguments):
-    return training(Team(team.rank, promised), **arguments)
+def training_of(group, promised, **arguments):
+    return training(ProcessGroup(group.rank, promised), **arguments)
 
 
 def test_processes_that_accelerate_does_not_see_are_refused(plain_encoder, training_data, monkeypatch):
-    monkeypatch.setattr(Team, "meet", lambda team, backend: None)
-    monkeypatch.setattr(team, "Accelerator", lambda **options: SimpleNamespace(num_processes=1))
+    monkeypatch.setattr(ProcessGroup, "meet", lambda group, backend: None)
+    monkeypatch.setattr(processes, "Accelerator", lambda **options: SimpleNamespace(num_processes=1))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match=r"got: 1, by accelerate\n  expected: 2"):
-        training(Team(0, 2), plain_encoder, training_data)
+        training(ProcessGroup(0, 2), plain_encoder, training_data)
 
 
 def test_states_that_one_process_does_not_see_are_refused(encoder, training_data, tmp_path):
@@ -315,29 +314,27 @@ def test_states_that_one_process_does_not_see_are_refused(encoder, training_data
         assert "the states of steps 3, 0, 0 for none" in str(answer)
 
 
-def apart(team, scratch, **arguments):
-    return training(team, **arguments, scratch=scratch if team.rank == 0 else scratch / "elsewhere")
+def apart(group, scratch, **arguments):
+    return training(group, **arguments, scratch=scratch if group.rank == 0 else scratch / "elsewhere")
 
 
 @given(st.integers(0, 40), st.integers(1, 9))
 def test_shares_hold_everything_once_and_in_order(count, size):
-    shares = [list(range(count))[Team(rank, size).share(count)] for rank in range(size)]
+    shares = [list(range(count))[ProcessGroup(rank, size).share(count)] for rank in range(size)]
     assert list(chain(*shares)) == list(range(count))
     assert len(shares[0]) == max(map(len, shares)) <= -(-count // size)
 
 
 def test_one_alone_sends_nothing():
     values = torch.arange(3)
-    assert Team().gather(values, 3) is values
-    assert Team().collect("x") == ["x"] and Team().any(True, False) == [True, False]
+    assert ProcessGroup().gather(values, 3) is values
+    assert ProcessGroup().collect("x") == ["x"] and ProcessGroup().any(True, False) == [True, False]
 
 
 def test_energy_of_common_devices_counts_once():
-    cpu = "CPU package, shared with other processes"
-    assert total_energy([("a", cpu, 5.0), ("a", cpu, 5.0), ("b", cpu, 3.0)]) == (8.0, cpu)
-    gpus = [("a", "GPU 0, whole board", 1.0), ("a", "GPU 1, whole board", 2.0)]
-    assert total_energy(gpus) == (3.0, "GPU 0, whole board; GPU 1, whole board")
-    assert total_energy([("a", cpu, 5.0), ("b", None, None)]) == (None, None)
+    assert total_energy([("a", "package-0", 5.0), ("a", "package-0", 5.0), ("b", "package-0", 3.0)]) == 8.0
+    assert total_energy([("a", "GPU-1", 1.0), ("a", "GPU-2", 2.0)]) == 3.0
+    assert total_energy([("a", "package-0", 5.0), ("b", "", None)]) is None
 
 
 def test_work_adds_up_but_for_the_widest_batch():
@@ -347,129 +344,188 @@ def test_work_adds_up_but_for_the_widest_batch():
     assert total_work([one.state(), other.state()]) == Workload(2, 3, 15, 83, 17, 99, 7)
 
 
+# What one of several processes runs in place of a training.
 STUB = """
-import json, os, signal, sys, time
-signal.alarm(20)
-request = json.loads(sys.stdin.readline())
-rank = int(os.environ["RANK"])
-def answer(**fields): print(json.dumps(fields), flush=True)
+import os, signal, sys, time
+sys.path.insert(0, {source!r})
+from pathlib import Path
+from ftft.errors import DataError
+from ftft.execution import launch
+from ftft.execution.interruption import Interrupted
+launch.take_place()
+signal.alarm(60)
+rank, here = launch.rank(), Path(__file__).parent
+(here / f"{{rank}}.pid").write_text(str(os.getpid()))
 """
 
 
 @pytest.fixture
-def stub(monkeypatch, tmp_path):
-    """Run `fine_tune_together` with another program as its two workers."""
+def script(tmp_path):
+    """A script with a stub's beginning, in a folder of its own."""
 
-    def run(program):
-        def calls(processes, nodes):
-            for rank in range(processes):
-                command = [sys.executable, "-c", STUB + program]
-                yield f"process {rank} of {processes}", command, {"RANK": str(rank), "HERE": str(tmp_path)}
+    def write(program):
+        path = tmp_path / "stub.py"
+        path.write_text(STUB.format(source=SOURCE) + program)
+        return str(path)
 
-        monkeypatch.setattr(workers, "_calls", calls)
-        with open(tmp_path / "log.txt", "w") as log:
-            fine_tune_together(2, 1, {"seed": 7}, {}, [log])
-
-    return run
+    return write
 
 
-def test_workers_are_told_what_to_do_and_all_are_waited_for(stub, tmp_path):
-    stub("""
-assert request["processes"] == 2 and request["arguments"] == {"seed": 7}
-time.sleep(0.4 * rank)
-open(os.environ["HERE"] + f"/{rank}.done", "w").close()
-""")
-    assert len(list(tmp_path.glob("*.done"))) == 2
+def pids(folder, count=2):
+    """The processes of a stub, as soon as all are there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        texts = [path.read_text() for path in sorted(folder.glob("*.pid"))]
+        if len(texts) == count and all(texts):
+            return [int(text) for text in texts]
+        time.sleep(0.05)
+    raise AssertionError("the processes did not start")
 
 
-def test_what_one_explains_is_the_error_of_all(stub):
+def test_all_are_told_their_place_and_waited_for(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    start_processes(
+        script("""
+time.sleep(0.5 * rank)
+names = ("WORLD_SIZE", "LOCAL_RANK", "OMP_NUM_THREADS")
+(here / f"{rank}.done").write_text(" ".join(os.environ[name] for name in names))
+"""),
+        2,
+    )
+    assert [path.read_text() for path in sorted(tmp_path.glob("*.done"))] == ["2 0 2", "2 1 2"]
+    assert launch.rank() is None and os.environ["OMP_NUM_THREADS"] == "5"
+    assert not list(tmp_path.glob("ftft-*"))
+
+
+def test_what_one_explains_is_the_error_of_all(script):
     started = time.monotonic()
     with pytest.raises(DataError, match=r"^no data\n  got: nothing$"):
-        stub("""
+        start_processes(
+            script("""
 if rank == 1:
-    answer(type="DataError", text="no data\\n  got: nothing")
-    raise SystemExit(1)
-sys.stdin.read()
-""")
-    assert time.monotonic() - started < 5
+    launch.explain(DataError("no data", got="nothing"))
+    os._exit(1)
+time.sleep(50)
+"""),
+            2,
+        )
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
     ("ending", "got"), [("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"), ("os._exit(3)", "exit code 3")]
 )
-def test_the_death_of_one_is_named_and_ends_the_others(stub, ending, got):
+def test_the_death_of_one_is_named_and_ends_the_others(script, tmp_path, ending, got):
     with pytest.raises(TrainingError, match=f"process 1 of 2 of this training died(.|\n)*got: {got}"):
-        stub(f"{ending} if rank == 1 else sys.stdin.read()")
+        start_processes(script(f"{ending} if rank == 1 else time.sleep(50)"), 2)
+    assert not any(map(psutil.pid_exists, pids(tmp_path)))
 
 
-def test_srun_tells_signals_as_shells_do():
-    assert "got: SIGKILL" in str(workers._death_of({"srun": 137}))
-    assert "process 1" in str(workers._death_of({"process 0": 1, "process 1": -9, "process 2": 1}))
-
-
-def test_sigterm_is_handed_on_to_all(stub, tmp_path):
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    with pytest.raises(TrainingError, match="asked"):
-        stub("""
-sys.stdin.readline()
-open(os.environ["HERE"] + f"/{rank}.asked", "w").close()
-time.sleep(0.3)
-answer(type="Interrupted", text="asked")
-raise SystemExit(1)
-""")
-    assert len(list(tmp_path.glob("*.asked"))) == 2
+def test_sigterm_is_handed_on_and_the_end_is_waited_for(script, tmp_path):
+    threading.Thread(
+        target=lambda: (pids(tmp_path), time.sleep(1), os.kill(os.getpid(), signal.SIGTERM)), daemon=True
+    ).start()
+    with pytest.raises(Interrupted):
+        start_processes(
+            script("""
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+while not asked:
+    time.sleep(0.05)
+time.sleep(1)
+(here / f"{rank}.saved").touch()
+launch.explain(Interrupted())
+os._exit(1)
+"""),
+            2,
+        )
+    assert len(list(tmp_path.glob("*.saved"))) == 2
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-@pytest.fixture
-def worker():
-    """Start a worker that does something else than training; it has its request."""
-    started = []
+def test_one_that_was_asked_to_end_alone_ends_all_as_interrupted(script):
+    with pytest.raises(Interrupted):
+        start_processes(script("launch.explain(Interrupted()); os._exit(1)"), 2)
 
-    def start(deed):
-        program = (
-            f"from ftft.training import workers\nworkers._fine_tune = lambda request: {deed}\nworkers.work()"
+
+def test_processes_end_with_the_job_that_started_them(script, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {SOURCE!r}); "
+        "from ftft.execution.launch import start_processes; start_processes(sys.argv[1], 2)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code, script("time.sleep(50)")])
+    workers = pids(tmp_path)
+    time.sleep(0.5)
+    job.kill()
+    job.wait()
+    deadline = time.monotonic() + 10
+    while any(map(psutil.pid_exists, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(psutil.pid_exists, workers))
+
+
+@pytest.mark.slow
+def test_a_job_that_was_halted_for_a_while_goes_on(script, tmp_path):
+    program = script("time.sleep(35)\n(here / f'{rank}.done').touch()")
+    code = (
+        f"import sys; sys.path.insert(0, {SOURCE!r}); "
+        "from ftft.execution.launch import start_processes; start_processes(sys.argv[1], 2)"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code, program])
+    workers = pids(tmp_path)
+    for process in (job.pid, *workers):
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(25)
+    for process in (*workers, job.pid):
+        os.kill(process, signal.SIGCONT)
+    assert job.wait(timeout=60) == 0
+    assert len(list(tmp_path.glob("*.done"))) == 2
+
+
+def test_srun_tells_signals_as_shells_do():
+    assert "got: SIGKILL" in str(launch._death_of({"srun": 137}))
+    assert "process 1" in str(launch._death_of({"process 0": 1, "process 1": -9, "process 2": 1}))
+
+
+def test_srun_starts_the_script_and_hands_sigterm_on(script, tmp_path, monkeypatch):
+    """A program in the place of srun: it starts one task after the other, and hands SIGUSR1 on."""
+    srun = tmp_path / "srun"
+    srun.write_text(f"""#!{sys.executable}
+import os, signal, subprocess, sys
+program = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+count = next(argument for argument in sys.argv if argument.startswith("--ntasks=")).partition("=")[2]
+tasks = []
+signal.signal(signal.SIGUSR1, lambda *_: [task.send_signal(signal.SIGUSR1) for task in tasks])
+for number in range(int(count)):
+    place = dict(PROCID=str(number), LOCALID="0", NTASKS=count, LAUNCH_NODE_IPADDR="127.0.0.1")
+    names = {{f"SLURM_{{name}}": value for name, value in place.items()}}
+    tasks.append(subprocess.Popen(program, env={{**os.environ, **names}}))
+sys.exit(max(task.wait() for task in tasks))
+""")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    threading.Thread(
+        target=lambda: (pids(tmp_path), time.sleep(1), os.kill(os.getpid(), signal.SIGTERM)), daemon=True
+    ).start()
+    with pytest.raises(Interrupted):
+        start_processes(
+            script("""
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+while not asked:
+    time.sleep(0.05)
+names = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
+(here / f"{rank}.saved").write_text(" ".join(os.environ[name] for name in names))
+launch.explain(Interrupted())
+os._exit(1)
+"""),
+            2,
+            nodes=2,
         )
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(workers.SCRIPTS), "RANK": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        print(json.dumps({"processes": 2, "nodes": 1}), file=process.stdin, flush=True)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def test_a_worker_ends_with_the_job_that_started_it(worker):
-    process = worker("[print('here', flush=True), __import__('time').sleep(60)]")
-    assert process.stderr.readline() == "here\n" and process.poll() is None
-    process.stdin.close()
-    assert process.wait(timeout=5) == -signal.SIGKILL
-
-
-def test_a_worker_takes_another_line_as_sigterm(worker):
-    process = worker("[print('here', flush=True), __import__('time').sleep(60)]")
-    assert process.stderr.readline() == "here\n"
-    workers._ask_to_end([process])
-    assert process.wait(timeout=5) == -signal.SIGTERM
-
-
-def test_a_worker_explains_what_can_be_explained(worker):
-    process = worker("workers.errors.DataError('no data').missing")
-    assert process.wait(timeout=20) == 1 and process.stdout.read() == ""
-    assert "process 1 failed\nTraceback" in process.stderr.read()
-    process = worker("(_ for _ in ()).throw(MemoryError('9 GiB'))")
-    assert process.wait(timeout=20) == 1
-    answer = json.loads(process.stdout.read())
-    assert answer["type"] == "FtftError" and "runtime.mem_mb" in answer["text"]
+    assert [path.read_text() for path in sorted(tmp_path.glob("*.saved"))] == [
+        "0 2 127.0.0.1",
+        "1 2 127.0.0.1",
+    ]
 
 
 def test_slurm_gives_a_worker_its_place(monkeypatch):
@@ -478,101 +534,6 @@ def test_slurm_gives_a_worker_its_place(monkeypatch):
         monkeypatch.setenv(f"SLURM_{name}", value)
     places = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.1"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert workers._place_by_slurm() == places
+    assert launch._place_by_slurm() == places
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert workers._place_by_slurm() == {**places, "LOCAL_RANK": "0"}
-
-
-def long_run(folder, encoder, epochs):
-    """What `fine_tune` is asked for: its arguments, as JSON holds them."""
-    for name, rows in (("train", 33), ("validation", 20)):
-        demo_dataset(name, rows).save(folder / f"{name}.parquet")
-    outputs = {"model": "model", "trajectory": "trajectory.parquet", "ledger": "ledger.json"}
-    outputs["dynamics"] = "dynamics.parquet"
-    runtime = {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 0, "keep_states": False}
-    return {
-        "spec": {
-            "recipe": {**RECIPE, "epochs": epochs},
-            "labels": list(demo.LABELS),
-            "development": ["validation"],
-            "early_stopping": None,
-        },
-        "code": "code",
-        "run": {"task": "demo", "model": "small", "selection": "full", "budget": "full", "seed": 0},
-        "encoder": str(encoder),
-        "train_file": str(folder / "train.parquet"),
-        "development_files": {"validation": str(folder / "validation.parquet")},
-        "selection_file": None,
-        "outputs": {name: str(folder / file) for name, file in outputs.items()},
-        "runtime": runtime,
-    }
-
-
-def in_its_midst(folder, act):
-    """Call `act` once the training in `folder` has left a state."""
-
-    def watch():
-        while not list(folder.rglob("*.safetensors")):
-            time.sleep(0.02)
-        act()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-
-
-def contents(folder):
-    names = ("model/model.safetensors", "dynamics.parquet", "trajectory.parquet")
-    return [(folder / name).read_bytes() for name in names]
-
-
-def written(team, arguments):
-    if team.rank != 0:
-        others = {name: f"{path}.other" for name, path in arguments["outputs"].items()}
-        arguments = {**arguments, "outputs": others}
-    fine_tune(**arguments, progress=Progress("test", []), team=team)
-
-
-def test_a_killed_process_ends_the_training_and_a_terminated_one_goes_on(tmp_path, encoder, caplog):
-    folders = {name: tmp_path / name for name in ("whole", "broken")}
-    for folder in folders.values():
-        folder.mkdir()
-    arguments = long_run(folders["broken"], encoder, 12.0)
-
-    def train_broken():
-        with open(tmp_path / "log.txt", "w") as log:
-            fine_tune_together(2, 1, arguments, {"title": "test", "trackers": [], "run": "run"}, [log])
-
-    def own(process):
-        return "ftft.execution.workers" in process.cmdline()
-
-    def kill_one():
-        one = sorted(filter(own, psutil.Process().children()), key=lambda process: process.pid)[1]
-        moments.append(time.monotonic())
-        one.kill()
-
-    moments = []
-    in_its_midst(folders["broken"], kill_one)
-    with pytest.raises(TrainingError, match=r"process 1 of 2 of this training died(.|\n)*got: SIGKILL"):
-        train_broken()
-    assert time.monotonic() - moments[0] < 5
-    assert not list(filter(own, psutil.Process().children()))
-    (state,) = folders["broken"].rglob("*.safetensors")
-
-    state.unlink()
-    in_its_midst(folders["broken"], lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(TrainingError, match=r"interrupted by SIGTERM(.|\n)*it goes on"):
-        train_broken()
-    (state,) = folders["broken"].rglob("*.safetensors")
-    assert 1 <= int(state.stem) < 60
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    with caplog.at_level(logging.INFO):
-        written(Team(), arguments)
-    assert state.exists() and "found the training state" not in caplog.text
-
-    together(2, written, arguments=arguments)
-    assert not state.exists()
-    together(2, written, arguments=long_run(folders["whole"], encoder, 12.0))
-    assert contents(folders["broken"]) == contents(folders["whole"])
-    assert not list(tmp_path.rglob("*.other"))
-    assert json.loads((folders["broken"] / "ledger.json").read_text())["cost"]["processes"] == 2
+    assert launch._place_by_slurm() == {**places, "LOCAL_RANK": "0"}
