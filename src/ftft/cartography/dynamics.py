@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -29,16 +30,21 @@ DISORDER = "an instance lacks an epoch, or rows are out of order"
 Result = TypeVar("Result")
 
 
-class Dynamics(NamedTuple):
-    """Training dynamics of n instances over all complete epochs, joined to who they belong to.
+@dataclass(frozen=True)
+class Dynamics:
+    """The training dynamics of n instances over all complete epochs, joined to the instances that they belong
+    to.
 
-    uids and labels [n], p_true [epochs, n], logits [epochs, n, classes].
+    uids: [n]. p_true: the probability of the true answer, [epochs, n]. correct: whether the model was right,
+    bool [epochs, n]. labels: class indices [n], and logits: [epochs, n, classes], where the kind of task has
+    them.
     """
 
     uids: list[str]
-    labels: np.ndarray
     p_true: np.ndarray
-    logits: np.ndarray
+    correct: np.ndarray
+    labels: np.ndarray | None = None
+    logits: np.ndarray | None = None
 
 
 def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -179,4 +185,5 @@ def load_dynamics(path: str | Path, dataset: Dataset) -> Dynamics:
         rows = slice(block.start, block.start + block.p_true.shape[1])
         p_true[:, rows] = block.p_true
         logits[:, rows] = np.stack(block.logits, -1)
-    return Dynamics(dataset.uids, dataset.labels, p_true, logits)
+    correct = logits.argmax(-1) == dataset.labels
+    return Dynamics(dataset.uids, p_true, correct, dataset.labels, logits)
