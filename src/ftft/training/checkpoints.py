@@ -12,7 +12,7 @@ from torch import nn
 from ..execution.processes import ALONE, Team
 from ..models.classifier import predict_logits
 from ..models.tokens import Tokens
-from ..tasks.metrics import majority_score, score
+from ..tasks.metrics import floors, metric_names, scores
 from .stopping import EarlyStopping, monitored_score, read_early
 
 
@@ -123,19 +123,23 @@ class Checkpoints:
         return [monitored_score(list(scored), self._rule) for _, scored in by_checkpoint]
 
     def validation(self, checkpoint: int) -> tuple[dict[str, float], dict[str, float]]:
-        """Scores of a checkpoint on the in-distribution set, and those of its most frequent label."""
+        """Scores of a checkpoint on the in-distribution set, and those of the trivial answer."""
         name, (_, labels) = next(iter(self._development.items()))
-        scores = {
+        found = {
             entry["metric"]: entry["value"]
             for entry in self.trajectory
             if (entry["checkpoint"], entry["dataset"]) == (checkpoint, name)
         }
-        return scores, majority_score(labels, self._model.config.num_labels)
+        return found, floors(metric_names("classification"), labels, self._label_names)
+
+    @property
+    def _label_names(self) -> list[str]:
+        return list(self._model.config.id2label.values())
 
     def _score_set(self, share: Tokens, labels: np.ndarray) -> dict[str, float]:
         own = predict_logits(self._model, share, self._batch_tokens, self._autocast)
         logits = self._team.gather(torch.from_numpy(own), len(labels)).numpy()
-        return score(labels, logits.argmax(-1), logits.shape[1])
+        return scores(metric_names("classification"), labels, logits.argmax(-1), self._label_names)
 
 
 def _share(tokens: Tokens, team: Team) -> Tokens:

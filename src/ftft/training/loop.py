@@ -170,7 +170,7 @@ def train(
     progress.close()
 
     kept = checkpoints.keep()
-    validation, majority = checkpoints.validation(kept)
+    validation, floor = checkpoints.validation(kept)
     planned = max(1, steps // interval)
     outcome = {
         "planned_steps": steps,
@@ -184,7 +184,7 @@ def train(
         "complete_epochs": len(recorder.epochs),
         "training_instances": len(data.rows),
         "validation": validation,
-        "majority": majority,
+        "floor": floor,
     }
     counts = parameter_counts(model)
     work = total_work(team.collect(workload.state()))
