@@ -1,6 +1,6 @@
 rule build_data_map:
     input:
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
         data_map="results/maps/{task}/{model}/seed{seed}.parquet",
@@ -22,7 +22,7 @@ rule build_data_map:
 # Apart from the map, which takes half the time and is all that the paper needs.
 rule score_instances:
     input:
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
         "results/maps/{task}/{model}/seed{seed}.further.parquet",
@@ -40,22 +40,22 @@ rule score_instances:
         "../workflow/scripts/score_instances.py"
 
 
-rule select_instances:
+rule make_supervision:
     input:
-        data_map=selection_source,
+        data_map=supervision_source,
         train=training_set,
     output:
-        selection="results/selections/{task}/{selection}/seed{seed}.parquet",
-        ledger="results/selections/{task}/{selection}/seed{seed}.json",
+        supervision="results/supervisions/{task}/{supervision}/seed{seed}.parquet",
+        ledger="results/supervisions/{task}/{supervision}/seed{seed}.json",
     log:
-        "logs/select_instances/{task}/{selection}/seed{seed}.log",
+        "logs/make_supervision/{task}/{supervision}/seed{seed}.log",
     cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("select_instances.py", slices.selection_slice),
+        spec=spec("make_supervision.py", slices.supervision_slice),
     message:
-        "Select the training instances {wildcards.selection}, seed {wildcards.seed}"
+        "Select the training instances {wildcards.supervision}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/select_instances.py"
+        "../workflow/scripts/make_supervision.py"

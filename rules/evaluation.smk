@@ -1,15 +1,15 @@
 rule evaluate:
     input:
-        model=multiext("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model/", *ENCODER_FILES),
+        model=multiext("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model/", *ENCODER_FILES),
         datasets=evaluation_sets,
     output:
-        "results/evaluations/{task}/{model}/{selection}/{budget}/seed{seed}.parquet",
+        "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}.parquet",
     log:
-        "logs/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.log",
+        "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
         gpu=GPUS,
         mem_mb=memory,
@@ -17,6 +17,6 @@ rule evaluate:
     params:
         spec=spec("evaluate.py", slices.evaluation_slice),
     message:
-        "Evaluate {wildcards.model} trained on {wildcards.selection} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
+        "Evaluate {wildcards.model} trained on {wildcards.supervision} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
     script:
         "../workflow/scripts/evaluate.py"

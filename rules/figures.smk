@@ -1,6 +1,6 @@
 rule plot_overlap:
     input:
-        selections=overlapping_selections,
+        supervisions=overlapping_supervisions,
         ledgers=overlapping_ledgers,
     output:
         **figure_outputs("{task}/overlap_{group}", "overlap"),
@@ -58,7 +58,7 @@ rule plot_data_map:
 rule write_map_page:
     input:
         data_map="results/maps/{task}/{model}/seed{seed}.parquet",
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
         report(
@@ -102,7 +102,7 @@ rule plot_training_length:
 rule plot_learning_curves:
     input:
         trajectories=curve_files("trajectory.parquet"),
-        ledgers=curve_files("ledger.json"),
+        ledgers=curve_ledgers,
     output:
         **figure_outputs("{task}/learning_curves", "learning_curves"),
     log:

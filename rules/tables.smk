@@ -23,7 +23,8 @@ rule compare_methods:
         evaluations=scored_evaluations,
         ledgers=scored_ledgers,
     output:
-        "results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
+        view="results/comparisons/{table}.csv",
     log:
         "logs/compare_methods/{table}.log",
     localrule: True
@@ -40,9 +41,9 @@ rule compare_methods:
 rule write_table:
     input:
         scores="results/scores/{table}.parquet",
-        comparisons="results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
         ledgers=cost_ledgers,
-        selections=selection_ledgers,
+        supervisions=supervision_ledgers,
         maps=map_ledgers,
     output:
         **table_outputs("{table}", "table"),
@@ -63,7 +64,7 @@ rule write_table:
 
 rule write_model_costs:
     input:
-        ledgers=run_files(plan.all_erm_runs(config), "ledger.json"),
+        ledgers=run_files(plan.all_erm_runs(settings), "ledger.json"),
     output:
         **table_outputs("table3", "model_costs"),
     log:
@@ -81,8 +82,8 @@ rule write_model_costs:
 
 rule write_easy_shares:
     input:
-        maps=map_files(plan.all_reference_runs(config)),
-        ledgers=run_files(plan.all_reference_runs(config), "ledger.json"),
+        maps=map_files(plan.all_reference_runs(settings)),
+        ledgers=run_files(plan.all_reference_runs(settings), "ledger.json"),
     output:
         **table_outputs("table4", "easy_share"),
     log:
@@ -100,8 +101,8 @@ rule write_easy_shares:
 
 rule write_patience:
     input:
-        trajectories=run_files(plan.full_runs(config), "trajectory.parquet"),
-        ledgers=run_files(plan.full_runs(config), "ledger.json"),
+        trajectories=run_files(plan.full_runs(settings), "trajectory.parquet"),
+        ledgers=run_files(plan.full_runs(settings), "ledger.json"),
     output:
         **table_outputs("patience", "patience"),
     log:
@@ -119,8 +120,8 @@ rule write_patience:
 
 rule write_claims:
     input:
-        evaluations=evaluation_files(paper.claim_runs(config)),
-        ledgers=run_files(paper.claim_runs(config), "ledger.json"),
+        evaluations=evaluation_files(plan.claim_runs(settings)),
+        ledgers=run_files(with_references(plan.claim_runs(settings)), "ledger.json"),
     output:
         **table_outputs("claims", "claims"),
     log:

@@ -8,18 +8,18 @@ rule train_reference:
         train=training_set,
         development=development_sets,
     output:
-        **encoder_outputs("results/runs/{task}/{model}/full/full/seed{seed}/model"),
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
-        trajectory="results/runs/{task}/{model}/full/full/seed{seed}/trajectory.parquet",
-        ledger=run_ledger("results/runs/{task}/{model}/full/full/seed{seed}/ledger.json"),
+        **encoder_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
+        trajectory="results/runs/{task}/{model}/all/full/seed{seed}/trajectory.parquet",
+        ledger=run_ledger("results/runs/{task}/{model}/all/full/seed{seed}/ledger.json"),
     log:
-        "logs/train/{task}/{model}/full/full/seed{seed}.log",
+        "logs/train/{task}/{model}/all/full/seed{seed}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
-        gpu=GPUS * config["runtime"]["processes"],
+        gpu=GPUS * settings.runtime.processes,
         mem_mb=memory,
         runtime=minutes,
     params:
@@ -35,24 +35,24 @@ rule train_main:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
-        selection=selection_file,
+        supervision=supervision_file,
     output:
-        **encoder_outputs("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model"),
-        trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",
-        ledger=run_ledger("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json"),
+        **encoder_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
+        trajectory="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/trajectory.parquet",
+        ledger=run_ledger("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/ledger.json"),
     log:
-        "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
+        "logs/train/{task}/{model}/{supervision}/{budget}/seed{seed}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
-        gpu=GPUS * config["runtime"]["processes"],
+        gpu=GPUS * settings.runtime.processes,
         mem_mb=memory,
         runtime=minutes,
     params:
         spec=spec("train.py", slices.training_slice),
     message:
-        "Fine-tune the main model {wildcards.model} on {wildcards.selection}, budget {wildcards.budget}, seed {wildcards.seed}"
+        "Fine-tune the main model {wildcards.model} on {wildcards.supervision}, budget {wildcards.budget}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/train.py"

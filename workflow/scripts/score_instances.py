@@ -9,5 +9,5 @@ with job(snakemake):
         snakemake.output[0],
         snakemake.threads,
         further=True,
-        el2n_epochs=specification(snakemake)["el2n_epochs"],
+        el2n_epochs=specification(snakemake)["settings"]["el2n_epochs"],
     )

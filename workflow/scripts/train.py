@@ -14,8 +14,8 @@ from ftft.training.runs import fine_tune
 
 with job(snakemake) as streams:
     spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
-    name = "{task}/{model}/{selection}/{budget}/seed{seed}".format(**run)
-    title = "{model} on {selection} ({budget}), seed {seed}".format(**run)
+    name = "{task}/{model}/{supervision}/{budget}/seed{seed}".format(**run)
+    title = "{model} on {supervision} ({budget}), seed {seed}".format(**run)
     progress = {"title": title, "run": name, "trackers": runtime["trackers"]}
     files = ("trajectory", "ledger", "dynamics")
     outputs = {name: path for name, path in snakemake.output.items() if name in files}
@@ -26,7 +26,7 @@ with job(snakemake) as streams:
         "encoder": str(Path(snakemake.input.encoder[0]).parent),
         "train_file": snakemake.input.train,
         "development_files": dict(zip(spec["development"], snakemake.input.development, strict=True)),
-        "selection_file": snakemake.input.get("selection") or None,
+        "selection_file": snakemake.input.get("supervision") or None,
         "outputs": {**outputs, "model": str(Path(snakemake.output.model).parent)},
         "runtime": runtime,
     }

@@ -15,21 +15,25 @@ from .selection import REGION_SCORES, random_places, selection_size
 
 
 def mixed(spec: dict, seed: int, data_map: DataMap, labels: np.ndarray) -> np.ndarray:
-    """Rows of the mixture that `spec` names: `mixture`, its settings, `region` whose end of a score it takes,
-    and `fraction`; the four functions below define them. labels: [n]."""
-    name, sign = REGION_SCORES[spec["region"]]
+    """Rows of the mixture that `spec` names: its `selector`, its `settings`, with the `selector` whose end of
+    a score it takes, and `fraction`; the four functions below define them. labels: [n]."""
+    name, sign = REGION_SCORES[spec["settings"]["selector"]]
     scores = sign * np.concatenate(list(data_map.blocks(name)))
     uids, fraction = data_map.uids, spec["fraction"]
-    match spec["mixture"]:
+    match spec["selector"]:
         case "class_balanced":
             return class_balanced(scores, labels, uids, fraction)
         case "with_easy":
-            return with_easy(scores, data_map.confidence, uids, fraction, spec["easy"])
+            return with_easy(scores, data_map.confidence, uids, fraction, spec["settings"]["easy"])
         case "coverage_centric":
-            return coverage_centric(scores, uids, fraction, spec["pruned"], seed, spec["strata"])
+            return coverage_centric(
+                scores, uids, fraction, spec["settings"]["pruned"], seed, spec["settings"]["strata"]
+            )
         case "with_copies":
-            return with_copies(scores, uids, fraction, spec["copies"], seed, spec["base"])
-    raise ValueError(spec["mixture"])
+            return with_copies(
+                scores, uids, fraction, spec["settings"]["copies"], seed, spec["settings"]["base"]
+            )
+    raise ValueError(spec["selector"])
 
 
 def class_balanced(

@@ -27,10 +27,10 @@ def select(
     map_file: str | Path | None,
     output: str | Path,
 ) -> None:
-    """Make the selection that `spec` describes and write its rows and uids.
+    """Make the selection that `spec` describes (selector, settings, fraction, rule); write its rows and uids.
 
-    Without a data map it is a random `fraction`. With one, it is a region's (region, fraction, rule), read
-    block by block, or a mixture (`mixtures.mixed`).
+    Without a data map it is a random `fraction`. With one, it is the end of a score, read block by block, or
+    a mixture (`mixtures.mixed`), whose settings name the selector that it starts from.
     Raises ArtifactError for a map of other data.
     """
     metadata = {**spec, "seed": seed, "data_hash": dataset.content_hash}
@@ -53,10 +53,10 @@ def _selected(
             f"the data map {map_file} was built on other data than it is to select from",
             fix=f"delete the file and let snakemake make it again: snakemake {map_file}",
         )
-    if "mixture" in spec:
+    if "selector" in spec["settings"]:
         rows = mixed(spec, seed, DataMap.load(map_file)[0], dataset.labels)
         yield rows, [dataset.uids[row] for row in rows]
         return
-    for rows in region_rows(data_map, spec["region"], spec["fraction"], spec["rule"]):
+    for rows in region_rows(data_map, spec["selector"], spec["fraction"], spec["rule"]):
         if len(rows):
             yield rows, data_map.uids_of(rows)

@@ -32,10 +32,15 @@ def write_claims(
     """Write a row per claim and task: the figures, the verdict and the test behind it.
 
     `spec` holds the claims (`paper.claims`, rows completed by supervision and budget), and by task its
-    `metric`, `validation` and `evaluate`; `resamples`, `confidence`. A run has an evaluation per data set and a
-    ledger; the ledgers of reference runs are among them.
+    `metric`, `validation` and `evaluate`; `resamples`, `confidence`. A run has an evaluation per data set and
+    a ledger; the ledgers of reference runs are among them.
     """
-    sides = [comparison[side] for claim in spec["claims"] for comparison in claim["tests"] for side in ("left", "right")]
+    sides = [
+        comparison[side]
+        for claim in spec["claims"]
+        for comparison in claim["tests"]
+        for side in ("left", "right")
+    ]
     references = references_of(sides)
     loaded, runs = list(map(Evaluation, evaluations)), list(map(read_json, ledgers))
     comparisons = {

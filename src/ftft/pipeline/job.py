@@ -54,8 +54,8 @@ def code_of(snakemake: Any) -> str:
 def run_of(snakemake: Any) -> dict:
     """Which run the job's wildcards name."""
     wildcards = dict(snakemake.wildcards.items())
-    names = {"selection": "full", "budget": "full", **wildcards}
-    keys = ("task", "model", "selection", "budget")
+    names = {"supervision": "all", "budget": "full", **wildcards}
+    keys = ("task", "model", "supervision", "budget")
     return {**{key: names[key] for key in keys}, "seed": int(wildcards["seed"])}
 
 

@@ -84,7 +84,11 @@ def _render(table: pd.DataFrame, spec: dict, differing: list[str]) -> Rendering:
         notes.append("In parentheses: the paper's figure, and the difference from it")
     return Rendering(
         "Table 4: percent of training instances identified as easy, by reference model and fraction q; "
-        + (f"mean ± standard deviation over {len(spec['seeds'])} seeds." if len(spec["seeds"]) > 1 else "one seed."),
+        + (
+            f"mean ± standard deviation over {len(spec['seeds'])} seeds."
+            if len(spec["seeds"]) > 1
+            else "one seed."
+        ),
         ["Reference", *(f"{100 * rate:.0f} %" for rate in RATES), "Runs"],
         lines,
         sections,

@@ -53,7 +53,9 @@ def write_finetuned(
     model = best.with_name("model")
     require_model_of(kept["run"], model)
     evaluations = load_evaluations(evaluation_files)
-    scores = score_runs(spec, evaluations, list(map(run_key, (ledger["run"] for ledger in good.values()))), kept)
+    scores = score_runs(
+        spec, evaluations, list(map(run_key, (ledger["run"] for ledger in good.values()))), kept
+    )
     cost = expected_cost(list(good.values()), _same_seeds(references, good.values()), spec["parameters_m"])
     with replacing_files(Path(model_files[0]).parent) as temporary:
         for name in (Path(file).name for file in model_files):
@@ -86,7 +88,7 @@ def load_evaluations(files: Sequence[Path]) -> dict[tuple[RunKey, str], Evaluati
 def score_runs(
     spec: dict, evaluations: Mapping[tuple[RunKey, str], Evaluation], good: Sequence[RunKey], kept: dict
 ) -> pd.DataFrame:
-    """One row per evaluation set, of the `good` runs and of that with the ledger `kept`, which is one of them.
+    """One row per evaluation set, of the `good` runs and of one of them, with the ledger `kept`.
 
     Columns: dataset, instances, the score of the kept run with its bootstrap interval over examples (low,
     high), floor (the trivial answer's), mean and std over the good runs (std is empty for a single run), and
@@ -99,7 +101,9 @@ def score_runs(
     for dataset in spec["datasets"]:
         parts = [evaluations.get((key, dataset)) for key in good]
         if None in parts:
-            raise ArtifactError(f"a run lacks its evaluation on '{dataset}'", expected="one per run and data set")
+            raise ArtifactError(
+                f"a run lacks its evaluation on '{dataset}'", expected="one per run and data set"
+            )
         first = parts[0]
         for part in parts:
             part.require_examples_of(first)

@@ -31,8 +31,8 @@ def model_card(
     """The card of the run that `ledger` is of, as Markdown with the hub's front matter.
 
     `spec` is the slice of the rule, `references` the ledgers of all reference runs, `checks` the report on
-    the task's data, `scores` and `cost` those of `finetuned`, `excluded` by run why it was left out. Names, labels, licence and
-    all else that was given from outside is shown as text.
+    the task's data, `scores` and `cost` those of `finetuned`, `excluded` by run why it was left out.
+    Names, labels, licence and all else that was given from outside is shown as text.
     """
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
     available = sum(checks[spec["train"]]["labels"].values())
@@ -155,7 +155,7 @@ def _scores(spec: dict, seed: int, scores: pd.DataFrame, excluded: dict[RunKey, 
     if len(chosen):
         names = ", ".join(chosen["dataset"])
         notes.append(
-            f"{CHOSE} {names} chose the {chosen['chose'].iloc[0]} of this model, so that the score there is too high"
+            f"{CHOSE} {names} chose the {chosen['chose'].iloc[0]} of this model, whose score there is too high"
         )
     if own:
         notes.append(f"{len(own)} of {seeds} seeds failed and are left out")

@@ -23,7 +23,7 @@ def metric_note(name: str) -> str:
 
 
 def execution_notes(ledgers: Iterable[dict]) -> list[str]:
-    """What the runs of a table differ in that can change numbers: devices, precision, versions of libraries."""
+    """What the runs of a table differ in that can change numbers: devices, precision, versions."""
     ledgers = list(ledgers)
     values: dict[str, dict[str, int]] = {}
     names = sorted({name for ledger in ledgers for name in ledger.get("versions", {})})
@@ -66,13 +66,13 @@ def significance_notes(comparisons: pd.DataFrame, confidence: float, marked: str
         counts = " to ".join(dict.fromkeys(str(count) for count in (several[0], several[-1])))
         tests = comparisons["p_holm"].notna().sum()
         notes.append(
-            f"{marked} differs from ERM of the same main model: paired bootstrap over examples, Student's t "
-            f"weights over the {counts} seeds that both have, Holm over the {tests} comparisons of the table, "
-            f"level {1 - confidence:.2g}"
+            f"{marked} differs from ERM of the same main model: paired bootstrap over examples, Student's "
+            f"t weights over the {counts} seeds that both have, Holm over the {tests} comparisons of the "
+            f"table, level {1 - confidence:.2g}"
         )
     if (comparisons["seeds"] == 1).any():
         rest = "where a row and ERM have one seed in common" if several else "one seed"
         notes.append(
-            f"No mark {'for ' if not several else ''}{rest}: intervals over examples say nothing of other seeds"
+            f"No mark {'for ' if not several else ''}{rest}: intervals over examples do not speak of others"
         )
     return notes

@@ -9,7 +9,7 @@ from ..artifacts import read_json, read_parquet
 from ..statistics.costs import method_cost, parameter_millions
 from ..statistics.exclusions import exclusions, run_key
 from ..training.stopping import monitored_score, read_early
-from .notes import execution_notes, exclusion_notes
+from .notes import exclusion_notes, execution_notes
 from .rendering import Rendering, write_outputs
 
 COLUMNS = ("task", "main", "supervision", "monitor", "patience", "stop", "kept", "planned")
@@ -46,7 +46,9 @@ def _excluded(spec: dict, ledgers: list[dict]) -> dict[str, dict]:
     """By task and run, why it is left out."""
     found = {}
     for task, rules in spec["rules"].items():
-        own = [(run, ledger) for run, ledger in zip(spec["runs"], ledgers, strict=True) if run["task"] == task]
+        own = [
+            (run, ledger) for run, ledger in zip(spec["runs"], ledgers, strict=True) if run["task"] == task
+        ]
         references = {run["supervision"]: run["reference"] for run, _ in own if run["reference"]}
         failure_metric = next(iter(rules.values()))["metric"]
         found[task] = exclusions([ledger for _, ledger in own], references, failure_metric)

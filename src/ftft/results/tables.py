@@ -12,7 +12,7 @@ from ..statistics.exclusions import run_key
 from ..statistics.frames import write_csv
 from ..statistics.scores import load_scores, of_method
 from ..tasks.metrics import metric
-from .notes import execution_notes, exclusion_notes, metric_note, significance_notes
+from .notes import exclusion_notes, execution_notes, metric_note, significance_notes
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
@@ -54,7 +54,7 @@ def load_ledgers(files: Iterable[Path]) -> dict[str, Ledgers]:
 def load_supervising(
     rows: list[dict], supervision_files: Iterable[Path], map_files: Iterable[Path]
 ) -> Supervising:
-    """What making the supervisions of a table's rows took, by supervision and seed, their data maps included."""
+    """What making the supervisions of a table's rows took, by supervision and seed, data maps included."""
     references = {row["supervision"]: row.get("reference") for row in rows}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
     supervising = {}

@@ -79,7 +79,7 @@ class BootstrapComparison:
 def compare_rows(
     spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path], output: Path, view: Path
 ) -> None:
-    """Compare every row of a table with its baseline, on every evaluation set; write Parquet, and CSV as a view.
+    """Compare every row of a table with its baseline, on every evaluation set; write Parquet and a CSV view.
 
     Columns: row (position in the table), method, main, reference, supervision, budget, dataset,
     difference (row minus ERM), low, high, p_value, p_holm (over the whole table), seeds (common ones). With

@@ -95,7 +95,9 @@ def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledge
                 }
             )
     if supervisions:
-        taken = {name: _mean(ledger[name] for ledger in supervisions) for name in ("seconds", "peak_memory_mb")}
+        taken = {
+            name: _mean(ledger[name] for ledger in supervisions) for name in ("seconds", "peak_memory_mb")
+        }
         rows.insert(-1, {"part": "supervision", **taken, "runs": len(supervisions)})
     return rows
 
@@ -103,7 +105,9 @@ def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledge
 def seconds_of(ledger: Ledger) -> float:
     """What a run took: its training, and the scoring of development sets where that decides when it stops."""
     cost = ledger["cost"]
-    return cost["training_seconds"] + (cost["evaluation_seconds"] if ledger["spec"]["early_stopping"] else 0.0)
+    return cost["training_seconds"] + (
+        cost["evaluation_seconds"] if ledger["spec"]["early_stopping"] else 0.0
+    )
 
 
 def _number(value: float | None) -> float:

@@ -26,7 +26,7 @@ class Metric:
     definition: str
 
     def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """What each instance contributes: float64 [n, k]. `labels` names the classes, where there are some."""
+        """What each instance contributes: float64 [n, k]. `labels` names the classes, if any."""
         raise NotImplementedError
 
     def value(self, sums: np.ndarray) -> np.ndarray:

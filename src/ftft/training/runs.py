@@ -57,7 +57,7 @@ def fine_tune(
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
-    `run` says which run it is: task, model, selection, budget, seed; `code` is the fingerprint of the code.
+    `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the code.
     All processes of a `team` call this; process 0 writes.
     Raises ArtifactError where the selection was made on other data; see also `training.train`.
     """
