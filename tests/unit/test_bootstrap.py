@@ -74,7 +74,8 @@ def test_scores_are_those_of_the_explicitly_resampled_arrays(data, classes, inst
             assert replicates[method].seeds == list(by_seed)
             for column, run in enumerate(by_seed.values()):
                 expected = [
-                    scores([metric], np.repeat(labels, row), np.repeat(run, row), names)[metric] for row in weights
+                    scores([metric], np.repeat(labels, row), np.repeat(run, row), names)[metric]
+                    for row in weights
                 ]
                 np.testing.assert_allclose(replicates[method].resampled[:, column], expected, rtol=1e-14)
                 assert replicates[method].observed[column] == pytest.approx(

@@ -135,7 +135,8 @@ def to_frame(rows: list[dict], datasets: Sequence[str]) -> pd.DataFrame:
             line |= {name: row["scores"][dataset]["mean"], f"{name}_std": row["scores"][dataset]["std"]}
         lines.append({**line, **{name: row[name] for name in COUNTS}})
     columns = [column for name in names.values() for column in (name, f"{name}_std")]
-    return pd.DataFrame(lines, columns=["section", *NAMES, *COSTS, *columns, *COUNTS])
+    frame = pd.DataFrame(lines, columns=["section", *NAMES, *COSTS, *columns, *COUNTS])
+    return frame.astype({"common_seeds": "Int64"})
 
 
 def score_columns(datasets: Sequence[str]) -> dict[str, str]:
