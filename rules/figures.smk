@@ -102,7 +102,7 @@ rule plot_training_length:
 rule plot_learning_curves:
     input:
         trajectories=curve_files("trajectory.parquet"),
-        ledgers=curve_files("ledger.json"),
+        ledgers=curve_ledgers,
     output:
         **figure_outputs("{task}/learning_curves", "learning_curves"),
     log:

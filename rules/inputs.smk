@@ -85,8 +85,18 @@ def scored_evaluations(wildcards):
     return evaluation_files(table_runs(wildcards))
 
 
+def with_references(runs):
+    """Runs and the reference runs that they rest on, each once."""
+    references = [
+        plan.Run(run.task, run.reference, plan.ALL_DATA, plan.FULL_LENGTH, run.seed)
+        for run in runs
+        if run.reference
+    ]
+    return list(dict.fromkeys([*runs, *references]))
+
+
 def scored_ledgers(wildcards):
-    return run_files(table_runs(wildcards), "ledger.json")
+    return run_files(with_references(table_runs(wildcards)), "ledger.json")
 
 
 def data_checks(wildcards):
@@ -177,14 +187,6 @@ def counted_encoders(wildcards):
     return collect("results/encoders/{task}/{model}/{file}", task=wildcards.task, model=sizes, file=files)
 
 
-def judged_scores():
-    """The scores of the tables that show what became of candidates."""
-    judged = plan.judged_tasks(settings)
-    tables = {name: table for name, table in settings.tables.items() if table.task in judged}
-    names = [name for name in tables if not name.startswith(configuration.LENGTH_TABLE)]
-    return collect("results/scores/{table}.parquet", table=names)
-
-
 def overlapping_supervisions(wildcards):
     return plan.overlap_supervisions(settings, wildcards.task, wildcards.group)
 
@@ -246,3 +248,8 @@ def curve_files(name):
         return run_files(plan.curve_runs(settings, wildcards.task).values(), name)
 
     return files
+
+
+def curve_ledgers(wildcards):
+    """One ledger per curve, then those of the reference runs behind them."""
+    return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")

@@ -23,7 +23,8 @@ rule compare_methods:
         evaluations=scored_evaluations,
         ledgers=scored_ledgers,
     output:
-        "results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
+        view="results/comparisons/{table}.csv",
     log:
         "logs/compare_methods/{table}.log",
     localrule: True
@@ -40,7 +41,7 @@ rule compare_methods:
 rule write_table:
     input:
         scores="results/scores/{table}.parquet",
-        comparisons="results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
         ledgers=cost_ledgers,
         supervisions=supervision_ledgers,
         maps=map_ledgers,
@@ -120,7 +121,7 @@ rule write_patience:
 rule write_claims:
     input:
         evaluations=evaluation_files(plan.claim_runs(settings)),
-        ledgers=run_files(plan.claim_runs(settings), "ledger.json"),
+        ledgers=run_files(with_references(plan.claim_runs(settings)), "ledger.json"),
     output:
         **table_outputs("claims", "claims"),
     log:

@@ -81,6 +81,7 @@ def _measure(model: nn.Module, instances: int, length: int) -> int:
 class Workload:
     """What a run has computed: sums over the features of its batches."""
 
+    batches: int = 0
     features: int = 0
     tokens: int = 0
     pairs: int = 0
@@ -88,6 +89,7 @@ class Workload:
 
     def add(self, lengths: np.ndarray) -> None:
         """A batch of features of `lengths` tokens."""
+        self.batches += 1
         self.features += len(lengths)
         self.tokens += int(lengths.sum())
         self.pairs += int(lengths @ lengths)
@@ -104,4 +106,4 @@ class Workload:
     def flops(self, config: PretrainedConfig) -> int | None:
         """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
         count = count_flops(config, self.longest)
-        return count and count.of(0, self.features, self.tokens, self.pairs)
+        return count and count.of(self.batches, self.features, self.tokens, self.pairs)

@@ -87,7 +87,7 @@ class Run:
             "ledger": f"results/runs/{self.path}/ledger.json",
             "trajectory": f"results/runs/{self.path}/trajectory.parquet",
             "log": f"logs/train/{self.path}.log",
-            "evaluation": f"results/evaluations/{self.path}.parquet",
+            "evaluations": f"results/evaluations/{self.path}/",
         }
         if self.supervision == ALL_DATA:
             return files

@@ -16,12 +16,12 @@ from .plan import (
     erm_models,
     finetune_row,
     full_runs,
-    judged_tasks,
     overlap_runs,
     preflight_runs,
     row_budget,
     row_runs,
     row_supervision,
+    table_runs,
     table_tasks,
     task_cost_unit,
     task_reference_runs,
@@ -120,8 +120,12 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
 
 def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    task = config.tasks[config.tables[table].task]
-    return {"failure_metric": task.metric, "validation": task.validation}
+    entry = config.tables[table]
+    runs = table_runs(entry, config)
+    return {
+        "failure_metric": config.tasks[entry.task].metric,
+        "references": {run.supervision: run.reference for run in runs if run.reference},
+    }
 
 
 def comparisons_slice(config: Configuration, table: str) -> dict:
@@ -206,28 +210,6 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
         "template": folder_hash(PREFLIGHT_PAGE),
-    }
-
-
-def verdicts_slice(config: Configuration) -> dict:
-    """What defines the comparison of the verdicts with what the transfers did."""
-    fraction = config.selection.fraction
-    return {
-        "transfers": [
-            {
-                "task": task,
-                "main": main,
-                "reference": reference,
-                "supervision": Supervision(reference, "ambiguous", fraction).name,
-            }
-            for task in judged_tasks(config)
-            for main, reference in candidates(config, task)
-        ],
-        "random": Supervision(None, None, fraction).name,
-        "tasks": {
-            task: config.tasks[task].dump("metric", "validation", "evaluate") for task in judged_tasks(config)
-        },
-        "margin": paper.MARGIN,
     }
 
 
@@ -325,9 +307,11 @@ def training_length_slice(config: Configuration, task: str) -> dict:
 
 def learning_curves_slice(config: Configuration, task: str) -> dict:
     """What defines the figure of learning curves."""
+    runs = curve_runs(config, task)
     return {
         "title": f"Learning curves: {task}",
-        "runs": list(curve_runs(config, task)),
+        "runs": list(runs),
+        "references": {run.supervision: run.reference for run in runs.values() if run.reference},
         "rule": stop_rule(config, task, config.early_stopping.monitors[0]),
         "failure_metric": config.tasks[task].metric,
     }

@@ -200,11 +200,6 @@ def preflight_tasks(config: Configuration) -> list[str]:
     return [task for task in sorted(config.tasks) if candidates(config, task)]
 
 
-def judged_tasks(config: Configuration) -> list[str]:
-    """The tasks whose tables show what became of candidates, by name."""
-    return [task for task in table_tasks(config) if candidates(config, task)]
-
-
 def preflight_runs(config: Configuration, task: str) -> list[Run]:
     """The reference runs behind a task's preflight, each once."""
     return _once(

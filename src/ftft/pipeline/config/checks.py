@@ -21,7 +21,7 @@ from .tasks import Dataset, Task
 
 RESERVED_NAMES = ("all", "full", "random")
 # Written by rules of their own.
-RESERVED_TABLES = ("table3", "table4", "claims", "patience", "verdicts")
+RESERVED_TABLES = ("table3", "table4", "claims", "patience")
 RESERVED_TABLE_ENDS = (".costs", ".provenance")
 TABLE_COLUMNS = (
     "section", "method", "main", "reference", "selector", "supervision", "budget", "runs", "failed",
