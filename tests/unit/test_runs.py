@@ -44,6 +44,7 @@ def files(tmp_path_factory, encoder):
         {"validation": folder / "validation.parquet"},
         None,
         None,
+        "accuracy",
         {name.partition(".")[0]: path for name, path in outputs.items()},
         {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": True},
         Progress("test", []),
@@ -112,7 +113,7 @@ def test_a_supervision_of_other_data_is_refused(files, encoder, tmp_path):
     other = demo_dataset("validation", 20)
     Supervision.of(np.arange(5)).save(tmp_path / "supervision.parquet", other, {})
     spec = {"recipe": RECIPE, "metrics": ["accuracy"], "development": [], "early_stopping": None}
-    inputs = (encoder, files / "train.parquet", {}, tmp_path / "supervision.parquet", None)
+    inputs = (encoder, files / "train.parquet", {}, tmp_path / "supervision.parquet", None, "accuracy")
     with pytest.raises(ArtifactError, match="was made on other data"):
         fine_tune(spec, "code", RUN, *inputs, {}, {}, None)
 
@@ -121,7 +122,7 @@ def test_a_failed_reference_stops_the_training_before_it_starts(files, encoder, 
     ledger = json.loads((files / "ledger.json").read_text())
     ledger["outcome"] |= {"validation": {"accuracy": 0.3}, "floor": {"accuracy": 0.35}}
     write_json(tmp_path / "ledger.json", ledger)
-    spec = {"recipe": RECIPE, "failure_metric": "accuracy"}
-    inputs = (encoder, files / "train.parquet", {}, None, tmp_path / "ledger.json")
+    spec = {"recipe": RECIPE, "metrics": ["accuracy"]}
+    inputs = (encoder, files / "train.parquet", {}, None, tmp_path / "ledger.json", "accuracy")
     with pytest.raises(TrainingError, match=r"reference run of small, seed 0, has failed(.|\n)*above 0.35"):
         fine_tune(spec, "code", RUN, *inputs, {}, {}, None)

@@ -34,6 +34,7 @@ def train(streams):
             development_files=dict(zip(spec["development"], snakemake.input.development, strict=True)),
             supervision_file=snakemake.input.get("supervision") or None,
             reference_ledger=snakemake.input.get("reference") or None,
+            failure_metric=snakemake.config["tasks"][run["task"]]["metric"],
             outputs={**outputs, "model": Path(snakemake.output.model).parent},
             runtime=runtime,
             progress=progress,

@@ -26,6 +26,7 @@ from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..tasks.base import kind_of
+from ..tasks.metrics import has_failed
 from ..tasks.prediction import encode, predict_outputs
 from .feed import Development, TrainingData
 from .loop import train
@@ -53,6 +54,7 @@ def fine_tune(
     development_files: Mapping[str, str | Path],
     supervision_file: str | Path | None,
     reference_ledger: str | Path | None,
+    failure_metric: str,
     outputs: Mapping[str, str | Path],
     runtime: dict,
     progress: Progress,
@@ -66,7 +68,7 @@ def fine_tune(
     on other data; see also `loop.train`.
     """
     if reference_ledger is not None:
-        require_success(read_json(reference_ledger), spec["failure_metric"])
+        require_success(read_json(reference_ledger), failure_metric)
     dataset = Dataset.load(train_file)
     kind = kind_of(dataset.kind)
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
@@ -129,7 +131,7 @@ def fine_tune(
 def require_success(ledger: dict, metric: str) -> None:
     """Raise TrainingError where the reference run of this ledger did no better than the trivial answer."""
     run, outcome = ledger["run"], ledger["outcome"]
-    if outcome["validation"][metric] <= outcome["floor"][metric]:
+    if has_failed(outcome, metric):
         raise TrainingError(
             f"the reference run of {run['model']}, seed {run['seed']}, has failed: its data map says nothing",
             got=f"{metric} {outcome['validation'][metric]:.4f} on the validation set",
