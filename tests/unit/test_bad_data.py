@@ -382,8 +382,8 @@ ALLOWED = {
     # For the error that weights_only raises; nothing is unpickled with it.
     "import pickle": {"models/pretrained.py"},
     # Processes of this library, and torch and transformers by their names.
-    "subprocess.PIPE": {"training/workers.py", "workflow/warm.py"},
-    "subprocess.Popen": {"training/workers.py", "workflow/warm.py"},
+    "subprocess.PIPE": {"execution/launch.py", "pipeline/warm.py"},
+    "subprocess.Popen": {"execution/launch.py", "pipeline/warm.py"},
     "subprocess.TimeoutExpired": {"training/workers.py"},
     "__import__": {"workflow/warm.py"},
 }
