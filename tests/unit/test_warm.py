@@ -149,7 +149,7 @@ def test_without_a_place_for_the_socket_scripts_run_by_themselves(tmp_path):
 
 
 def test_scripts_run_by_themselves_where_the_server_was_killed(tmp_path):
-    ending = f"import os; os.kill(warm.servers[0].pid, 9)"
+    ending = "import os; os.kill(warm.servers[0].pid, 9)"
     path = tmp_path / "job.py"
     path.write_text(
         "import os, sys; from ftft.pipeline import warm; warm.ANSWER_SECONDS = 1; "
