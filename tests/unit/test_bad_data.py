@@ -382,10 +382,12 @@ ALLOWED = {
     # For the error that weights_only raises; nothing is unpickled with it.
     "import pickle": {"models/pretrained.py"},
     # Processes of this library, and torch and transformers by their names.
-    "subprocess.PIPE": {"training/workers.py", "workflow/warm.py"},
-    "subprocess.Popen": {"training/workers.py", "workflow/warm.py"},
-    "subprocess.TimeoutExpired": {"training/workers.py"},
-    "__import__": {"workflow/warm.py"},
+    "subprocess.PIPE": {"pipeline/warm.py"},
+    "subprocess.Popen": {"execution/launch.py", "pipeline/warm.py"},
+    # nvidia-smi, with fixed arguments.
+    "subprocess.run": {"execution/devices.py"},
+    "subprocess.TimeoutExpired": {"execution/devices.py"},
+    "__import__": {"pipeline/warm.py"},
 }
 FORBIDDEN = re.compile(
     r"^(torch\.load|torch\.jit\.load|torch\.hub\..*|joblib\..*|dill\..*|marshal\..*|shelve\..*|cloudpickle\..*"

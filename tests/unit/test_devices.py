@@ -99,7 +99,9 @@ def by_files(folder, monkeypatch):
 
 def by_listing(folder, monkeypatch):
     script = folder / "nvidia-smi"
-    script.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g.5gb: x'\necho 'GPU 1: A (x)'\n")
+    script.write_text(
+        "#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g.5gb: x'\necho 'GPU 1: A (x)'\n"
+    )
     script.chmod(0o755)
 
 

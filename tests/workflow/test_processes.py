@@ -23,7 +23,7 @@ def test_two_processes_leave_what_one_does(fresh):
     run = fresh.snakemake("--", *TARGETS)
     assert run.returncode == 0, run.stdout
     ledger = json.loads((fresh.folder / RUN / "ledger.json").read_text())
-    assert ledger["cost"]["processes"] == 2 and ledger["outcome"]["complete_epochs"] == 3
+    assert ledger["execution"]["processes"] == 2 and ledger["outcome"]["complete_epochs"] == 3
     table = pq.read_table(fresh.folder / RUN / "dynamics.parquet")
     assert table["epoch"].to_pylist() == [epoch for epoch in range(3) for _ in range(200)]
     assert table["row"].to_pylist() == list(range(200)) * 3

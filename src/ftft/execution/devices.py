@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import stat
 import subprocess
 import sys
 import time
@@ -115,13 +114,14 @@ def _open(path: Path) -> int:
             try:
                 return os.open(path, flags)
             except FileNotFoundError:
+                # A umask would take the others' right to read, if only for a moment.
+                umask = os.umask(0)
                 try:
-                    lock = os.open(path, flags | os.O_CREAT | os.O_EXCL)
+                    return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o444)
                 except FileExistsError:
                     continue
-                # The umask may have taken the others' right to read.
-                os.fchmod(lock, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-                return lock
+                finally:
+                    os.umask(umask)
     except OSError as error:
         raise TrainingError(
             "the lock of a GPU cannot be opened",

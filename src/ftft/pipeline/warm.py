@@ -131,6 +131,8 @@ def _run(connection: socket.socket) -> None:
     code = 1
     try:
         header, streams, _, _ = socket.recv_fds(connection, 4, 3)
+        if len(header) < 4:
+            os._exit(KILLED)
         message = b""
         while len(message) < int.from_bytes(header, "little"):
             if not (part := connection.recv(MESSAGE_BYTES)):
