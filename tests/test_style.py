@@ -74,7 +74,7 @@ LIGHT_MODULES = [
     "results.map_page",
     "results.patience",
     "results.preflight",
-    "results.verdicts",
+    "statistics.comparisons",
     "results.figures.data_map",
     "results.figures.learning_curves",
     "results.figures.overlap",

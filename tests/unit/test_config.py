@@ -12,7 +12,7 @@ from ftft.errors import ConfigError
 from ftft.paper.cad import PREPARATIONS
 from ftft.pipeline import plan
 from ftft.pipeline.config import FORMAT_BY_SUFFIX, load_schema, resolve
-from ftft.tasks.metrics import METRICS
+from ftft.tasks.metrics import metric_names
 from ftft.training.batching import PLANS
 
 ROOT = Path(__file__).parents[2]
@@ -283,8 +283,8 @@ def test_raw_labels_are_spelled_as_rows_are_read(tiny):
         (lambda defs: defs["mixture"]["properties"]["region"], REGION_SCORES),
         (lambda defs: defs["mixture"]["properties"]["mixture"], plan.MIXTURES),
         (lambda defs: defs["recipe"]["properties"]["batch_plan"], PLANS),
-        (lambda defs: defs["task"]["properties"]["metric"], METRICS),
-        (lambda defs: defs["table"]["properties"]["metric"], METRICS),
+        (lambda defs: defs["task"]["properties"]["metric"], metric_names()),
+        (lambda defs: defs["table"]["properties"]["metric"], metric_names()),
         (lambda defs: defs["dataset"]["properties"]["format"], READERS),
         (lambda defs: defs["dataset"]["properties"]["preparation"], PREPARATIONS),
     ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..data import demo
 from ..paper import cad
+from ..tasks.metrics import metric_names
 
 # A data map's variability needs two epochs at least.
 FEWEST_EPOCHS = 2
@@ -62,7 +63,7 @@ KINDS: dict[str, Kind] = {
     "classification": Kind(("accuracy", "macro_f1"), LOGITS),
     "multiple_choice": Kind(("accuracy",), LOGITS, ("choices",)),
 }
-METRICS = ("accuracy", "macro_f1")
+METRICS = tuple(metric_names())
 SCORES: dict[str, Score] = {
     "confidence": Score(),
     "variability": Score(epochs=2),

@@ -155,7 +155,7 @@ def _scores(spec: dict, seed: int, scores: pd.DataFrame, excluded: dict[RunKey, 
     if len(chosen):
         names = ", ".join(chosen["dataset"])
         notes.append(
-            f"{CHOSE} {names} chose the {chosen['chose'].iloc[0]} of this model, whose score there is too high"
+            f"{CHOSE} {names} chose the {chosen['chose'].iloc[0]} of this model: the score there is too high"
         )
     if own:
         notes.append(f"{len(own)} of {seeds} seeds failed and are left out")

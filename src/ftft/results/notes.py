@@ -61,7 +61,7 @@ def significance_notes(comparisons: pd.DataFrame, confidence: float, marked: str
     if comparisons.empty:
         return []
     several = sorted(set(comparisons.loc[comparisons["seeds"] > 1, "seeds"]))
-    notes = []
+    notes = ["Common: the seeds whose runs both a row and ERM have, and over which they are compared"]
     if several:
         counts = " to ".join(dict.fromkeys(str(count) for count in (several[0], several[-1])))
         tests = comparisons["p_holm"].notna().sum()

@@ -183,7 +183,7 @@ def render(
     header = ["Method", "Main model", "Reference", "Cost", "by steps", "by FLOPs", *spec["datasets"]]
     return Rendering(
         _caption(spec, rows),
-        [*header, "Runs", "Common with ERM"],
+        [*header, "Runs", "Common"],
         lines,
         [row["section"] for row in rows],
         _notes(spec, rows, scores, comparisons, ledgers),
