@@ -22,7 +22,7 @@ def told_too_few(config: Configuration) -> Iterator[str]:
         if epochs is None or needed <= epochs:
             continue
         got = (
-            f"got {recipe.steps} steps, {epochs} complete epochs,"
+            f"got {recipe.steps} steps, complete epochs: {epochs},"
             if recipe.steps
             else f"got {recipe.epochs:g},"
         )

@@ -23,7 +23,7 @@ ROLES = (
 # Two keys for one thing: of each pair one is given, else the default applies.
 ALTERNATIVES = (
     ("steps", "epochs", {"epochs": 4.0}),
-    ("checkpoint_every", "checkpoints", {"checkpoints": 12}),
+    ("checkpoints", "checkpoint_every", {"checkpoints": 12}),
 )
 
 

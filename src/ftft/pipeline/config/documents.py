@@ -1,0 +1,126 @@
+"""What is generated from the configuration's types: config/schema.json, and the tables of config/README.md."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from .. import registry
+from .base import Part
+from .configuration import Configuration
+from .errors import known_keys
+from .models import Model, Recipe
+from .settings import Checks, EarlyStopping, Figures, Runtime, Selection, Statistics
+from .tables import Finetune, Mixture, Row, Table
+from .tasks import Dataset, Task
+
+FOLDER = Path(__file__).parents[4] / "config"
+MARKER = re.compile(r"(<!-- keys of (\w+), generated -->\n).*?(<!-- end -->)", re.DOTALL)
+SECTIONS: dict[str, type[Part]] = {
+    section.__name__: section
+    for section in (
+        Configuration, Task, Dataset, Model, Recipe, EarlyStopping, Selection, Mixture, Table, Row, Finetune,
+        Statistics, Figures, Checks, Runtime,
+    )
+}  # fmt: skip
+
+
+def schema() -> dict:
+    """The JSON schema of a configuration file; a file may be an overlay, so that no section is required."""
+    made = Configuration.model_json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "FTFT"
+    made.pop("required")
+    mixture = made["$defs"]["Mixture"]
+    for name, (meaning, limits) in registry.SETTINGS.items():
+        default = next(
+            entry.settings[name] for entry in registry.SELECTORS.values() if name in entry.settings
+        )
+        words = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+        mixture["properties"][name] = {
+            "type": "integer" if isinstance(default, int) else "number",
+            "description": meaning,
+            "default": default,
+            **{words[limit]: value for limit, value in limits.items()},
+        }
+    return _tidied(made)
+
+
+def _tidied(value: Any, named: bool = False) -> Any:
+    """Without the titles that pydantic makes of names, and without defaults that mean absence."""
+    if isinstance(value, list):
+        return [_tidied(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    dropped = (
+        () if named else ("title", "x-default", *(["default"] if value.get("default", 0) is None else []))
+    )
+    texts = (
+        {"description": _filled(value["description"])} if isinstance(value.get("description"), str) else {}
+    )
+    return {
+        key: _tidied(item, key in ("properties", "$defs"))
+        for key, item in {**value, **({} if named else texts)}.items()
+        if key not in dropped
+    }
+
+
+def _filled(meaning: str) -> str:
+    """A meaning with what the registries hold."""
+    fillings: dict[str, Callable[[], Iterator[str] | list[str]]] = {
+        "{selectors}": lambda: (f"`{name}`" for name in registry.selectors(reference=True)),
+        "{mixtures}": lambda: (
+            f"`{name}`: {registry.SELECTORS[name].description}" for name in registry.mixtures()
+        ),
+    }
+    for mark, names in fillings.items():
+        if mark in meaning:
+            meaning = meaning.replace(mark, ("; " if mark == "{mixtures}" else ", ").join(names()))
+    return meaning
+
+
+def readme(text: str) -> str:
+    """config/README.md with the tables between its markers made anew."""
+    return MARKER.sub(lambda found: f"{found[1]}{_table(SECTIONS[found[2]])}{found[3]}", text)
+
+
+def _table(section: type[Part]) -> str:
+    rows = [_row(name, section.model_fields[name]) for name in known_keys(section)]
+    if section is Mixture:
+        rows += [_setting(name) for name in registry.SETTINGS]
+    reruns = any(row[3] for row in rows)
+    lines = [["key", "meaning", "default", "an edit reruns"], ["---"] * 4, *rows]
+    return "".join("| " + " | ".join(line if reruns else line[:3]) + " |\n" for line in lines)
+
+
+def _row(name: str, field: FieldInfo) -> list[str]:
+    extra: Any = field.json_schema_extra or {}
+    if field.is_required():
+        default = "required"
+    elif "x-default" in extra:
+        default = extra["x-default"]
+    elif isinstance(field.default, str):
+        default = f"`{field.default}`"
+    else:
+        default = f"`{json.dumps(field.default)}`"
+    meaning = _filled(field.description or "").replace("|", "\\|")
+    return [f"`{name}`", meaning, default, extra.get("x-reruns", "")]
+
+
+def _setting(name: str) -> list[str]:
+    takers = [selector for selector, entry in registry.SELECTORS.items() if name in entry.settings]
+    default = registry.SELECTORS[takers[0]].settings[name]
+    meaning = f"{', '.join(f'`{taker}`' for taker in takers)}: {registry.SETTINGS[name][0]}"
+    return [f"`{name}`", meaning, f"`{default}`", "the selection, its runs"]
+
+
+def documents() -> dict[Path, str]:
+    """What the generated files must hold, by path."""
+    page = FOLDER / "README.md"
+    return {
+        FOLDER / "schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
+        page: readme(page.read_text(encoding="utf-8")),
+    }
