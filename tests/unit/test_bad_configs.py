@@ -4,6 +4,7 @@ import copy
 import datetime
 import json
 import os
+import time
 
 import pytest
 import yaml
@@ -139,7 +140,7 @@ OVERLAYS = {
     ),
     "table that another rule writes": (
         f"tables: {{verdicts: {ERM}}}",
-        "tables: the name 'verdicts' is reserved",
+        "the name 'verdicts' is reserved",
     ),
     "table over another's provenance": (f"tables: {{t.provenance: {ERM}}}", "'t.provenance' is reserved"),
     "reserved table": (f"tables: {{table3: {ERM}}}", "tables: the name 'table3' is reserved"),
@@ -337,8 +338,8 @@ OVERLAYS = {
     ),
     "selection with two readings": (
         "{models: {s-hard-to: {source: package, package: p}}, "
-        "selections: {learn: {mixture: class_balanced}}, "
-        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: s-hard-to, selector: learn}]}}}",
+        "selections: {learn: {mixture: class_balanced}}, tables: {t: {task: demo, rows: "
+        "[{method: DM, main: large, reference: s-hard-to, selector: learn}]}}}",
         "'s-hard-to-learn' could also be read as 'hard-to-learn' of 's'; rename the selection",
     ),
     "EL2N from an epoch that is not": (
@@ -437,6 +438,43 @@ def test_file_that_reads_otherwise_than_it_looks_is_refused(what, tmp_path):
     assert str(path) in message and words in message and "what to do" in message
 
 
+LAUGHS = "a: &x0 [0, 0, 0]\n" + "".join(
+    f"{letter}: &x{number} [{', '.join([f'*x{number - 1}'] * 3)}]\n"
+    for number, letter in enumerate("bcdefghijklmnopqrstuvwxyz", 1)
+)
+MERGES = "a: &x0 {k: 0}\n" + "".join(
+    f"{letter}: &x{number} {{<<: [{', '.join([f'*x{number - 1}'] * 9)}]}}\n"
+    for number, letter in enumerate("bcdefghijk", 1)
+)
+
+
+@pytest.mark.parametrize("text", [LAUGHS, MERGES], ids=["lists", "merges"])
+def test_a_file_whose_aliases_explode_is_refused_quickly(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    started = time.perf_counter()
+    with pytest.raises(ConfigError, match="more than 200000 values, aliases unfolded"):
+        check_file(tmp_path / "config.yaml")
+    assert time.perf_counter() - started < 5
+
+
+def test_a_value_whose_aliases_explode_is_refused_quickly(tiny):
+    value = 0
+    for _ in range(18):
+        value = [value] * 9
+    tiny["models"]["small"]["architecture"]["x"] = value
+    started = time.perf_counter()
+    with pytest.raises(ConfigError, match="more than 200000 values"):
+        resolve(tiny)
+    assert time.perf_counter() - started < 5
+
+
+def test_a_long_value_is_cut_in_the_message(tiny):
+    tiny["seeds"] = "x" * 10_000_000
+    with pytest.raises(ConfigError) as caught:
+        resolve(tiny)
+    assert len(str(caught.value)) < 1000
+
+
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         check_file(tmp_path / "absent.yaml")
@@ -486,7 +524,7 @@ VALID = {
                     "source": "demo",
                     "split": "train",
                     "rows": 9,
-                    "label_names": {0: "yes", "n": "no"},
+                    "label_names": {"0": "yes", "n": "no"},
                 },
                 "validation": {"source": "demo", "split": "validation", "rows": 9, "where": {"a": [1, "b"]}},
                 "r1_dev": {"source": "demo", "split": "r1_dev", "rows": 9, "seed": 1, "max_rows": 5},
@@ -582,9 +620,7 @@ def parent_in(config, place):
 
 
 def spelled(place):
-    # Raw labels are text by the time that they are checked.
-    raw = "label_names" in place
-    return "".join(f"[{key}]" if isinstance(key, int) and not raw else f".{key}" for key in place)[1:]
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
 
 
 def use(config):

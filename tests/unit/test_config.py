@@ -378,8 +378,8 @@ def test_equal_settings_resolve_to_equal_text(tiny):
     ("shared", "own", "expected"),
     [
         ({}, {}, {"epochs": 4, "checkpoints": 12}),
-        ({"steps": 90}, {}, {"steps": 9, "checkpoints": 12}),
-        ({"epochs": 2}, {"steps": 90}, {"steps": 9, "checkpoints": 12}),
+        ({"steps": 90}, {}, {"steps": 90, "checkpoints": 12}),
+        ({"epochs": 2}, {"steps": 90}, {"steps": 90, "checkpoints": 12}),
         ({"steps": 90}, {"epochs": 2}, {"epochs": 2, "checkpoints": 12}),
         ({"checkpoints": 3}, {"checkpoint_every": 5}, {"epochs": 4, "checkpoint_every": 5}),
         ({"checkpoint_every": 5}, {"checkpoints": 3}, {"epochs": 4, "checkpoints": 3}),

@@ -41,7 +41,7 @@ def test_a_preset_plans_the_papers_runs(preset):
         "prepare_encoder": MODELS,
         "train_reference": MODELS * SEEDS,
         "build_data_map": REFERENCES * SEEDS,
-        "select_instances": SELECTIONS * SEEDS,
+        "make_supervision": SELECTIONS * SEEDS,
         "train_main": MAIN[task] * SEEDS,
         "evaluate": runs,
         **TABLES,

@@ -71,7 +71,7 @@ def without_curves(jobs):
 STOPPED = {"train_main": 2, "evaluate": 2, **TABLE, "plot_learning_curves": 1}
 SELECTED = {"train_main": 3, "evaluate": 3, **TABLE, **FULL_RUNS}
 MAPS = {"plot_data_map": 1, "write_map_page": 1}
-MAPPED = {"build_data_map": 1, "select_instances": 1, **MAPS}
+MAPPED = {"build_data_map": 1, "make_supervision": 1, **MAPS}
 ALL_TRAINING = {
     "train_reference": 2,
     "train_main": 4,
@@ -95,7 +95,7 @@ CONTRACT = {
         {
             "train_reference": 2,
             "build_data_map": 1,
-            "select_instances": 2,
+            "make_supervision": 2,
             "train_main": 4,
             "evaluate": 5,
             "plot_overlap": 1,
@@ -121,11 +121,11 @@ CONTRACT = {
     ),
     "the fraction": (
         edit(selection={"fraction": 0.5}),
-        {"select_instances": 2, **MAPS, **SELECTED},
+        {"make_supervision": 2, **MAPS, **SELECTED},
     ),
     "the selection rule": (
         edit(selection={"rule": "quantile"}),
-        {"select_instances": 1, **SELECTED, "train_main": 2, "evaluate": 2},
+        {"make_supervision": 1, **SELECTED, "train_main": 2, "evaluate": 2},
     ),
     "the patience": (edit(early_stopping={"patience": 1}), STOPPED),
     "the monitored sets": (edit(early_stopping={"monitors": ["id"]}), STOPPED),
@@ -172,7 +172,7 @@ CONTRACT = {
     "values of two keys swapped": (swap_epochs_and_patience, ALL_TRAINING),
     "the training data": (
         edit(tasks__demo__datasets__train={"source": "demo", "split": "train", "rows": 220}),
-        {"prepare_data": 1, "check_data": 1, "prepare_encoder": 2, **ALL_TRAINING, "select_instances": 2},
+        {"prepare_data": 1, "check_data": 1, "prepare_encoder": 2, **ALL_TRAINING, "make_supervision": 2},
     ),
 }
 
@@ -260,17 +260,17 @@ FIGURES = {"plot_true_class": 1, "plot_learning_curves": 1, "plot_data_map": 1}
         ("src/ftft/results/figures/style.py", FIGURES),
         (
             "src/ftft/cartography/selection.py",
-            {"select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
+            {"make_supervision": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
         (
             "src/ftft/cartography/datamap.py",
-            {"build_data_map": 1, "select_instances": 2, **SELECTED, **REFERENCES, **MAPS},
+            {"build_data_map": 1, "make_supervision": 2, **SELECTED, **REFERENCES, **MAPS},
         ),
         ("src/ftft/training/loop.py", ALL_TRAINING),
         ("workflow/scripts/train.py", ALL_TRAINING),
         ("src/ftft/errors.py", {}),
         ("src/ftft/execution/progress.py", {}),
-        ("src/ftft/pipeline/config.py", {}),
+        ("src/ftft/pipeline/config/tables.py", {}),
     ],
 )
 def test_code_edit_reruns_what_it_defines(workflow, module, expected):

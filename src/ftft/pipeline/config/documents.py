@@ -1,4 +1,4 @@
-"""What is generated from the configuration's types: config/schema.json, and the tables of config/README.md."""
+"""What the configuration's types generate: config/schema.json, and the tables of config/README.md."""
 
 import json
 import re
@@ -19,6 +19,8 @@ from .tasks import Dataset, Task
 
 FOLDER = Path(__file__).parents[4] / "config"
 MARKER = re.compile(r"(<!-- keys of (\w+), generated -->\n).*?(<!-- end -->)", re.DOTALL)
+# pydantic leaves limits that stand outside of a check in its own words.
+WORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 SECTIONS: dict[str, type[Part]] = {
     section.__name__: section
     for section in (
@@ -32,40 +34,42 @@ def schema() -> dict:
     """The JSON schema of a configuration file; a file may be an overlay, so that no section is required."""
     made = Configuration.model_json_schema()
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = "FTFT"
     made.pop("required")
     mixture = made["$defs"]["Mixture"]
     for name, (meaning, limits) in registry.SETTINGS.items():
         default = next(
             entry.settings[name] for entry in registry.SELECTORS.values() if name in entry.settings
         )
-        words = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
         mixture["properties"][name] = {
             "type": "integer" if isinstance(default, int) else "number",
             "description": meaning,
             "default": default,
-            **{words[limit]: value for limit, value in limits.items()},
+            **limits,
         }
     return _tidied(made)
 
 
 def _tidied(value: Any, named: bool = False) -> Any:
-    """Without the titles that pydantic makes of names, and without defaults that mean absence."""
+    """Without the titles that pydantic makes of names, or defaults that mean absence.
+
+    named: whether the keys of `value` are names of sections or keys, not words of JSON schema.
+    """
     if isinstance(value, list):
         return [_tidied(item) for item in value]
     if not isinstance(value, dict):
         return value
-    dropped = (
-        () if named else ("title", "x-default", *(["default"] if value.get("default", 0) is None else []))
-    )
-    texts = (
-        {"description": _filled(value["description"])} if isinstance(value.get("description"), str) else {}
-    )
-    return {
-        key: _tidied(item, key in ("properties", "$defs"))
-        for key, item in {**value, **({} if named else texts)}.items()
-        if key not in dropped
-    }
+    if named:
+        return {name: _tidied(item) for name, item in value.items()}
+    tidied = {}
+    for word, item in value.items():
+        word = WORDS.get(word, word)
+        if value.get("type") == "array":
+            word = word.replace("Length", "Items")
+        if word == "description":
+            item = _filled(item)
+        if word not in ("title", "x-default") and not (word == "default" and item is None):
+            tidied[word] = _tidied(item, word in ("properties", "$defs"))
+    return tidied
 
 
 def _filled(meaning: str) -> str:
