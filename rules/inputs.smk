@@ -20,7 +20,8 @@ def map_files(runs):
 def source_files(wildcards):
     dataset = config["tasks"][wildcards.task]["datasets"].get(wildcards.dataset, {})
     if dataset.get("source") in ("file", "cad"):
-        return dataset["path"]
+        # By its content, which is in the parameter, and not by its age.
+        return ancient(dataset["path"])
     if dataset.get("source") == "hub":
         return "results/downloads/{task}/{dataset}.parquet"
     return []
@@ -29,7 +30,7 @@ def source_files(wildcards):
 def tokenizer_texts(wildcards):
     if config["models"][wildcards.model]["source"] != "scratch":
         return []
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
+    return training_set(wildcards)
 
 
 def all_datasets(wildcards):
@@ -48,10 +49,6 @@ def selection_file(wildcards):
     if wildcards.selection == plan.ALL_DATA:
         return []
     return "results/selections/{task}/{selection}/seed{seed}.parquet"
-
-
-def reference_slice(config, task, model):
-    return slices.training_slice(config, task, model, budget="full")
 
 
 def selection_source(wildcards):

@@ -17,7 +17,7 @@ rule write_preflight:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_preflight.py", slices.preflight_slice),
+        spec=spec("write_preflight"),
     message:
         "Judge from the reference runs of {wildcards.task} what transfers promise"
     script:
@@ -36,7 +36,7 @@ rule write_verdicts:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_verdicts.py", slices.verdicts_slice),
+        spec=spec("write_verdicts"),
     message:
         "Compare the verdicts of preflight with what the transfers did"
     script:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ..canonical import canonical_json
+from ..artifacts import canonical_json
 from ..pipeline.job import orphaned
 from .state import read_state, write_state
 

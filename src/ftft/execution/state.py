@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..artifacts import replacing
-from ..canonical import canonical_json
+from ..artifacts import canonical_json
 
 METADATA_KEY = "ftft"
 logger = logging.getLogger(__name__)

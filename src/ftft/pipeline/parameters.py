@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..paper import roles as paper
+from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
 from .plan import (
     BUDGET_NAME,
@@ -37,7 +38,9 @@ def dataset_slice(config: dict, task: str, dataset: str) -> dict:
     """What defines a prepared data set."""
     entry = config["tasks"][task]
     columns = {key: entry[key] for key in ("text", "label", "uid")}
-    return {**columns, **entry["datasets"][dataset], "labels": entry["labels"]}
+    own = entry["datasets"][dataset]
+    content = {"content": content_of_file(own["path"])} if own["source"] in ("file", "cad") else {}
+    return {**columns, **own, **content, "labels": entry["labels"]}
 
 
 def check_slice(config: dict, task: str) -> dict:
@@ -51,6 +54,10 @@ def encoder_slice(config: dict, model: str) -> dict:
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
     entry = config["models"][model]
     chosen = {key: entry[key] for key in keys if key in entry}
+    if entry["source"] == "folder":
+        chosen["content"] = content_of_folder(entry["path"])
+    elif entry["source"] == "package":
+        chosen["version"] = version_of_package(entry["package"])
     return {**chosen, "max_length": entry["training"]["max_length"]}
 
 
@@ -68,6 +75,11 @@ def training_slice(config: dict, task: str, model: str, budget: str) -> dict:
         "development": development_sets(entry),
         "early_stopping": stop_rule(config, task, name["monitor"]) if name["monitor"] else None,
     }
+
+
+def reference_slice(config: dict, task: str, model: str) -> dict:
+    """What defines a reference run beside its data and seed."""
+    return training_slice(config, task, model, budget="full")
 
 
 def stop_rule(config: dict, task: str, monitor: str) -> dict:

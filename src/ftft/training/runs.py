@@ -1,6 +1,7 @@
 """One training run and its evaluation, from files to files."""
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..artifacts import (
+    MODEL_FILES,
     WEIGHTS,
     file_hash,
-    read_json,
+    file_hashes,
+    read_folder,
     read_parquet,
     replacing_files,
     require_model_of,
@@ -29,7 +32,8 @@ from ..models.classifier import load_classifier, predict_logits
 from ..models.tokens import Tokens, cached_tokens
 from .loop import TrainingData, TrainingResult, train
 
-ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
+CONFIG = "config.json"
+ENCODER_FILES = (CONFIG, WEIGHTS, "tokenizer.json")
 TRAJECTORY = pa.schema(
     [
         ("checkpoint", pa.int64()),
@@ -64,6 +68,7 @@ def fine_tune(
     dataset = Dataset.load(train_file)
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
     rows = _selected_rows(selection_file, dataset)
+    read_folder(Path(encoder) / "provenance.json")
 
     def tokens(part: Dataset) -> Tokens:
         return cached_tokens(
@@ -135,15 +140,15 @@ def _selected_rows(selection_file: str | Path | None, dataset: Dataset) -> np.nd
 def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) -> None:
     """Leave a folder that AutoModelForSequenceClassification and AutoTokenizer load.
 
-    Its configuration says which run the weights are of, and their hash.
+    Its configuration says which run the files are of, and their hashes.
     """
     with replacing_files(folder) as temporary:
         result.model.save_pretrained(temporary, max_shard_size="100GB")
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (temporary / name).write_bytes((encoder / name).read_bytes())
-        origin = {"run": run, "weights": file_hash(temporary / WEIGHTS)}
-        config = read_json(temporary / "config.json")
-        write_json(temporary / "config.json", {**config, "ftft": origin})
+        config = json.loads((temporary / CONFIG).read_text(encoding="utf-8"))
+        files = file_hashes(temporary, [name for name in MODEL_FILES if name != CONFIG])
+        write_json(temporary / CONFIG, {**config, "ftft": {"run": run}}, files, place=folder / CONFIG)
 
 
 def evaluate(
