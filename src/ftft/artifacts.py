@@ -282,12 +282,12 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
 def _check_parquet(path: str | Path) -> None:
     """Compare a Parquet file with its own hash before anything in it is parsed, then its stamp with the job's plan."""
     with _readable(path), _mapped(path, mmap.ACCESS_READ) as content:
+        if content[:4] + content[-4:] != b"PAR1PAR1":
+            raise ValueError("not a whole Parquet file")
         try:
             stamp, place = _find_stamp(content)
         except ValueError:
-            if content[:4] + content[-4:] == b"PAR1PAR1":
-                raise _foreign(path) from None
-            raise
+            raise _foreign(path) from None
         got = _hash_around(content, place)
     _admit(path, stamp, got)
 

@@ -23,11 +23,12 @@ RECORDS = Path(".snakemake") / "metadata"
 def hold_to(inventory: Inventory) -> None:
     """Let this call of Snakemake make again what is stale, and say what other code has made."""
     _amend(frozenset(inventory.stale))
-    if inventory.stale:
-        some = [f"{path} ({reason})" for path, reason in list(inventory.stale.items())[:SHOWN]]
+    unknown = {path: reason for path, reason in inventory.stale.items() if _record(path) is None}
+    if unknown:
+        some = [f"{path} ({reason})" for path, reason in list(unknown.items())[:SHOWN]]
         logger.warning(
-            f"{len(inventory.stale)} file(s) of results are not what this configuration asks for, and are made again "
-            f"where they are wanted: {', '.join(some)}{', ...' if len(inventory.stale) > SHOWN else ''}"
+            f"{len(unknown)} file(s) of results are not what this configuration asks for, and are made again "
+            f"where they are wanted: {', '.join(some)}{', ...' if len(unknown) > SHOWN else ''}"
         )
     accepted = [path for path, code in inventory.other_code.items() if _accepts(path, code)]
     if accepted:
@@ -45,11 +46,16 @@ def prefix_of(workflow) -> str:
 
 def _accepts(path: str, code: str) -> bool:
     """Whether Snakemake's records know nothing of a file, or take it as made by `code` (snakemake --touch)."""
+    record = _record(path)
+    return record is None or code in record
+
+
+def _record(path: str) -> str | None:
+    """What Snakemake has noted when it made a file."""
     try:
-        record = (RECORDS / urlsafe_b64encode(path.encode()).decode()).read_text(encoding="utf-8")
+        return (RECORDS / urlsafe_b64encode(path.encode()).decode()).read_text(encoding="utf-8")
     except OSError:
-        return True
-    return code in record
+        return None
 
 
 def _amend(stale: frozenset[str]) -> None:
