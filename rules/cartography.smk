@@ -12,7 +12,7 @@ rule build_data_map:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("build_data_map.py", slices.map_slice),
+        spec=spec("build_data_map"),
     message:
         "Build the data map of {wildcards.model}: confidence, variability, correctness, seed {wildcards.seed}"
     script:
@@ -33,7 +33,7 @@ rule score_instances:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("score_instances.py", slices.further_scores_slice),
+        spec=spec("score_instances"),
     message:
         "Score the instances of {wildcards.model} by forgetting, margin, EL2N, entropy and threshold, seed {wildcards.seed}"
     script:
@@ -54,7 +54,7 @@ rule make_supervision:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("make_supervision.py", slices.supervision_slice),
+        spec=spec("make_supervision"),
     message:
         "Select the training instances {wildcards.supervision}, seed {wildcards.seed}"
     script:

@@ -1,4 +1,3 @@
-import inspect
 import os
 import re
 import sys
@@ -8,17 +7,16 @@ from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True)).resolve()
-SCRIPTS, SOURCE = ROOT / "workflow" / "scripts", ROOT / "src"
+SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
+from ftft.pipeline import contract, dag
 from ftft.paper import roles as paper
 from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import warm
-from ftft.pipeline.fingerprint import fingerprint
 from ftft.pipeline.job import TERMINAL, prefer_code
 from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
@@ -37,10 +35,11 @@ except ConfigError as error:
 
 # Rules read `settings`; jobs get the same as plain data, by `snakemake.config`.
 config = settings.dump()
+if workflow.is_main_process:
+    dag.hold_to(contract.take_stock(settings, dag.prefix_of(workflow)))
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
 GPUS = 0 if settings.runtime.device == "cpu" else 1
-# All data and encoders are made and checked before the first training starts. Not a dependency of the training:
-# a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
+# Data and encoders are made before the first training starts, so that a fault of theirs costs no training.
 DATA_FIRST = 100
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
@@ -71,16 +70,11 @@ wildcard_constraints:
     group=one_of(settings.figures.overlap),
 
 
-def spec(script, slice_of):
+def spec(rule):
     """The one tracked parameter of a rule: what it reads of the configuration, and its code."""
-    code = fingerprint(SCRIPTS / script)
-    names = [name for name in inspect.signature(slice_of).parameters if name != "config"]
 
     def parameter(wildcards):
-        arguments = {name: wildcards[name] for name in names}
-        # Snakemake's cache between workflows goes by parameters, and not by names: the seed, say.
-        of = dict(wildcards.items())
-        return canonical_json({"slice": slice_of(settings, **arguments), "code": code, "of": of})
+        return contract.parameter(rule, settings, dict(wildcards.items()))
 
     return parameter
 

@@ -15,7 +15,7 @@ rule evaluate:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("evaluate.py", slices.evaluation_slice),
+        spec=spec("evaluate"),
     message:
         "Evaluate {wildcards.model} trained on {wildcards.supervision} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
     script:

@@ -17,7 +17,7 @@ rule write_finetuned:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_finetuned.py", slices.finetuned_slice),
+        spec=spec("write_finetuned"),
     message:
         "Leave the fine-tuned model of {wildcards.task} with its model card"
     script:

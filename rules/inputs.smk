@@ -20,7 +20,8 @@ def map_files(runs):
 def source_files(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
     if dataset and dataset.source in ("file", "cad"):
-        return dataset.path
+        # By its content, which is in the parameter, and not by its age.
+        return ancient(dataset.path)
     if dataset and dataset.source == "hub":
         return "results/downloads/{task}/{dataset}.parquet"
     return []
@@ -29,7 +30,7 @@ def source_files(wildcards):
 def tokenizer_texts(wildcards):
     if settings.models[wildcards.model].source != "scratch":
         return []
-    return data_files(wildcards.task, settings.tasks[wildcards.task].train)
+    return training_set(wildcards)
 
 
 def all_datasets(wildcards):
@@ -48,10 +49,6 @@ def supervision_file(wildcards):
     if wildcards.supervision == plan.ALL_DATA:
         return []
     return "results/supervisions/{task}/{supervision}/seed{seed}.parquet"
-
-
-def reference_slice(config, task, model):
-    return slices.training_slice(settings, task, model, budget="full")
 
 
 def supervision_source(wildcards):

@@ -17,7 +17,7 @@ rule write_preflight:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_preflight.py", slices.preflight_slice),
+        spec=spec("write_preflight"),
     message:
         "Measure what the reference runs of {wildcards.task} showed, and rank them"
     script:

@@ -11,7 +11,7 @@ rule collect_scores:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("collect_scores.py", slices.scores_slice),
+        spec=spec("collect_scores"),
     message:
         "Score the predictions of all runs behind {wildcards.table}"
     script:
@@ -31,7 +31,7 @@ rule compare_methods:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("compare_methods.py", slices.comparisons_slice),
+        spec=spec("compare_methods"),
     message:
         "Compare the rows of {wildcards.table} with ERM: paired bootstrap, Holm correction"
     script:
@@ -55,7 +55,7 @@ rule write_table:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_table.py", slices.table_slice),
+        spec=spec("write_table"),
     message:
         "Write {wildcards.table}: mean and standard deviation over seeds, and cost"
     script:
@@ -73,7 +73,7 @@ rule write_model_costs:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_model_costs.py", slices.model_costs_slice),
+        spec=spec("write_model_costs"),
     message:
         "Write Table 3: what fine-tuning each model costs"
     script:
@@ -92,7 +92,7 @@ rule write_easy_shares:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_easy_shares.py", slices.easy_share_slice),
+        spec=spec("write_easy_shares"),
     message:
         "Write Table 4: the share of easy instances by reference model"
     script:
@@ -111,7 +111,7 @@ rule write_patience:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_patience.py", slices.patience_slice),
+        spec=spec("write_patience"),
     message:
         "Read the full runs early, at every patience"
     script:
@@ -130,7 +130,7 @@ rule write_claims:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_claims.py", slices.claims_slice),
+        spec=spec("write_claims"),
     message:
         "Decide the claims of the paper's prose on these runs"
     script:

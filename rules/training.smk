@@ -7,6 +7,8 @@ rule train_reference:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
+        # All data of the task are checked before any training; a new evaluation set retrains nothing.
+        checks=ancient("results/checks/{task}.json"),
     output:
         **encoder_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
@@ -23,7 +25,7 @@ rule train_reference:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("train.py", reference_slice),
+        spec=spec("train_reference"),
     message:
         "Fine-tune {wildcards.model} on all training data (ERM), recording its training dynamics, seed {wildcards.seed}"
     script:
@@ -35,6 +37,8 @@ rule train_main:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
+        # All data of the task are checked before any training; a new evaluation set retrains nothing.
+        checks=ancient("results/checks/{task}.json"),
         supervision=supervision_file,
     output:
         **encoder_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
@@ -51,7 +55,7 @@ rule train_main:
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("train.py", slices.training_slice),
+        spec=spec("train_main"),
     message:
         "Fine-tune the main model {wildcards.model} on {wildcards.supervision}, budget {wildcards.budget}, seed {wildcards.seed}"
     script:

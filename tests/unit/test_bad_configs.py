@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from ftft.canonical import canonical_json
+from ftft.artifacts import canonical_json
 from ftft.errors import ConfigError
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import plan

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from ftft.canonical import canonical_json
+from ftft.artifacts import canonical_json
 from ftft.cartography.selection import REGION_SCORES
 from ftft.data.sources import READERS
 from ftft.errors import ConfigError

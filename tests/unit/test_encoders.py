@@ -1,5 +1,6 @@
 """Encoders as local folders, from every source."""
 
+import json
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from small import ARCHITECTURE
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from ftft.artifacts import read_json, write_json
+from ftft.artifacts import MODEL_FILES, indented_json, read_json, read_stamp, write_text
 from ftft.errors import ModelError
 from ftft.models.heads import load_classifier
 from ftft.models.encoders import prepare_encoder
@@ -34,6 +35,15 @@ ARCHITECTURES = {
         "unigram",
     ),
 }
+
+
+def plain(path):
+    """A JSON file of another program."""
+    return json.loads(path.read_text())
+
+
+def write_json(path, value):
+    write_text(path, indented_json(value))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -274,7 +284,7 @@ def test_absent_pooler_is_drawn_with_the_head(encoder, source, tmp_path):
 
 
 def edit_config(source, **values):
-    write_json(source / "config.json", {**read_json(source / "config.json"), **values})
+    write_json(source / "config.json", {**plain(source / "config.json"), **values})
 
 
 def test_encoder_of_code_of_its_own_is_refused(source, tmp_path):
@@ -287,14 +297,14 @@ def test_encoder_of_code_of_its_own_is_refused(source, tmp_path):
 def test_code_beside_a_known_kind_is_left_alone(source, tmp_path):
     edit_config(source, auto_map={"AutoConfig": "configuration.Ours", "AutoModel": "modeling.Ours"})
     target = prepare(source, tmp_path / "target")
-    assert "auto_map" not in read_json(target / "config.json")
+    assert "auto_map" not in plain(target / "config.json")
     load_classifier(target, ["x", "y"])
 
 
 @pytest.mark.parametrize("code", ["tokenization.Ours", ["tokenization.Ours", None]])
 def test_tokenizer_of_code_of_its_own_is_not_run(code, source, tmp_path):
     (source / "tokenization.py").write_text("raise SystemExit")
-    settings = read_json(source / "tokenizer_config.json")
+    settings = plain(source / "tokenizer_config.json")
     write_json(
         source / "tokenizer_config.json",
         {**settings, "tokenizer_class": "Ours", "auto_map": {"AutoTokenizer": code}},
@@ -304,7 +314,7 @@ def test_tokenizer_of_code_of_its_own_is_not_run(code, source, tmp_path):
 
 
 def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
-    settings = read_json(source / "config.json")
+    settings = plain(source / "config.json")
     write_json(source / "config.json", {key: settings[key] for key in settings if key != "model_type"})
     prepare(source, tmp_path / "named by the weights")
     save_pickle(source, load_file(encoder / "model.safetensors"))
@@ -315,7 +325,7 @@ def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
 def test_scratch_encoder_has_a_provenance(encoder):
     provenance = read_json(encoder / "provenance.json")
     assert provenance["source"] == "scratch" and provenance["architecture"] == ARCHITECTURE
-    assert set(provenance["written"]) == {"model.safetensors", "tokenizer.json"}
+    assert set(read_stamp(encoder / "provenance.json")["files"]) == set(MODEL_FILES)
 
 
 def test_head_is_drawn_from_the_seed(encoder):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from ftft.artifacts import file_hash, read_json, write_json, write_parquet
+from ftft.artifacts import MODEL_FILES, file_hashes, read_json, write_json, write_parquet
 from ftft.errors import ArtifactError, TrainingError
 from ftft.results.finetuned import expected_cost, load_evaluations, score_runs, write_finetuned
 from ftft.statistics.exclusions import run_key
@@ -92,8 +92,8 @@ def run(tmp_path):
         write_parquet(folder / "trajectory.parquet", pa.Table.from_pylist(trajectory), {})
         for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
             (folder / "model" / name).write_text(f"{name} of {seed}")
-        origin = {"run": entry["run"], "weights": file_hash(folder / "model" / "model.safetensors")}
-        write_json(folder / "model" / "config.json", {"ftft": origin})
+        files = file_hashes(folder / "model", MODEL_FILES[1:])
+        write_json(folder / "model" / "config.json", {"ftft": {"run": entry["run"]}}, files)
         predictions = np.where(np.arange(20) < wrong, 1 - GOLD, GOLD)
         for name in ("validation", "test", "other"):
             table = pa.table(
@@ -159,7 +159,7 @@ def test_without_a_run_that_learnt_there_is_no_model(run, finish, tmp_path):
 def test_a_model_that_is_not_its_runs_is_refused(run, finish):
     runs = [run(seed, dev=0.6, wrong=seed) for seed in (0, 1, 2)]
     (runs[0].parent / "model" / "model.safetensors").write_text("another")
-    with pytest.raises(ArtifactError, match="is not what its run left there"):
+    with pytest.raises(ArtifactError, match="is not the file that was left there"):
         finish(runs)
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
-from ftft.artifacts import read_json
+from ftft.artifacts import MODEL_FILES, read_json, read_stamp
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
 from ftft.models.heads import load_classifier
@@ -308,9 +308,8 @@ def test_provenance_names_what_was_read_and_written(kind, stand_in, prepared):
     assert provenance["read"] == {
         path.name: sha256(path) for path in source.iterdir() if path.name not in unread
     }
-    assert provenance["written"] == {
-        name: sha256(prepared / name) for name in ("model.safetensors", "tokenizer.json")
-    }
+    written = read_stamp(prepared / "provenance.json")["files"]
+    assert written == {name: sha256(prepared / name) for name in MODEL_FILES}
     pooler = ["pooler.dense.bias", "pooler.dense.weight"] if kind == "roberta_large" else []
     assert provenance["left_to_the_head"] == pooler
     assert {path.suffix for path in prepared.iterdir()} == {".json", ".safetensors"}

@@ -29,6 +29,7 @@ def download(spec: dict, name: str, path: str | Path) -> None:
             got=f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}",
             expected=f"{place} at revision {spec['revision']}, split {split}",
             fix="check id, name, revision and split, and the network; HF_HUB_OFFLINE keeps to what is cached",
+            passing=True,
         ) from error
     rows.to_parquet(path)
 

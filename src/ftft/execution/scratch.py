@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ..canonical import canonical_json
+from ..artifacts import canonical_json
 from ..errors import TrainingError
 from .identity import Execution
 from .orchestrator import orphaned

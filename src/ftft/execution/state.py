@@ -14,8 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..artifacts import file_hash, replacing
-from ..canonical import canonical_json
+from ..artifacts import canonical_json, file_hash, replacing
 
 METADATA_KEY = "ftft"
 HASH_DIGITS = 32

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..artifacts import write_json
+from ..artifacts import MODEL_FILES, file_hashes, write_json
 from ..data.dataset import Dataset
 from ..errors import FtftError, ModelError
 from .origins import description_files, locate, weight_files
@@ -37,8 +37,7 @@ def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> No
             expected="an encoder that transformers' AutoModel and AutoTokenizer load",
             fix="check the model's entry under models",
         ) from error
-    written = _hashes(folder / name for name in ("model.safetensors", "tokenizer.json"))
-    write_json(folder / "provenance.json", {**spec, **origin, "written": written})
+    write_json(folder / "provenance.json", {**spec, **origin}, file_hashes(folder, MODEL_FILES))
 
 
 def _convert(spec: dict, folder: Path) -> dict:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..artifacts import read_parquet, write_parquet
-from ..canonical import canonical_json
+from ..artifacts import canonical_json
 from ..errors import ArtifactError, ModelError
 
 ROUND_WIDTH = 16

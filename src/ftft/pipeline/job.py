@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..artifacts import Provenance, value_hash, working, write_json
 from ..errors import FtftError
 from ..execution import launch
 from ..execution.devices import lease
@@ -31,6 +32,8 @@ SIGNS_OF_TOO_LITTLE_MEMORY = (
     "out of memory",
     "failed to map segment",
 )
+# The last line of the log of a job whose failure does not depend on when it is tried.
+NOT_AGAIN = "This would end the same way again, so it is not tried again."
 
 
 def prefer_code(folder: str | Path) -> None:
@@ -57,14 +60,36 @@ def run_of(snakemake: Any) -> dict:
     return {**{key: names[key] for key in keys}, "seed": int(wildcards["seed"])}
 
 
+def _provenance(snakemake: Any) -> Provenance:
+    if not hasattr(snakemake, "params"):
+        return Provenance()
+    from .config import Configuration
+    from .contract import Expectations
+
+    spec = json.loads(snakemake.params.spec)
+    return Provenance(value_hash(spec["slice"]), spec["code"], Expectations(Configuration.model_validate(snakemake.config)))
+
+
+def explained(log: str | Path) -> bool:
+    """Whether the job behind a log failed in a way that another try would not change."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.stat(log).st_size - 2 * len(NOT_AGAIN)))
+            return NOT_AGAIN.encode() in file.read()
+    except OSError:
+        return False
+
+
 @contextmanager
 def job(snakemake: Any) -> Iterator[list[TextIO]]:
     """Run a script's body with stderr and warnings in the rule's log.
 
     Yields where progress is shown: the log, and the terminal where no other training writes to it.
 
-    An FtftError ends the process with exit code 1 and its message, in the log and on the terminal. Of several
-    processes that run one script, the first shows progress, and whoever started them tells of errors.
+    All artifacts that the body reads and writes are checked and stamped. An FtftError ends the process with
+    exit code 1 and its message, in the log and on the terminal; the log says so where a second try would end
+    alike. Of several processes that run one script, the first shows progress, and whoever started them tells of
+    errors.
     """
     terminal, rank = sys.stderr, launch.rank()
     log_path = Path(snakemake.log[0])
@@ -82,7 +107,8 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
         )
         try:
             streams = [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
-            yield [] if rank else streams
+            with working(_provenance(snakemake)):
+                yield [] if rank else streams
         except Exception as error:
             explained = fault_of_the_machine(error.__cause__ or error) or error
             if rank is not None:
@@ -97,6 +123,8 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
                 raise
             for stream in (log, terminal):
                 print(f"\n{type(explained).__name__}: {explained}\n", file=stream)
+            if not explained.passing:
+                print(NOT_AGAIN, file=log)
             raise SystemExit(1) from None
         finally:
             sys.stderr = terminal
@@ -109,12 +137,13 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
     text = str(error)
     for code, fix in FAULTS_OF_THE_MACHINE.items():
         if getattr(error, "errno", None) == code or os.strerror(code) in text:
-            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix)
+            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix, passing=True)
     if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY):
         return FtftError(
             "out of memory",
             got=text.splitlines()[0] if text else "MemoryError",
             fix="give the job more memory (runtime.mem_mb), or lower training.batch_size or max_length",
+            passing=True,
         )
     return None
 
@@ -122,8 +151,6 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
 @contextmanager
 def measured(path: str | Path, **names: object) -> Iterator[None]:
     """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
-    from ..artifacts import write_json
-
     started = time.perf_counter()
     yield
     seconds = time.perf_counter() - started

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..paper import roles as paper
 from . import registry
 from .config import LENGTH_TABLE, Configuration, Row
+from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
 from .names import BUDGET_NAME, Supervision
 from .plan import (
@@ -35,7 +36,15 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     """What defines a prepared data set."""
     entry = config.tasks[task]
     own = entry.datasets[dataset].dump()
-    return {**own, **entry.columns_of(dataset), **entry.dump("kind", "choices", "labels")}
+    content = {"content": content_of_file(own["path"])} if "path" in own else {}
+    evaluated_only = dataset not in (entry.train, *entry.development_sets)
+    return {
+        **own,
+        **content,
+        **entry.columns_of(dataset),
+        **entry.dump("kind", "choices", "labels"),
+        "evaluated_only": evaluated_only,
+    }
 
 
 def check_slice(config: Configuration, task: str) -> dict:
@@ -48,7 +57,12 @@ def encoder_slice(config: Configuration, model: str) -> dict:
     """What defines a model's starting point."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
     entry = config.models[model]
-    return {**entry.dump(*keys), "max_length": entry.training.max_length}
+    chosen = entry.dump(*keys)
+    if entry.source == "folder":
+        chosen["content"] = content_of_folder(entry.path)
+    elif entry.source == "package":
+        chosen["version"] = version_of_package(entry.package)
+    return {**chosen, "max_length": entry.training.max_length}
 
 
 def training_slice(config: Configuration, task: str, model: str, budget: str) -> dict:
@@ -65,6 +79,11 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
         "development": entry.development_sets,
         "early_stopping": stop_rule(config, task, name["monitor"]) if name["monitor"] else None,
     }
+
+
+def reference_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines a reference run beside its data and seed."""
+    return training_slice(config, task, model, budget="full")
 
 
 def stop_rule(config: Configuration, task: str, monitor: str) -> dict:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import json
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
@@ -110,7 +111,7 @@ def parameter_count(folder: Path) -> int:
     What `cost.parameters.without_embeddings` of a ledger counts, less the head. Raises ArtifactError.
     """
     weights = Path(folder) / "model.safetensors"
-    vocabulary = read_json(Path(folder) / "config.json").get("vocab_size")
+    vocabulary = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("vocab_size")
     try:
         with safe_open(weights, "np") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in sorted(file.keys())}

@@ -1,6 +1,7 @@
 """One training run and its evaluation, from files to files."""
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -9,8 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..artifacts import (
+    MODEL_FILES,
     WEIGHTS,
     file_hash,
+    file_hashes,
+    read_folder,
     read_json,
     replacing_files,
     require_model_of,
@@ -32,7 +36,8 @@ from .feed import Development, TrainingData
 from .loop import train
 from .session import TrainingResult
 
-ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
+CONFIG = "config.json"
+ENCODER_FILES = (CONFIG, WEIGHTS, "tokenizer.json")
 TRAJECTORY = pa.schema(
     [
         ("checkpoint", pa.int64()),
@@ -74,6 +79,7 @@ def fine_tune(
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
     rows = range(len(dataset))
     supervision = Supervision.load(supervision_file, dataset) if supervision_file else Supervision.of(rows)
+    read_folder(Path(encoder) / "provenance.json")
 
     def tokens(part: Dataset):
         return encode(kind, part, encoder, spec["recipe"]["max_length"], _token_folder(runtime))
@@ -154,15 +160,15 @@ def _token_folder(runtime: dict) -> Path:
 def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) -> None:
     """Leave a folder that transformers' Auto classes for the kind of task and AutoTokenizer load.
 
-    Its configuration says which run the weights are of, and their hash.
+    Its configuration says which run the files are of, and their hashes.
     """
     with replacing_files(folder) as temporary:
         result.model.save_pretrained(temporary, max_shard_size="100GB")
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (temporary / name).write_bytes((encoder / name).read_bytes())
-        origin = {"run": run, "weights": file_hash(temporary / WEIGHTS)}
-        config = read_json(temporary / "config.json")
-        write_json(temporary / "config.json", {**config, "ftft": origin})
+        config = json.loads((temporary / CONFIG).read_text(encoding="utf-8"))
+        files = file_hashes(temporary, [name for name in MODEL_FILES if name != CONFIG])
+        write_json(temporary / CONFIG, {**config, "ftft": {"run": run}}, files, place=folder / CONFIG)
 
 
 def evaluate(
