@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from ftft.models.classifier import predict_logits, supports_bfloat16
+from ftft.models.classifier import predict_logits
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.training.batching import PLANS, random_plan
 from ftft.training.recording import LogitsRecorder

@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
-from ftft.models.classifier import predict_logits, supports_bfloat16
+from ftft.models.classifier import predict_logits
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.pipeline.config import load_schema
 

@@ -35,7 +35,7 @@ def encoder(tmp_path_factory, train_set):
 @pytest.fixture(scope="session")
 def training_data(encoder, train_set) -> TrainingData:
     def tokens(dataset):
-        return tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"])
+        return tokenize(dataset.texts, encoder / "tokenizer.json", RECIPE["max_length"])
 
     held_out = {name: demo_dataset(name, 30) for name in ("validation", "r1_dev", "r3_dev")}
     return TrainingData(

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from ftft.artifacts import read_json, write_json
 from ftft.errors import ModelError
 from ftft.models.classifier import load_classifier
-from ftft.models.encoders import prepare_encoder
+from ftft.models.encoders import WRITTEN, prepare_encoder, verify
 from ftft.models.vocabulary import train_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
@@ -315,7 +315,7 @@ def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
 def test_scratch_encoder_has_a_provenance(encoder):
     provenance = read_json(encoder / "provenance.json")
     assert provenance["source"] == "scratch" and provenance["architecture"] == ARCHITECTURE
-    assert set(provenance["written"]) == {"model.safetensors", "tokenizer.json"}
+    assert set(provenance["written"]) == set(WRITTEN)
 
 
 def test_head_is_drawn_from_the_seed(encoder):

@@ -26,7 +26,7 @@ from ftft.artifacts import read_json
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
 from ftft.models.classifier import load_classifier
-from ftft.models.encoders import prepare_encoder
+from ftft.models.encoders import WRITTEN, prepare_encoder
 from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer
 
@@ -276,7 +276,7 @@ def test_whole_tokenizer_is_kept(kind, stand_in, prepared):
 
 def test_pairs_have_the_encoders_own_template(kind, prepared):
     pair = Dataset(["a"], (["the nurse"], ["is tall"]), np.array([0]), ["no", "yes"])
-    tokens = tokenize(pair, prepared / "tokenizer.json", 32)
+    tokens = tokenize(pair.texts, prepared / "tokenizer.json", 32)
     cls, sep = ("<s>", "</s>") if kind == "roberta_large" else ("[CLS]", "[SEP]")
     tokenizer = read_tokenizer(prepared)
     a, b = (tokenizer.encode(texts[0], add_special_tokens=False).ids for texts in pair.texts)
@@ -309,7 +309,7 @@ def test_provenance_names_what_was_read_and_written(kind, stand_in, prepared):
         path.name: sha256(path) for path in source.iterdir() if path.name not in unread
     }
     assert provenance["written"] == {
-        name: sha256(prepared / name) for name in ("model.safetensors", "tokenizer.json")
+        name: sha256(prepared / name) for name in WRITTEN
     }
     pooler = ["pooler.dense.bias", "pooler.dense.weight"] if kind == "roberta_large" else []
     assert provenance["left_to_the_head"] == pooler

@@ -32,7 +32,7 @@ def folder(request, tmp_path_factory):
 @pytest.mark.parametrize("dataset", [SINGLES, PAIRS], ids=["single", "pair"])
 @pytest.mark.parametrize("max_length", [4, 12, 13, 300])
 def test_tokens_are_those_of_the_encoders_own_tokenizer(folder, dataset, max_length):
-    tokens = tokenize(dataset, folder / "tokenizer.json", max_length)
+    tokens = tokenize(dataset.texts, folder / "tokenizer.json", max_length)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = tokenizer(*dataset.texts, truncation=True, max_length=max_length)
     rows = [slice(*tokens.offsets[row : row + 2]) for row in range(len(tokens))]
@@ -97,7 +97,7 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
-        tokenize(SINGLES, tmp_path / "tokenizer.json", 16)
+        tokenize(SINGLES.texts, tmp_path / "tokenizer.json", 16)
 
 
 def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monkeypatch):
@@ -113,7 +113,7 @@ def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monke
         (tmp_path / twin).mkdir()
         shutil.copy(folder / "tokenizer.json", tmp_path / twin)
         tokens = cached_tokens(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
-        fresh = tokenize(PAIRS, folder / "tokenizer.json", 12)
+        fresh = tokenize(PAIRS.texts, folder / "tokenizer.json", 12)
         for name in ("ids", "types", "offsets"):
             np.testing.assert_array_equal(getattr(tokens, name), getattr(fresh, name))
             assert getattr(tokens, name).dtype == getattr(fresh, name).dtype

@@ -11,8 +11,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ..errors import TrainingError
-from ..models.classifier import supports_bfloat16
-from ..models.fast.cpu import keep_freed_memory
+from ..models.precision import supports_bfloat16
 
 # A process that is lost without a sign, with its machine, ends the training after this time.
 TIMEOUT = timedelta(minutes=30)
@@ -127,8 +126,6 @@ def make_accelerator(
         )
     team.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
     device = _own_gpu() if use_gpu else torch.device("cpu")
-    if not use_gpu:
-        keep_freed_memory()
     if team.size > 1:
         team.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
     if precision == "auto":

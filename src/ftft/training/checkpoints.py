@@ -1,6 +1,7 @@
 """Checkpoints of a training run: development scores, the stop rule, the weights worth keeping."""
 
 import time
+from dataclasses import replace
 from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
@@ -142,4 +143,4 @@ def _share(tokens: Tokens, team: Team) -> Tokens:
     if team.size == 1:
         return tokens
     own = team.share(len(tokens))
-    return Tokens(tokens.ids, tokens.types, tokens.offsets[own.start : own.stop + 1])
+    return replace(tokens, offsets=tokens.offsets[own.start : own.stop + 1])
