@@ -40,17 +40,11 @@ SMALL = {
 OWN = {
     "longformer": {"attention_window": 8},
     "falcon": {"head_dim": None},
-    "funnel": {"num_hidden_layers": None, "block_sizes": [1, 1]},
     "xlnet": {"max_position_embeddings": None},
     "gpt_neo": {"attention_types": [[["global"], 2]]},
 }
-TRIED = """albert arcee bart bert big_bird biogpt bloom camembert convbert data2vec-text deberta deberta-v2
-    diffllama distilbert electra ernie eurobert falcon fnet funnel gemma gemma2 glm gpt2 gpt_bigcode
-    gpt_neo gpt_neox gptj gte ibert llama longformer mbart megatron-bert mistral mixtral modernbert
-    modernbert-decoder mpnet mpt mt5 nystromformer olmo olmo2 openai-gpt opt persimmon phi phi3 plbart
-    qwen2 qwen2_moe qwen3 qwen3_moe rembert roberta roberta-prelayernorm roformer smollm3 squeezebert
-    stablelm starcoder2 t5 umt5 xlm xlm-roberta xlnet yoso nemotron helium""".split()
-REFUSED = {"convbert", "fnet", "funnel", "nystromformer", "yoso"}
+TRIED = ["albert", "arcee", "bart", "bert", "big_bird", "biogpt", "bloom", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "diffllama", "distilbert", "electra", "ernie", "eurobert", "falcon", "fnet", "gemma", "gemma2", "glm", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "gte", "ibert", "llama", "longformer", "mbart", "megatron-bert", "mistral", "mixtral", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mt5", "nystromformer", "olmo", "olmo2", "openai-gpt", "opt", "persimmon", "phi", "phi3", "plbart", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "rembert", "roberta", "roberta-prelayernorm", "roformer", "smollm3", "squeezebert", "stablelm", "starcoder2", "t5", "umt5", "xlm", "xlm-roberta", "xlnet", "yoso", "nemotron", "helium"]
+REFUSED = {"convbert", "fnet", "nystromformer", "yoso"}
 ROWS = (["the tall nurse sings in the garden", "a", "the nurse sings"], ["nobody", "the garden is tall", "b"])
 
 

@@ -308,9 +308,7 @@ def test_provenance_names_what_was_read_and_written(kind, stand_in, prepared):
     assert provenance["read"] == {
         path.name: sha256(path) for path in source.iterdir() if path.name not in unread
     }
-    assert provenance["written"] == {
-        name: sha256(prepared / name) for name in WRITTEN
-    }
+    assert provenance["written"] == {name: sha256(prepared / name) for name in WRITTEN}
     pooler = ["pooler.dense.bias", "pooler.dense.weight"] if kind == "roberta_large" else []
     assert provenance["left_to_the_head"] == pooler
     assert {path.suffix for path in prepared.iterdir()} == {".json", ".safetensors"}

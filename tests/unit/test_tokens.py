@@ -10,7 +10,7 @@ from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
 from ftft.models import tokens as tokens_module
 from ftft.models.encoders import SPECIAL_TOKENS, train_tokenizer
-from ftft.models.tokens import Tokens, cached_tokens, tokenize
+from ftft.models.tokens import LONG_ROW, Cut, Tokens, budget_batches, cached_tokens, tokenize
 
 FIRST = ["the tall nurse sings in the garden", "a", "Zürich 😀 unseen", "the nurse  \n sings " * 9]
 SECOND = ["nobody sings", "the nurse is in the garden and sings " * 6, "b", "the garden is tall " * 8]
@@ -138,3 +138,32 @@ def test_cached_tokens_that_cannot_be_trusted_are_made_again(tmp_path, folder, c
     caplog.clear()
     cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     assert not caplog.text
+
+
+@pytest.mark.parametrize("max_length", [4, 12, 13, 40, 300])
+def test_rows_that_are_cut_are_counted(folder, max_length, tmp_path):
+    whole = AutoTokenizer.from_pretrained(folder)(*PAIRS.texts)["input_ids"]
+    lengths = [len(ids) for ids in whole]
+    expected = Cut(sum(length > max_length for length in lengths), 4, max(lengths))
+    assert tokenize(PAIRS.texts, folder / "tokenizer.json", max_length).cut == expected
+    for _ in range(2):
+        assert cached_tokens(PAIRS, folder / "tokenizer.json", max_length, tmp_path).cut == expected
+
+
+def test_features_of_instances():
+    tokens = Tokens(TOKENS.ids, TOKENS.types, TOKENS.offsets, features=np.array([0, 1, 3]))
+    assert len(tokens) == 2 and tokens.lengths.tolist() == [2, 3]
+    assert tokens.feature_lengths.tolist() == [2, 1, 3]
+    assert tokens.features_of(np.array([1, 0])).tolist() == [1, 2, 0]
+    assert tokens.padded(tokens.features_of(np.array([1])), 0)["attention_mask"].sum() == 4
+
+
+def test_texts_of_another_language_are_told_of(folder, caplog):
+    tokens = tokenize((["\u0436\u0437 \u0438\u0439 \u043b", "a"],), folder / "tokenizer.json", 32)
+    assert ("has no piece for" in caplog.text) == (tokens.unknown > 0.2)
+
+
+def test_long_rows_come_in_smaller_batches():
+    lengths = np.array([4 * LONG_ROW] * 64 + [LONG_ROW] * 64)
+    sizes = {int(lengths[rows[0]]): len(rows) for rows in list(budget_batches(lengths, 16 * LONG_ROW))[::-1]}
+    assert sizes == {4 * LONG_ROW: 1, LONG_ROW: 16}

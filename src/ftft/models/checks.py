@@ -14,6 +14,7 @@ CHECKED_PARAMETERS = 2_000_000_000
 LENGTHS = (24, 7)
 # Of the difference between two rows' logits, and of the logits themselves, which are rounded.
 TOLERANCE, ROUNDING = 1e-3, 1e-5
+LARGE_WEIGHTS = 0.15
 
 
 def refuse_pointers(files: Iterable[Path]) -> None:
@@ -81,7 +82,9 @@ def require_length(model, tokenizer, max_length: int) -> None:
     padding = getattr(table, "padding_idx", None)
     reserved = 0 if padding is None else padding + 1
     positions = _limit(getattr(config, "max_position_embeddings", None))
-    limits = [limit for limit in (positions and positions - reserved, _limit(tokenizer.model_max_length)) if limit]
+    limits = [
+        limit for limit in (positions and positions - reserved, _limit(tokenizer.model_max_length)) if limit
+    ]
     if limits and max_length > min(limits):
         raise ModelError(
             "max_length is longer than the encoder's inputs may be",
@@ -95,10 +98,11 @@ def _limit(length: float | None) -> int | None:
     return int(length) if length is not None and 0 < length < NO_LIMIT else None
 
 
-def check_classifier(folder: Path, tokenizer, headless: Iterable[str]) -> bool:
+def check_classifier(folder: Path, tokenizer, headless: Iterable[str], untrained: bool) -> bool:
     """Run the classifier in `folder` on two rows of unequal lengths, together and one by one.
 
     Returns whether the logits agree, so that padding is masked and the same token is classified.
+    The small weights of an `untrained` model hardly tell two rows apart, so that larger ones are drawn for this.
     Raises ModelError where the model cannot be loaded, runs on no batch, or would draw other weights than its
     head's and those named `headless`. Torch's random generators are left as they were.
     """
@@ -111,6 +115,10 @@ def check_classifier(folder: Path, tokenizer, headless: Iterable[str]) -> bool:
             folder, num_labels=3, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
         _require_weights(model, report["missing_keys"], set(headless))
+        if untrained:
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    torch.nn.init.normal_(parameter, std=LARGE_WEIGHTS)
         rows = _rows(tokenizer)
         batch = _pad(rows, model.config.get_text_config().pad_token_id, tokenizer.padding_side == "left")
         with torch.inference_mode():

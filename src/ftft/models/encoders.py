@@ -114,13 +114,14 @@ def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] =
     if model.config.is_encoder_decoder:
         set_option(tokenizer, "split_special_tokens", True)
     _save(model, tokenizer, folder, without=poolers)
+    untrained = spec["source"] == "scratch"
     if not classifies or sum(p.numel() for p in model.parameters()) > CHECKED_PARAMETERS:
         return
-    if check_classifier(folder, tokenizer, poolers):
+    if check_classifier(folder, tokenizer, poolers, untrained):
         return
     set_option(tokenizer, "padding_side", "left")
     tokenizer.save_pretrained(folder)
-    if not check_classifier(folder, tokenizer, poolers):
+    if not check_classifier(folder, tokenizer, poolers, untrained):
         raise ModelError(
             f"a model of the kind {model.config.model_type} does not mask padding",
             got="other logits for a row in a batch of unequal lengths than for the row alone",

@@ -1,8 +1,8 @@
 """Checkpoints of a training run: development scores, the stop rule, the weights worth keeping."""
 
 import time
-from dataclasses import replace
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 
