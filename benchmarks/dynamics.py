@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ftft.models.heads import predict_logits, supports_bfloat16
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.training.batching import PLANS, random_plan
 from ftft.training.recording import LogitsRecorder

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
-from ftft.models.heads import predict_logits, supports_bfloat16
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.pipeline.config import load_schema
 

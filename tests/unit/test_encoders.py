@@ -7,12 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small import ARCHITECTURE
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import processors
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2Model
 
-from ftft.artifacts import MODEL_FILES, indented_json, read_json, read_stamp, write_text
-from ftft.errors import ModelError
-from ftft.models.heads import load_classifier
+from ftft.artifacts import MODEL_FILES, indented_json, read_folder, read_json, read_stamp, write_text
+from ftft.errors import ArtifactError, ModelError
 from ftft.models.encoders import prepare_encoder
+from ftft.models.heads import load_classifier
+from ftft.models.settling import settle_pairs
+from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
@@ -334,3 +337,99 @@ def test_head_is_drawn_from_the_seed(encoder):
         torch.manual_seed(seed)
         heads.append(load_classifier(encoder, ["x", "y"]).classifier.weight)
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+def test_folder_without_tokenizer_is_refused(source, tmp_path):
+    (source / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="holds no tokenizer"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "tokenizer.json", "config.json"])
+def test_git_lfs_pointer_is_named(name, source, tmp_path):
+    (source / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ModelError, match=f"{name} is a Git LFS pointer"):
+        prepare(source, tmp_path / "target")
+
+
+def test_vocabulary_larger_than_the_embeddings_is_refused(source, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    size = len(tokenizer)
+    tokenizer.add_tokens(["onemore"])
+    tokenizer.save_pretrained(source)
+    with pytest.raises(ModelError, match=f"'onemore' has the id {size}, and there are {size} embeddings"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
+)
+@pytest.mark.parametrize("damage", ["edited", "missing"])
+def test_changed_file_of_a_prepared_encoder_is_found(file, damage, encoder, tmp_path):
+    folder = shutil.copytree(encoder, tmp_path / "copy")
+    verify(folder)
+    content = (folder / file).read_bytes()
+    (folder / file).unlink()
+    if damage == "edited":
+        (folder / file).write_bytes(content[:-1] + b" ")
+    with pytest.raises(ArtifactError, match=f"(?s){file} missing or with another content.*snakemake"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("length", [None, -1, 10**30])
+def test_lengths_that_mean_no_limit(length):
+    from types import SimpleNamespace
+
+    from ftft.models.checks import require_length
+
+    model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=length))
+    require_length(model, SimpleNamespace(model_max_length=10**30), 4096)
+    with pytest.raises(ModelError, match="at most 512"):
+        require_length(model, SimpleNamespace(model_max_length=512), 513)
+
+
+@pytest.fixture
+def decoder(encoder, tmp_path):
+    """A GPT-2 whose tokenizer has an end token, no padding token, and no template."""
+    folder = tmp_path / "decoder"
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    tokenizer = type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer, eos_token="[MASK]", unk_token="[UNK]"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, pad_token_id=None)
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_decoder_is_padded_with_its_end_token_and_pairs_are_kept_apart(decoder, tmp_path):
+    target = prepare(decoder, tmp_path / "target")
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    end = tokenizer.convert_tokens_to_ids("[MASK]")
+    assert read_json(target / "config.json")["pad_token_id"] == end == tokenizer.pad_token_id
+    tokens = tokenize((["the nurse", ""], ["the cook", ""]), target / "tokenizer.json", 32)
+    first = tokens.ids[: tokens.offsets[1]].tolist()
+    one, other = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("the nurse", "the cook")
+    )
+    assert first == [*one, end, *other]
+    empty = tokenize(([""],), target / "tokenizer.json", 32)
+    assert empty.ids.tolist() == [end] and len(empty) == 1
+
+
+def test_separator_of_the_configuration_stands_between(decoder, tmp_path):
+    spec = {"source": "folder", "max_length": 32, "path": str(decoder), "separator": "and the"}
+    prepare_encoder(spec, None, tmp_path / "target")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "target")
+    parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("nurse", "and the", "cook")]
+    assert tokenizer("nurse", "cook")["input_ids"] == sum(parts, [])
+
+
+def test_pairs_that_nothing_can_part_are_refused(decoder):
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="runs the two texts of a pair together"):
+        settle_pairs(tokenizer, None)

@@ -25,8 +25,8 @@ from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegac
 from ftft.artifacts import MODEL_FILES, read_json, read_stamp
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
-from ftft.models.heads import load_classifier
 from ftft.models.encoders import prepare_encoder
+from ftft.models.heads import load_classifier
 from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer
 
@@ -276,7 +276,7 @@ def test_whole_tokenizer_is_kept(kind, stand_in, prepared):
 
 def test_pairs_have_the_encoders_own_template(kind, prepared):
     pair = Dataset(["a"], (["the nurse"], ["is tall"]), np.array([0]), ["no", "yes"])
-    tokens = tokenize(pair, prepared / "tokenizer.json", 32)
+    tokens = tokenize(pair.texts, prepared / "tokenizer.json", 32)
     cls, sep = ("<s>", "</s>") if kind == "roberta_large" else ("[CLS]", "[SEP]")
     tokenizer = read_tokenizer(prepared)
     a, b = (tokenizer.encode(texts[0], add_special_tokens=False).ids for texts in pair.texts)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..errors import TrainingError
-from ..models.heads import supports_bfloat16
+from ..models.precision import supports_bfloat16
 
 
 @dataclass(frozen=True)

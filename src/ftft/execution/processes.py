@@ -11,7 +11,6 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ..errors import TrainingError
-from ..models.fast.cpu import keep_freed_memory
 from .identity import Execution
 
 # A process that is lost without a sign, with its machine, ends the training after this time.
@@ -115,8 +114,6 @@ def make_accelerator(
     group.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
     if use_gpu:
         torch.cuda.set_device(execution.torch_device)
-    else:
-        keep_freed_memory()
     if group.size > 1:
         group.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
     accelerator = Accelerator(

@@ -72,10 +72,3 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     """Trainable parameters in all, and without input embeddings."""
     total = sum(parameter.numel() for parameter in model.parameters())
     return {"total": total, "without_embeddings": total - model.get_input_embeddings().weight.numel()}
-
-
-def supports_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself rather than emulating it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -88,12 +88,10 @@ class Kind(ABC):
         correct, [n] each, and the kind's own.
         """
 
-    def features(self, dataset: "Dataset") -> tuple[list, np.ndarray | None]:
-        """What is given to the tokenizer, one entry per feature: a text or a pair; and the offsets [n + 1]
-        of every instance's features, None where each instance has one.
-        """
-        texts = dataset.texts
-        return (texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))), None
+    def features(self, dataset: "Dataset") -> tuple[Sequence[Sequence[str]], np.ndarray | None]:
+        """What is given to the tokenizer: one or two columns of texts, a row per feature; and the offsets [n + 1]
+        of every instance's features, None where each has one."""
+        return dataset.texts, None
 
     @abstractmethod
     def predictions(self, outputs: np.ndarray) -> np.ndarray:

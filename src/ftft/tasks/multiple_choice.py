@@ -44,11 +44,12 @@ class MultipleChoice(Kind):
         """The number of choices."""
         return np.array([len(choices) for choices in dataset.texts[1]])
 
-    def features(self, dataset) -> tuple[list, np.ndarray]:
+    def features(self, dataset) -> tuple[Sequence[Sequence[str]], np.ndarray]:
         """Every choice beside its question."""
         questions, choices = dataset.texts
-        pairs = [(question, one) for question, own in zip(questions, choices, strict=True) for one in own]
-        return pairs, np.cumsum([0, *map(len, choices)])
+        repeated = [question for question, own in zip(questions, choices, strict=True) for _ in own]
+        flat = [choice for own in choices for choice in own]
+        return (repeated, flat), np.cumsum([0, *map(len, choices)])
 
     def dynamics(self, recorded: np.ndarray, dataset) -> dict[str, np.ndarray]:
         """p_true, correct and logit_0, ..., null where an instance has no such choice."""

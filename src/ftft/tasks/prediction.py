@@ -34,7 +34,7 @@ def predict_outputs(
     was_training = model.training
     model.eval()
     outputs = torch.empty((len(tokens), width), device=device)
-    for rows in budget_batches(tokens.instance_lengths, batch_tokens):
+    for rows in budget_batches(tokens.total_lengths, batch_tokens):
         with autocast():
             batch = kind.outputs(model, kind.collate(tokens, rows, model.config, device, width))
         outputs[torch.from_numpy(rows).to(device)] = batch.float()

@@ -33,7 +33,7 @@ def train(
     session = Session(spec, encoder, data, seed, runtime, progress, scratch, execution, group)
     session.resume()
     recipe, rows = spec["recipe"], data.supervision.rows
-    lengths = data.tokens.instance_lengths[rows]
+    lengths = data.tokens.lengths[rows]
     batches = training_batches(recipe["batch_plan"], lengths, recipe["batch_size"], seed, session.step.number)
     with session.running():
         while True:

@@ -161,7 +161,7 @@ class Session:
         asked.
         """
         own = self._data.supervision.rows[positions[self._group.share(len(positions))]]
-        self._workload.add(self._data.tokens.lengths_of(own))
+        self._workload.add(self._data.tokens.feature_lengths[self._data.tokens.features_of(own)])
         self._watch.see(loss, outputs)
         self._meter.update()
         self._progress.step(loss)
