@@ -61,6 +61,11 @@ class DynamicsRecorder:
         """The number of complete epochs."""
         return len(self._epochs)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether batches were recorded of an epoch that has not ended."""
+        return bool(self._parts)
+
     def record(self, uids: Sequence, outputs: Sequence, labels: Sequence) -> None:
         """Take a batch: uids [batch], texts or whole numbers; outputs [batch, classes]; labels [batch], class
         indices.
@@ -85,7 +90,7 @@ class DynamicsRecorder:
                 "these are not labels of one class per instance",
                 got=f"shape {list(np.shape(labels))}",
                 expected=f"[batch], whole numbers from 0 to {shape[1] - 1}",
-                fix="give class indices: labels.squeeze(-1) of [batch, 1], labels.argmax(-1) of one-hot labels",
+                fix="give class indices: labels.squeeze(-1) of [batch, 1], labels.argmax(-1) of one-hot",
             )
         if not isinstance(uids, list) and len(np.shape(uids)) != 1:
             raise arguments.refuse("uids", f"shape {list(np.shape(uids))}", EXPECTED["uids"])

@@ -154,8 +154,12 @@ class RecordingMixin:
                     fix="resume with the data, batch size, accumulation and seed of the checkpoint",
                 )
             self.recorder.load_state_dict(state)
-            if self.args.ignore_data_skip:
-                self.recorder.discard_epoch()
+            if self.args.ignore_data_skip and self.recorder.unfinished:
+                raise TrainingError(
+                    "the epoch that training resumes within would not be whole",
+                    got="ignore_data_skip and a checkpoint within an epoch",
+                    fix="resume without ignore_data_skip, or from a checkpoint at the end of an epoch",
+                )
 
     def _begin_epoch(self) -> None:
         # The epoch that a training resumes within goes on; one that was broken off is trained no more.
@@ -178,6 +182,13 @@ class _Recording(TrainerCallback):
         # A checkpoint of the last step is saved before on_epoch_end.
         if float(state.epoch).is_integer():
             self.trainer.recorder.end_epoch()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.trainer.recorder.unfinished:
+            logger.warning(
+                "The training ended within an epoch: its dynamics are those of the %d whole epoch(s) before.",
+                self.trainer.recorder.epochs,
+            )
 
 
 def _labels_name(inputs: dict, label_names: list[str]) -> str:
