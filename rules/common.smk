@@ -17,6 +17,7 @@ from ftft.pipeline import config as configuration
 from ftft.pipeline import given
 from ftft.paper import roles as paper
 from ftft.pipeline import plan
+from ftft.data.registry import SOURCES
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import warm
 from ftft.pipeline.fingerprint import fingerprint

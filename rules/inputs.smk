@@ -19,9 +19,9 @@ def map_files(runs):
 
 def source_files(wildcards):
     dataset = config["tasks"][wildcards.task]["datasets"].get(wildcards.dataset, {})
-    if dataset.get("source") in ("file", "cad"):
+    if dataset and SOURCES[dataset["source"]].reads_path:
         return dataset["path"]
-    if dataset.get("source") == "hub":
+    if dataset and SOURCES[dataset["source"]].downloads:
         return "results/downloads/{task}/{dataset}.parquet"
     return []
 

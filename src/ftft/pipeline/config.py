@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator, validators
 
+from ..data.formats import format_of
 from ..errors import ConfigError
 from ..paper import roles as paper
 from .faults import cross_check, describe
@@ -15,14 +16,6 @@ from .given import misplaced, spelled, unholdable
 from .plan import LENGTH_TABLE, METHODS
 
 SCHEMA_FILE = Path(__file__).with_name("config.schema.yaml")
-FORMAT_BY_SUFFIX = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
-
 
 # Torch and NumPy take seeds and sizes up to here.
 WHOLE_LIMIT = 2**31
@@ -168,6 +161,6 @@ def _settle_datasets(config: dict) -> None:
                 dataset["label_names"] = {
                     spelled(value): label for value, label in dataset["label_names"].items()
                 }
-            suffix = Path(dataset.get("path", "")).suffix.lower()
-            if dataset["source"] == "file" and suffix in FORMAT_BY_SUFFIX:
-                dataset.setdefault("format", FORMAT_BY_SUFFIX[suffix])
+            form = format_of(dataset.get("path", ""))
+            if dataset["source"] == "file" and form:
+                dataset.setdefault("format", form)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..data import demo
-from ..paper import cad
+from ..data import sources  # noqa: F401
+from ..data.formats import endings
+from ..data.registry import SOURCES
+from ..paper import cad  # noqa: F401
 from .plan import COSTS, LENGTH_TABLE, METHODS, MIXTURES, REGIONS, Selection, scored_by
 
 RESERVED_NAMES = ("full", "random")
@@ -17,12 +19,7 @@ RESERVED_TABLES = ("table3", "table4", "claims", "patience")
 TABLE_COLUMNS = ("section", "method", "main", "reference", "selection", "budget", "runs", "failed", *COSTS)
 
 REQUIRED_BY_SOURCE = {
-    "datasets": {
-        "file": ["path"],
-        "cad": ["path", "split"],
-        "hub": ["id", "split", "revision"],
-        "demo": ["split", "rows"],
-    },
+    "datasets": {name: list(source.required) for name, source in SOURCES.items()},
     "models": {
         "hub": ["id", "revision"],
         "folder": ["path"],
@@ -30,7 +27,7 @@ REQUIRED_BY_SOURCE = {
         "scratch": ["architecture", "tokenizer"],
     },
 }
-SPLITS = {"cad": list(cad.SPLITS), "demo": list(demo.SPLITS)}
+SPLITS = {name: list(source.splits) for name, source in SOURCES.items()}
 # Any one of its packages makes a tracker work; the first is the smallest.
 TRACKER_PACKAGES = {
     "tensorboard": ("tensorboardX", "tensorboard"),
@@ -187,7 +184,8 @@ def _check_source(place: str, kind: str, entry: dict) -> Iterator[str]:
             yield f"{place}: source '{entry['source']}' needs the key '{key}'"
     if entry["source"] in ("file", "cad", "folder") and "path" in entry:
         path, sort = entry["path"], "folder" if entry["source"] == "folder" else "file"
-        if not (os.path.isfile(path) if sort == "file" else os.path.isdir(path)):
+        saved = entry.get("format") == "saved" and os.path.isdir(path)
+        if not (saved or (os.path.isfile(path) if sort == "file" else os.path.isdir(path))):
             yield f"{place}.path: there is no {sort} '{path}' (relative paths start from {Path.cwd()})"
         elif not os.access(path, os.R_OK):
             yield f"{place}.path: the {sort} '{path}' may not be read; change its permissions"
@@ -212,7 +210,7 @@ def _check_task(place: str, task: dict) -> Iterator[str]:
         if dataset["source"] == "file" and "path" in dataset and "format" not in dataset:
             yield (
                 f"{where}.path: cannot tell the format of '{dataset['path']}'; "
-                "name it by the key 'format': csv, tsv, jsonl, parquet or arrow"
+                f"name it by the key 'format', or let it end in one of {endings()}"
             )
         splits = SPLITS.get(dataset["source"])
         if splits and dataset.get("split", splits[0]) not in splits:

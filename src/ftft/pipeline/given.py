@@ -8,12 +8,13 @@ from pathlib import Path
 
 import yaml
 
+from ..data.registry import SOURCES
 from ..errors import ConfigError
 from .faults import REQUIRED_BY_SOURCE, place_of
 from .plan import LENGTH_TABLE
 
 TAKEN_BY_SOURCE = {
-    "datasets": {"file": ["format"], "cad": ["preparation"], "hub": ["name"], "demo": ["seed"]},
+    "datasets": {name: list(source.optional) for name, source in SOURCES.items()},
     "models": {"hub": ["keep_layers"], "folder": ["keep_layers"], "package": ["keep_layers"], "scratch": []},
 }
 # No file can have these names on Windows, whatever the suffix.

@@ -37,7 +37,8 @@ def dataset_slice(config: dict, task: str, dataset: str) -> dict:
     """What defines a prepared data set."""
     entry = config["tasks"][task]
     columns = {key: entry[key] for key in ("text", "label", "uid")}
-    return {**columns, **entry["datasets"][dataset], "labels": entry["labels"]}
+    alone = {} if dataset in (entry["train"], entry["validation"]) else {"evaluated_only": True}
+    return {**columns, **entry["datasets"][dataset], "labels": entry["labels"], **alone}
 
 
 def check_slice(config: dict, task: str) -> dict:
