@@ -19,10 +19,10 @@ def map_files(runs):
 
 def source_files(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
-    if dataset and dataset.source in ("file", "cad"):
+    if dataset and registry.DATA_SOURCES[dataset.source].reads_path:
         # By its content, which is in the parameter, and not by its age.
         return ancient(dataset.path)
-    if dataset and dataset.source == "hub":
+    if dataset and registry.DATA_SOURCES[dataset.source].downloads:
         return "results/downloads/{task}/{dataset}.parquet"
     return []
 

@@ -17,7 +17,7 @@ from published_forms import HSD, LEVELS, NLI, ROWS, make_up, write_anli, write_c
 from ftft.artifacts import read_json
 from ftft.data import sources
 from ftft.data.checks import check_task
-from ftft.data.dataset import prepare
+from ftft.tasks.prepare import prepare
 from ftft.paper.cad import SPLITS
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import plan

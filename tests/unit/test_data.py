@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
-from ftft.data.dataset import Dataset, prepare
+from ftft.data.dataset import Dataset
+from ftft.tasks.prepare import prepare
 from ftft.errors import ArtifactError, DataError
 
 READ = {"source": "file", "steps": [{"step": "read", "rows": 3}]}
@@ -49,17 +50,17 @@ def test_one_text_column_is_enough():
         ({"text": ["a", "c"]}, {}, ("lacks the column(s) c", "uid, a, b, label")),
         ({"label": "gold"}, {}, ("lacks the column(s) gold",)),
         ({"uid": "id"}, {}, ("lacks the column(s) id",)),
-        ({}, {"label": ["yes", "no", "maybe"]}, ("'maybe' in 1 row(s): 3", "one of no, yes", "label_names")),
-        ({}, {"label": ["yes", None, "no"]}, ("(missing) in 1 row(s): 2",)),
-        ({}, {"label": ["yes", "", "no"]}, ("'' in 1 row(s): 2",)),
-        ({}, {"label": ["yes", "no ", "no"]}, ("'no ' in 1 row(s): 2",)),
-        ({"label_names": {"1": "yes"}}, {"label": ["1", "no", "2"]}, ("'2' in 1 row(s): 3", "1, no, yes")),
-        ({}, {"a": ["one", None, "three"]}, ("missing or empty texts in column 'a'", "1 row(s): 2")),
-        ({}, {"b": ["", "second", "third"]}, ("missing or empty texts in column 'b'", "1 row(s): 1")),
-        ({}, {"b": ["x", " \t\n\u00a0", ""]}, ("2 row(s): 2, 3",)),
-        ({}, {"uid": ["u0", "u1", "u0"]}, ("duplicate or missing uids", "'u0' first, in 1 row(s): 3")),
-        ({}, {"uid": ["u0", None, "u2"]}, ("None first, in 1 row(s): 2", "uid: null")),
-        ({}, {"uid": ["u0", "u1", ""]}, ("'' first, in 1 row(s): 3",)),
+        ({}, {"label": ["yes", "no", "maybe"]}, ("'maybe' in 1 row: row 3", "one of no, yes", "label_names")),
+        ({}, {"label": ["yes", None, "no"]}, ("(missing) in 1 row: row 2",)),
+        ({}, {"label": ["yes", "", "no"]}, ("'' in 1 row: row 2",)),
+        ({}, {"label": ["yes", "no ", "no"]}, ("'no ' in 1 row: row 2",)),
+        ({"label_names": {"1": "yes"}}, {"label": ["1", "no", "2"]}, ("'2' in 1 row: row 3", "1, no, yes")),
+        ({}, {"a": ["one", None, "three"]}, ("missing or empty texts in column 'a'", "1 row: row 2")),
+        ({}, {"b": ["", "second", "third"]}, ("missing or empty texts in column 'b'", "1 row: row 1")),
+        ({}, {"b": ["x", " \t\n\u00a0", ""]}, ("2 rows: row 2 (uid 'u1'), row 3",)),
+        ({}, {"uid": ["u0", "u1", "u0"]}, ("duplicate or missing uids", "'u0' first, in 1 row: row 3")),
+        ({}, {"uid": ["u0", None, "u2"]}, ("(missing) first, in 1 row: row 2", "uid: null")),
+        ({}, {"uid": ["u0", "u1", ""]}, ("'' first, in 1 row: row 3",)),
         ({}, {"label": ["yes", "yes", "yes"]}, ("one class only", "3 rows labelled 'yes'")),
         ({"max_rows": 1}, {}, ("one class only", "1 rows")),
         ({}, {name: [] for name in COLUMNS}, ("'train' is empty", "0 rows")),

@@ -13,7 +13,7 @@ import yaml
 from ftft.cli import main
 from ftft.cli.init import PRESET
 from ftft.data import sources
-from ftft.data.dataset import prepare
+from ftft.tasks.prepare import prepare
 from ftft.pipeline.config import resolve
 from ftft.pipeline.parameters import dataset_slice
 

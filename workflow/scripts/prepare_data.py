@@ -1,5 +1,6 @@
 from ftft.data import sources
-from ftft.data.dataset import prepare
+from ftft.paper import cad  # noqa: F401  (it registers the source `cad`)
+from ftft.tasks.prepare import prepare
 from ftft.pipeline.job import job, specification
 
 with job(snakemake):

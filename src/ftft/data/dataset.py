@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..artifacts import read_parquet, to_numpy, write_parquet
 from ..errors import ArtifactError, DataError
+from .rows import column_names
 
 TEXT_COLUMNS = ("text_a", "text_b")
 
@@ -88,7 +89,7 @@ def require(records: pa.Table, columns: Iterable[str], name: str, fix: str) -> N
     if missing := [column for column in columns if column not in records.column_names]:
         raise DataError(
             f"data set '{name}' lacks the column(s) {', '.join(missing)}",
-            got=f"columns {', '.join(map(_visible, records.column_names))}",
+            got=f"columns {', '.join(map(_visible, column_names(records)))}",
             expected=f"columns {', '.join(columns)}",
             fix=fix,
         )

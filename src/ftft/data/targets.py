@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import DataError
-from .describe import describe_rows, listing
+from .rows import describe_rows, listing
 
 
 def required_texts(records: pa.Table, column: str, spec: dict, name: str) -> list[str]:
@@ -19,7 +19,7 @@ def required_texts(records: pa.Table, column: str, spec: dict, name: str) -> lis
     if bad:
         raise DataError(
             f"data set '{name}' has missing or empty texts in column '{column}'",
-            got=describe_rows(records, bad, spec),
+            got=describe_rows(records, bad, spec.get("uid")),
             expected="text in every row",
             fix="fill or remove these rows, or leave them out by drop_empty: true",
         )
@@ -36,7 +36,7 @@ def label_indices(records: pa.Table, spec: dict, name: str) -> np.ndarray:
     if bad:
         raise DataError(
             f"data set '{name}' has unknown or missing labels in column '{spec['label']}'",
-            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec)}",
+            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec.get('uid'))}",
             expected=f"one of {', '.join([*names, *index])}",
             fix="map the column's values to the task's labels by the key label_names",
         )
@@ -55,7 +55,7 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
     if bad:
         raise DataError(
             f"data set '{name}' has rows that leave nothing to choose",
-            got=f"fewer than two choices, or one twice, in {describe_rows(records, bad, spec)}",
+            got=f"fewer than two choices, or one twice, in {describe_rows(records, bad, spec.get('uid'))}",
             expected="two or more different choices in every row",
             fix="correct or remove these rows",
         )
@@ -68,9 +68,10 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
     labels = min(found, key=lambda indices: indices.count(None))
     wrong = [row for row, index in enumerate(labels) if index is None]
     if wrong:
+        found_in = describe_rows(records, wrong, spec.get("uid"))
         raise DataError(
             f"data set '{name}' has rows without a right choice in column '{spec['label']}'",
-            got=f"{listing(values[row] for row in wrong)} in {describe_rows(records, wrong, spec)}",
+            got=f"{listing(values[row] for row in wrong)} in {found_in}",
             expected="a number from 0 on, a letter from A on, or the text of one of the row's choices",
             fix="correct or remove these rows",
         )
@@ -96,7 +97,7 @@ def _choices(records: pa.Table, columns: Sequence[str], spec: dict, name: str) -
     if bad:
         raise DataError(
             f"data set '{name}' has no lists of choices in column '{columns[0]}'",
-            got=describe_rows(records, bad, spec),
+            got=describe_rows(records, bad, spec.get("uid")),
             expected='a list of texts in every row, in CSV written as JSON: ["one", "another"]',
             fix="name the columns of the choices under choices: several of them, or one of lists",
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.dataset import Dataset, require, uid_hash
-from ..data.describe import describe_rows
+from ..data.rows import describe_rows, quoted
 from ..errors import DataError
 from .base import kind_of
 
@@ -68,7 +68,7 @@ def _uids(records: pa.Table, spec: dict, name: str) -> list[str]:
     if repeated:
         raise DataError(
             f"data set '{name}' has duplicate or missing uids in column '{column}'",
-            got=f"{uids[repeated[0]]!r} first, in {describe_rows(records, repeated, spec)}",
+            got=f"{quoted(uids[repeated[0]])} first, in {describe_rows(records, repeated, column)}",
             expected="one uid per row, each once",
             fix="make them unique, or set uid: null to number the rows",
         )
