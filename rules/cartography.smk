@@ -19,15 +19,15 @@ rule build_data_map:
         "../workflow/scripts/build_data_map.py"
 
 
-# Apart from the map, which takes half the time and is all that the paper needs.
+# Apart from the map, which is all that the paper needs: a score that is added costs that score.
 rule score_instances:
     input:
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
-        "results/maps/{task}/{model}/seed{seed}.further.parquet",
+        "results/maps/{task}/{model}/seed{seed}.{score}.parquet",
     log:
-        "logs/score_instances/{task}/{model}/seed{seed}.log",
+        "logs/score_instances/{task}/{model}/{score}/seed{seed}.log",
     cache: SHARED
     localrule: True
     conda:
@@ -35,14 +35,15 @@ rule score_instances:
     params:
         spec=spec("score_instances"),
     message:
-        "Score the instances of {wildcards.model} by forgetting, margin, EL2N, entropy and threshold, seed {wildcards.seed}"
+        "Score the instances of {wildcards.model} by {wildcards.score}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/score_instances.py"
 
 
 rule make_supervision:
     input:
-        data_map=supervision_source,
+        data_map=reference_map,
+        scores=reference_scores,
         train=training_set,
     output:
         supervision="results/supervisions/{task}/{supervision}/seed{seed}.parquet",

@@ -1,11 +1,11 @@
 rule evaluate:
     input:
         model=multiext("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model/", *ENCODER_FILES),
-        datasets=evaluation_sets,
+        dataset="results/data/{task}/{dataset}.parquet",
     output:
-        "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}.parquet",
+        "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",
     log:
-        "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}.log",
+        "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
@@ -17,6 +17,6 @@ rule evaluate:
     params:
         spec=spec("evaluate"),
     message:
-        "Evaluate {wildcards.model} trained on {wildcards.supervision} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
+        "Evaluate {wildcards.model} trained on {wildcards.supervision} ({wildcards.budget}) on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/evaluate.py"

@@ -10,7 +10,11 @@ def run_files(runs, name):
 
 
 def evaluation_files(runs):
-    return collect("results/evaluations/{run.path}.parquet", run=runs)
+    return [
+        f"results/evaluations/{run.path}/{dataset}.parquet"
+        for run in runs
+        for dataset in settings.tasks[run.task].evaluate
+    ]
 
 
 def map_files(runs):
@@ -51,17 +55,26 @@ def supervision_file(wildcards):
     return "results/supervisions/{task}/{supervision}/seed{seed}.parquet"
 
 
-def supervision_source(wildcards):
-    source = slices.supervision_source(settings, wildcards.supervision)
-    if source is None:
+def reference_ledger(wildcards):
+    """The ledger of the reference run behind a supervision."""
+    if wildcards.supervision == plan.ALL_DATA:
         return []
     reference = plan.Supervision.parse(wildcards.supervision).reference
-    kind = {"map": "", "further": ".further"}[source]
-    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}{kind}.parquet"
+    if reference is None:
+        return []
+    return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/ledger.json"
 
 
-def evaluation_sets(wildcards):
-    return data_files(wildcards.task, settings.tasks[wildcards.task].evaluate)
+def reference_map(wildcards):
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet" if reference else []
+
+
+def reference_scores(wildcards):
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    scores = slices.further_scores(settings, wildcards.supervision)
+    folder = f"results/maps/{wildcards.task}/{reference}"
+    return collect("{folder}/seed{seed}.{score}.parquet", folder=folder, seed=wildcards.seed, score=scores)
 
 
 def table(wildcards):

@@ -40,6 +40,7 @@ rule train_main:
         # All data of the task are checked before any training; a new evaluation set retrains nothing.
         checks=ancient("results/checks/{task}.json"),
         supervision=supervision_file,
+        reference=reference_ledger,
     output:
         **encoder_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
         trajectory="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/trajectory.parquet",

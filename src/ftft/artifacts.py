@@ -101,7 +101,9 @@ def _new_stamp(path: str | Path, files: dict[str, str] | None = None) -> dict:
 def _admit(path: str | Path, stamp: dict, content: str) -> None:
     """Raise ArtifactError unless a file is whole and the one that the running job expects at its path."""
     if stamp.get("content") != content:
-        raise _refused(path, "is damaged or was edited", f"content {content}", f"content {stamp.get('content')}")
+        raise _refused(
+            path, "is damaged or was edited", f"content {content}", f"content {stamp.get('content')}"
+        )
     work, name = _work.get(), artifact_path(path)
     if work is None or name is None:
         return
@@ -218,7 +220,9 @@ def read_folder(path: str | Path) -> dict:
         except OSError as error:
             raise _unreadable(folder / name, error) from error
         if got != expected:
-            raise _refused(folder / name, "is not the file that was left there", f"hash {got}", f"hash {expected}")
+            raise _refused(
+                folder / name, "is not the file that was left there", f"hash {got}", f"hash {expected}"
+            )
     return value
 
 

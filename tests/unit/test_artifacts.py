@@ -147,8 +147,14 @@ def loaded(read, path):
 
 
 WRITERS = {
-    "parquet": (lambda path: write_parquet(path, TABLE, {"run": {"seed": 0}, "content": "0" * 64}), read_parquet),
-    "json": (lambda path: write_json(path, {"run": {"seed": 0}, "cost": [1.5e-7, None], "é": "x"}), read_json),
+    "parquet": (
+        lambda path: write_parquet(path, TABLE, {"run": {"seed": 0}, "content": "0" * 64}),
+        read_parquet,
+    ),
+    "json": (
+        lambda path: write_json(path, {"run": {"seed": 0}, "cost": [1.5e-7, None], "é": "x"}),
+        read_json,
+    ),
 }
 
 

@@ -50,7 +50,9 @@ def copy(tmp_path, monkeypatch):
 def numbers_and_texts(path):
     """The numbers and the texts in a module, as they are spelled there."""
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
-    return [node for node in nodes if isinstance(node.value, int | float | str) and node.end_lineno == node.lineno]
+    return [
+        node for node in nodes if isinstance(node.value, int | float | str) and node.end_lineno == node.lineno
+    ]
 
 
 def test_no_edit_in_the_folders_without_numbers_counts(copy):
@@ -74,7 +76,11 @@ def raised_messages(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Error"):
             for part in ast.walk(node):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.lineno == part.end_lineno:
+                if (
+                    isinstance(part, ast.Constant)
+                    and isinstance(part.value, str)
+                    and part.lineno == part.end_lineno
+                ):
                     yield part
 
 
@@ -123,7 +129,9 @@ def test_a_number_of_each_folder_counts_for_those_who_reach_it(copy, path, old, 
 def test_a_definition_that_nobody_names_does_not_count_until_it_is_a_root(copy):
     before = copy.fingerprints()
     file = copy.package / "tasks" / "metrics.py"
-    file.write_text(file.read_text() + "\n\nWEIGHT = 2\n\n\ndef another(labels):\n    return WEIGHT * len(labels)\n")
+    file.write_text(
+        file.read_text() + "\n\nWEIGHT = 2\n\n\ndef another(labels):\n    return WEIGHT * len(labels)\n"
+    )
     assert copy.fingerprints() == before
     roots = ("ftft.tasks.metrics:another",)
     rooted = copy.fingerprints(roots=roots)

@@ -303,7 +303,14 @@ def test_code_edit_reruns_what_it_defines(workflow, module, expected):
     assert workflow.planned() == expected
 
 
-WITHOUT_VIEWS = {"train_reference", "train_main", "evaluate", "build_data_map", "select_instances", "collect_scores"}
+WITHOUT_VIEWS = {
+    "train_reference",
+    "train_main",
+    "evaluate",
+    "build_data_map",
+    "select_instances",
+    "collect_scores",
+}
 
 
 def stamped(jobs):

@@ -7,4 +7,5 @@ with job(snakemake):
     name, seed = snakemake.wildcards.supervision, int(snakemake.wildcards.seed)
     with measured(output.ledger, supervision=name, seed=seed):
         dataset = Dataset.load(source.train)
-        select(specification(snakemake), seed, dataset, source.get("data_map") or None, output.supervision)
+        data_map, scores = source.get("data_map") or None, source.get("scores", [])
+        select(specification(snakemake), seed, dataset, data_map, output.supervision, scores)

@@ -1,6 +1,6 @@
-from ftft.cartography.datamap import write_map
+from ftft.cartography.datamap import write_score
 from ftft.pipeline.job import job, specification
 
 with job(snakemake):
-    source, spec = snakemake.input, specification(snakemake)
-    write_map(source.dynamics, source.train, snakemake.output[0], spec["scores"], **spec["settings"])
+    source, name = snakemake.input, snakemake.wildcards.score
+    write_score(source.dynamics, source.train, snakemake.output[0], name, **specification(snakemake))

@@ -17,6 +17,7 @@ def train(streams):
     name = "{task}/{model}/{supervision}/{budget}/seed{seed}".format(**run)
     title = "{model} on {supervision} ({budget}), seed {seed}".format(**run)
     file = Path(snakemake.log[0]).with_suffix(".json")
+    refuses = snakemake.config["checks"]["failed_reference"] == "refuse"
     # Of several processes the first alone shows and leaves its progress.
     shown = Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file)
     with shown as progress:
@@ -33,7 +34,7 @@ def train(streams):
             train_file=snakemake.input.train,
             development_files=dict(zip(spec["development"], snakemake.input.development, strict=True)),
             supervision_file=snakemake.input.get("supervision") or None,
-            reference_ledger=snakemake.input.get("reference") or None,
+            reference_ledger=(snakemake.input.get("reference") or None) if refuses else None,
             failure_metric=snakemake.config["tasks"][run["task"]]["metric"],
             outputs={**outputs, "model": Path(snakemake.output.model).parent},
             runtime=runtime,

@@ -3,7 +3,7 @@
 Swayamdipta et al. (2020), section 2; paper, section 2. A map may hold further scores of `scores`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,15 +96,28 @@ class DataMap:
         return cls(table["uid"].to_pylist(), *coordinates, scores), metadata
 
     @classmethod
-    def load_for(cls, path: str | Path, dataset: Dataset) -> "DataMap":
-        """Read the map of a data set; raises ArtifactError for a map of other data."""
+    def load_for(
+        cls, path: str | Path, dataset: Dataset, score_files: Iterable[str | Path] = ()
+    ) -> "DataMap":
+        """Read the map of a data set, with further scores from files of their own.
+
+        Raises ArtifactError for a map or scores of other data.
+        """
         data_map, metadata = cls.load(path)
-        if metadata["data_hash"] != dataset.content_hash:
-            raise ArtifactError(
-                f"the data map {path} was built on other data than it is to select from",
-                fix=f"delete the file and let snakemake make it again: snakemake {path}",
-            )
+        _require_data(path, metadata, dataset)
+        for file in score_files:
+            table, described = read_parquet(file)
+            _require_data(file, described, dataset)
+            data_map.further[described["score"]] = to_numpy(table["score"])
         return data_map
+
+
+def _require_data(path: str | Path, metadata: dict, dataset: Dataset) -> None:
+    if metadata["data_hash"] != dataset.content_hash:
+        raise ArtifactError(
+            f"the data map {path} was built on other data than it is to select from",
+            fix=f"delete the file and let snakemake make it again: snakemake {path}",
+        )
 
 
 def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: list[str]) -> DataMap:
@@ -133,16 +146,19 @@ def _scored(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
     return score.of(dynamics, **own)
 
 
-def write_map(
-    dynamics_file: str | Path,
-    data_file: str | Path,
-    output: str | Path,
-    further: Sequence[str] = (),
-    **settings: object,
-) -> None:
-    """Build the map of a run from its training dynamics and the data it trained on, with `further` scores."""
+def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> None:
+    """Build the map of a run from its training dynamics and the data it trained on."""
     dataset = Dataset.load(data_file, texts=False)
-    needs_logits = any("logits" in SCORES[name].needs for name in further)
-    dynamics = load_dynamics(dynamics_file, dataset, logits=needs_logits)
+    dynamics = load_dynamics(dynamics_file, dataset, logits=False)
     metadata = {"data_hash": dataset.content_hash, "epochs": len(dynamics.p_true)}
-    DataMap.of(dynamics, further, **settings).save(output, metadata)
+    DataMap.of(dynamics).save(output, metadata)
+
+
+def write_score(
+    dynamics_file: str | Path, data_file: str | Path, output: str | Path, name: str, **settings: object
+) -> None:
+    """Write one further score of every instance: uid, score."""
+    dataset = Dataset.load(data_file, texts=False)
+    dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+    table = pa.table({"uid": pa.array(dataset.uids), "score": to_arrow(_scored(dynamics, name, settings))})
+    write_parquet(output, table, {"data_hash": dataset.content_hash, "score": name})

@@ -6,7 +6,7 @@ chance depends on the set of uids and the seed alone. DataError is raised for a 
 or cannot be made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,8 +76,14 @@ class Selector:
 
     @property
     def description(self) -> str:
-        """The first sentence of its docstring."""
-        return (self.choose.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
+        """The first paragraph of its docstring."""
+        return " ".join((self.choose.__doc__ or "").strip().partition("\n\n")[0].split())
+
+    @property
+    def definition(self) -> str:
+        """Where it is defined, as module:name."""
+        name = self.name.upper().replace("-", "_") if self.name in ENDS else self.choose.__name__
+        return f"{self.choose.__module__}:{name}"
 
 
 SELECTORS: dict[str, Selector] = {}
@@ -95,25 +101,27 @@ def selector(name: str, scores: Sequence[str] = (), of_another: bool = False, **
     return register
 
 
-def _end(name: str, score: str, sign: float, description: str) -> None:
+def end(name: str, score: str, sign: float, description: str) -> Selector:
+    """Register the selector of one end of a score: the largest values with `sign` 1, the smallest with -1."""
+
     def choose(pool: Pool) -> np.ndarray:
         return end_of_score(sign * pool.data_map[score], pool.uids, pool.fraction, pool.rule)
 
     choose.__doc__ = description
     ENDS[name] = (score, sign)
     SELECTORS[name] = Selector(name, choose, (score,))
+    return SELECTORS[name]
 
 
-_end("ambiguous", "variability", 1.0, "The largest variability: the paper's selection.")
-_end("hard-to-learn", "confidence", -1.0, "The smallest confidence.")
-_end("easy", "confidence", 1.0, "The largest confidence (Swayamdipta et al. 2020).")
-_end("forgetting", "forgetting", 1.0, "The most forgetting events (Toneva et al. 2019).")
-_end("aum", "aum", -1.0, "The smallest area under the margin (Pleiss et al. 2020).")
-_end(
-    "el2n", "el2n", 1.0, "The largest error norm in the epochs of `selection.el2n_epochs` (Paul et al. 2021)."
-)
-_end("entropy", "entropy", 1.0, "The largest entropy of the mean prediction (Coleman et al. 2020).")
-_end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
+# Each under its own name in capitals, by which the pipeline tells the code that defines it.
+AMBIGUOUS = end("ambiguous", "variability", 1.0, "The largest variability: the paper's selection.")
+HARD_TO_LEARN = end("hard-to-learn", "confidence", -1.0, "The smallest confidence.")
+EASY = end("easy", "confidence", 1.0, "The largest confidence (Swayamdipta et al. 2020).")
+FORGETTING = end("forgetting", "forgetting", 1.0, "The most forgetting events (Toneva et al. 2019).")
+AUM = end("aum", "aum", -1.0, "The smallest area under the margin (Pleiss et al. 2020).")
+EL2N = end("el2n", "el2n", 1.0, "The largest error norm in `selection.el2n_epochs` (Paul et al. 2021).")
+ENTROPY = end("entropy", "entropy", 1.0, "The largest entropy of the mean prediction (Coleman et al. 2020).")
+THRESHOLD = end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
 
 
 def choose(name: str, pool: Pool, settings: dict) -> Supervision:
@@ -133,13 +141,21 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*entry.scores, *other]))
 
 
-def select(spec: dict, seed: int, dataset: Dataset, map_file: str | Path | None, output: str | Path) -> None:
+def select(
+    spec: dict,
+    seed: int,
+    dataset: Dataset,
+    map_file: str | Path | None,
+    output: str | Path,
+    score_files: Iterable[str | Path] = (),
+) -> None:
     """Make the supervision that `spec` describes and write it.
 
     `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
-    the selector's `settings`. Raises ArtifactError for a map of other data.
+    the selector's `settings`; `score_files` hold further scores of the map's instances. Raises ArtifactError
+    for a map of other data.
     """
-    data_map = DataMap.load_for(map_file, dataset) if map_file else None
+    data_map = DataMap.load_for(map_file, dataset, score_files) if map_file else None
     name = spec.get("selector", "ambiguous" if map_file else "random")
     kind, rule = kind_of(dataset.kind), spec.get("rule", "exact")
     pool = Pool.of(dataset, kind, data_map, spec["fraction"], seed, rule)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
 from ..errors import ConfigError
+from ..tasks.metrics import metric
 from . import parameters as slices
+from . import registry
 from .config import Configuration
 from .contents import Remembered, hashes
 from .fingerprint import fingerprint
@@ -22,7 +24,7 @@ from .fingerprint import fingerprint
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
-WILDCARDS = {"seed": r"\d+", "dataset": r"[^/]+?", "table": r"[^/]+?"}
+WILDCARDS = {"seed": r"\d+", "score": r"[a-z0-9_]+", "dataset": r"[^/]+?", "table": r"[^/]+?"}
 LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "ledger.json")
 
 
@@ -39,10 +41,42 @@ class Rule:
     roots: Callable[..., tuple[str, ...]] | None = None
 
 
+def _definition(thing: object) -> str:
+    kind = thing if hasattr(thing, "__name__") else type(thing)
+    return f"{kind.__module__}:{kind.__name__}"
+
+
+def _task_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
+    """A task's kind, and the metrics that its trainings record."""
+    entry = config.tasks[task]
+    metrics = [metric(name) for name in slices.recorded_metrics(entry)]
+    return tuple(map(_definition, (registry.KINDS[entry.kind], *metrics)))
+
+
+def _kind_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
+    return (_definition(registry.KINDS[config.tasks[task].kind]),)
+
+
+def _score_roots(config: Configuration, score: str, **_: str) -> tuple[str, ...]:
+    return (_definition(registry.SCORES[score].function),)
+
+
+def _map_roots(config: Configuration, **_: str) -> tuple[str, ...]:
+    return tuple(_definition(registry.SCORES[name].function) for name in registry.MAP_SCORES)
+
+
+def _supervision_roots(config: Configuration, task: str, supervision: str, **_: str) -> tuple[str, ...]:
+    """The selector behind a supervision, the one that it starts from, and the kind of task."""
+    spec = slices.supervision_slice(config, supervision)
+    names = [spec["selector"], *([spec["settings"]["selector"]] if "selector" in spec["settings"] else [])]
+    chosen = (registry.SELECTORS[name].definition for name in names)
+    return (*chosen, *_kind_roots(config, task))
+
+
 RULES = {
     "download_data": Rule("download_data.py", slices.dataset_slice),
     "prepare_data": Rule(
-        "prepare_data.py", slices.dataset_slice, ("results/data/{task}/{dataset}.parquet",)
+        "prepare_data.py", slices.dataset_slice, ("results/data/{task}/{dataset}.parquet",), _kind_roots
     ),
     "check_data": Rule("check_data.py", slices.check_slice, ("results/checks/{task}.json",)),
     "prepare_encoder": Rule(
@@ -52,19 +86,22 @@ RULES = {
         "train.py",
         slices.reference_slice,
         tuple(f"{REFERENCE}/{name}" for name in (*LEFT_BY_A_RUN, "dynamics.parquet")),
+        _task_roots,
     ),
     "train_main": Rule(
-        "train.py", slices.training_slice, tuple(f"{RUN}/{name}" for name in LEFT_BY_A_RUN)
+        "train.py", slices.training_slice, tuple(f"{RUN}/{name}" for name in LEFT_BY_A_RUN), _task_roots
     ),
     "build_data_map": Rule(
         "build_data_map.py",
         slices.map_slice,
         ("results/maps/{task}/{model}/seed{seed}.parquet", "results/maps/{task}/{model}/seed{seed}.json"),
+        _map_roots,
     ),
     "score_instances": Rule(
         "score_instances.py",
-        slices.further_scores_slice,
-        ("results/maps/{task}/{model}/seed{seed}.further.parquet",),
+        slices.score_slice,
+        ("results/maps/{task}/{model}/seed{seed}.{score}.parquet",),
+        _score_roots,
     ),
     "make_supervision": Rule(
         "make_supervision.py",
@@ -73,16 +110,16 @@ RULES = {
             "results/supervisions/{task}/{supervision}/seed{seed}.parquet",
             "results/supervisions/{task}/{supervision}/seed{seed}.json",
         ),
+        _supervision_roots,
     ),
     "evaluate": Rule(
         "evaluate.py",
         slices.evaluation_slice,
         ("results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",),
+        _kind_roots,
     ),
     "write_finetuned": Rule("write_finetuned.py", slices.finetuned_slice),
-    "collect_scores": Rule(
-        "collect_scores.py", slices.scores_slice, ("results/scores/{table}.parquet",)
-    ),
+    "collect_scores": Rule("collect_scores.py", slices.scores_slice, ("results/scores/{table}.parquet",)),
     "compare_methods": Rule(
         "compare_methods.py", slices.comparisons_slice, ("results/comparisons/{table}.parquet",)
     ),

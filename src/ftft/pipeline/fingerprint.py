@@ -50,7 +50,9 @@ def fingerprint(script: str | Path, roots: tuple[str, ...] = ()) -> str:
         if name != EVERYTHING:
             waiting.append((path, ""))
     digest = hashlib.sha256()
-    for label, text in sorted((f"{_name(path)}:{name}", text) for (path, name), text in found.items() if text):
+    for label, text in sorted(
+        (f"{_name(path)}:{name}", text) for (path, name), text in found.items() if text
+    ):
         digest.update(f"{label}\n{text}\n".encode())
     return digest.hexdigest()
 
@@ -88,7 +90,9 @@ def _reading(path: Path, name: str) -> tuple[str, list[tuple[Path, str]]]:
     """The text of a definition and what it names; of all effects for the empty name."""
     module = _module(path)
     if name == EVERYTHING:
-        return _read(module, [node for nodes in module.definitions.values() for node in nodes] + module.effects)
+        return _read(
+            module, [node for nodes in module.definitions.values() for node in nodes] + module.effects
+        )
     if name == "":
         text, reached = _read(module, module.effects)
         return text, reached + _imported_for_their_effects(path)
@@ -132,7 +136,9 @@ def _bound(node: ast.stmt) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else []
     if isinstance(node, ast.AnnAssign):
         targets = [node.target]
-    names = [name for target in targets for name in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    names = [
+        name for target in targets for name in (target.elts if isinstance(target, ast.Tuple) else [target])
+    ]
     return [name.id for name in names] if all(isinstance(name, ast.Name) for name in names) else []
 
 

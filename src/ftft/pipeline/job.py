@@ -67,7 +67,9 @@ def _provenance(snakemake: Any) -> Provenance:
     from .contract import Expectations
 
     spec = json.loads(snakemake.params.spec)
-    return Provenance(value_hash(spec["slice"]), spec["code"], Expectations(Configuration.model_validate(snakemake.config)))
+    return Provenance(
+        value_hash(spec["slice"]), spec["code"], Expectations(Configuration.model_validate(snakemake.config))
+    )
 
 
 def explained(log: str | Path) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..paper import roles as paper
 from . import registry
-from .config import LENGTH_TABLE, Configuration, Row
+from .config import LENGTH_TABLE, Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
 from .names import BUDGET_NAME, Supervision
@@ -50,7 +50,7 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
 def check_slice(config: Configuration, task: str) -> dict:
     """What defines the checks of a task's data."""
     entry = config.tasks[task]
-    return {"train": entry.train, "datasets": entry.used_datasets, **config.checks.dump()}
+    return {"train": entry.train, "datasets": entry.used_datasets, **config.checks.dump("leakage")}
 
 
 def encoder_slice(config: Configuration, model: str) -> dict:
@@ -76,9 +76,15 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
     return {
         "recipe": recipe,
         **entry.dump("kind", "labels"),
+        "metrics": recorded_metrics(entry),
         "development": entry.development_sets,
         "early_stopping": stop_rule(config, task, name["monitor"]) if name["monitor"] else None,
     }
+
+
+def recorded_metrics(task: Task) -> list[str]:
+    """The metrics of every checkpoint: those of the kind of task, the task's own first."""
+    return list(dict.fromkeys([task.metric, *registry.KINDS[task.kind].metrics]))
 
 
 def reference_slice(config: Configuration, task: str, model: str) -> dict:
@@ -103,10 +109,11 @@ def map_slice(config: Configuration) -> dict:
     return {}
 
 
-def further_scores_slice(config: Configuration) -> dict:
-    """What defines the further scores beside the training dynamics."""
-    scores = [name for name in registry.SCORES if name not in registry.MAP_SCORES]
-    return {"scores": scores, "settings": config.selection.dump("el2n_epochs")}
+def score_slice(config: Configuration, score: str) -> dict:
+    """What defines a further score beside the training dynamics: its settings."""
+    return (
+        {"epochs": list(config.selection.el2n_epochs)} if "epochs" in registry.SCORES[score].settings else {}
+    )
 
 
 def supervision_slice(config: Configuration, supervision: str) -> dict:
@@ -119,19 +126,18 @@ def supervision_slice(config: Configuration, supervision: str) -> dict:
     return {"fraction": chosen.fraction, "selector": selector, "settings": settings, "rule": rule}
 
 
-def supervision_source(config: Configuration, supervision: str) -> str | None:
-    """Which file of its reference's a supervision goes by: `map`, `further` scores, None for neither."""
+def further_scores(config: Configuration, supervision: str) -> list[str]:
+    """The scores that a supervision goes by and its reference's data map lacks."""
     chosen = Supervision.parse(supervision)
-    if chosen.reference is None or chosen.selector is None:
-        return None
-    return "map" if set(config.scores_of(chosen.selector)) <= set(registry.MAP_SCORES) else "further"
+    if chosen.reference is None:
+        return []
+    return [name for name in config.scores_of(chosen.selector) if name not in registry.MAP_SCORES]
 
 
 def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     """What defines the predictions of a run."""
     entry = config.tasks[task]
     return {
-        "datasets": list(entry.evaluate),
         "kind": entry.kind,
         **config.models[model].training.dump("max_length", "precision"),
     }

@@ -50,12 +50,13 @@ class Kind(ABC):
     """How the instances of a task are labelled, fed to a model, recorded and scored.
 
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
-    the training dynamics hold beside p_true and correct; a score that needs more is refused. one_text:
+    the training dynamics hold beside p_true and correct; a score that needs more is refused. keys: those of a task in the configuration that only this kind takes. one_text:
     whether an instance may have a single text. first_token: whether the model's head reads the first token
     alone.
     """
 
     name: str
+    keys: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
     first_token = True

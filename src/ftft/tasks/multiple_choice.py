@@ -19,6 +19,7 @@ class MultipleChoice(Kind):
     """Texts: the question, and the list of its choices. Labels: the index [n] of the right choice."""
 
     name = "multiple_choice"
+    keys = ("choices",)
     metrics = ("accuracy",)
     signals = frozenset({"logits"})
 

@@ -174,6 +174,7 @@ def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) 
 def evaluate(
     spec: dict,
     run: dict,
+    dataset_name: str,
     model_folder: str | Path,
     dataset_file: str | Path,
     output: str | Path,
@@ -198,5 +199,5 @@ def evaluate(
         "prediction": pa.array(kind.predictions(outputs), pa.int16()),
         **kind.prediction_columns(outputs),
     }
-    metadata = {"run": run, "dataset": spec["dataset"], "kind": kind.name, "labels": dataset.label_names}
+    metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}
     write_parquet(output, pa.table(columns), metadata)

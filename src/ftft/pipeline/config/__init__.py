@@ -5,11 +5,11 @@ get as `snakemake.config`; `Configuration.model_validate` makes the same object 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from ...data.formats import format_of
 from ...errors import ConfigError
 from ...paper.roles import Roles
 from .. import registry
@@ -144,7 +144,7 @@ def _with_monitors(config: Configuration) -> Configuration:
 def _with_formats(task: Task) -> Task:
     datasets = {}
     for name, dataset in task.datasets.items():
-        form = registry.FORMATS.get(Path(dataset.path or "").suffix.lower())
+        form = format_of(dataset.path or "")
         if dataset.source == "file" and form and not dataset.format:
             dataset = dataset.model_copy(update={"format": form})
         datasets[name] = dataset

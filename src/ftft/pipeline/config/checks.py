@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ...data.formats import endings
+from ...tasks.metrics import metric_names
 from .. import registry
 from ..names import COSTS, Supervision
 from .base import Number, Part, Whole
@@ -33,8 +35,6 @@ TRACKER_PACKAGES = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
 }
-TEXT_FORMATS = {"csv", "tsv"}
-TEXT_KEYS = {"delimiter": TEXT_FORMATS, "columns": TEXT_FORMATS, "quoting": {"tsv"}}
 
 
 def misplaced(given: Configuration) -> Iterator[str]:
@@ -172,10 +172,11 @@ def _task(place: str, task: Task) -> Iterator[str]:
             elif key != "train" and name == task.train:
                 yield f"{place}.{key}: '{name}' is the training set"
     kind = registry.KINDS[task.kind]
-    if task.metric not in kind.metrics:
+    fitting = metric_names(task.kind)
+    if task.metric not in fitting:
         yield (
             f"{place}.metric: got '{task.metric}', expected one that fits the kind '{task.kind}': "
-            + ", ".join(kind.metrics)
+            + ", ".join(fitting)
         )
     if "choices" in kind.keys and task.choices is None:
         yield f"{place}: kind '{task.kind}' needs the key 'choices'"
@@ -188,7 +189,7 @@ def _task(place: str, task: Task) -> Iterator[str]:
 def _dataset(where: str, name: str, dataset: Dataset, task: Task, place: str) -> Iterator[str]:
     if name in TABLE_COLUMNS or name.endswith("_std"):
         yield f"{where}: the name '{name}' is a column of the tables"
-    if dataset.source in ("file", "cad"):
+    if registry.DATA_SOURCES[dataset.source].reads_path and dataset.path:
         yield from _path(f"{where}.path", dataset.path)
     if dataset.source == "file":
         yield from _form(where, dataset)
@@ -213,12 +214,14 @@ def _form(where: str, dataset: Dataset) -> Iterator[str]:
     if dataset.path is not None and dataset.format is None:
         yield (
             f"{where}.path: cannot tell the format of '{_cut(dataset.path)}'; "
-            "name it by the key 'format': csv, tsv, jsonl, parquet or arrow"
+            f"name it by the key 'format', or let it end in one of {endings()}"
         )
-    for key, formats in TEXT_KEYS.items():
-        if getattr(dataset, key) is not None and dataset.format not in (None, *formats):
-            takers = " and ".join(sorted(formats))
-            yield f"{where}.{key}: format '{dataset.format}' takes no such key; {takers} may have it"
+    for key in ("delimiter", "columns", "quoting", "encoding"):
+        takers = [name for name, form in registry.FORMATS.items() if key in form.keys]
+        if getattr(dataset, key) is not None and dataset.format and dataset.format not in takers:
+            yield (
+                f"{where}.{key}: format '{dataset.format}' takes no such key; {' and '.join(takers)} may have it"
+            )
     if dataset.encoding is not None:
         try:
             codecs.lookup(dataset.encoding)
@@ -284,7 +287,7 @@ def _selector(place: str, selector: str, reference: str, task: str, config: Conf
             f"'{read_back.reference or 'random'}'; rename the selection"
         )
     kind = config.tasks[task].kind if task in config.tasks else "classification"
-    needs = {signal for score in config.scores_of(selector) for signal in registry.SCORES[score].needs}
+    needs = {signal for score in config.scores_of(selector) for signal in registry.needs_of(score)}
     missing = needs - registry.KINDS[kind].signals
     if missing:
         yield (

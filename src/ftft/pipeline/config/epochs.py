@@ -57,7 +57,7 @@ def _needed(config: Configuration, selector: str) -> tuple[int, str | None]:
     for name in _scores(config, selector):
         score = registry.SCORES[name]
         needed = max(needed, score.epochs)
-        if EPOCHS in score.settings and max(config.selection.el2n_epochs) + 1 > needed:
+        if "epochs" in score.settings and max(config.selection.el2n_epochs) + 1 > needed:
             needed, listed = max(config.selection.el2n_epochs) + 1, EPOCHS
     return needed, listed
 

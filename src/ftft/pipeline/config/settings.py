@@ -8,6 +8,7 @@ from .base import AtLeastOne, Made, Maybe, Name, Number, OneOf, Part, Several, T
 from .tables import MONITORS, Fraction, TrainingLength
 
 RULES = ("exact", "quantile")
+FAILED_REFERENCES = ("refuse", "mark")
 LEAKAGE = ("refuse", "warn", "ignore")
 DEVICES = ("auto", "cpu")
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -100,6 +101,12 @@ class Checks(Part):
         meaning="training instances found in evaluation sets: `refuse`, `warn` (in "
         "`results/checks/<task>.json` and the log) or `ignore`",
         reruns="the check",
+    )
+    failed_reference: Annotated[str, OneOf(lambda: FAILED_REFERENCES)] = key(
+        "refuse",
+        meaning="a reference run that does no better than the trivial answer: `refuse` stops before a main model "
+        "is trained on its map, `mark` trains on and marks and leaves out what rests on it",
+        reruns="nothing",
     )
 
 

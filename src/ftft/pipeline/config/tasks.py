@@ -76,8 +76,10 @@ class Dataset(Part):
     path: Maybe[Text] = key(
         None, meaning="`file`, `cad`: path from the working directory", shown="required there"
     )
-    format: Maybe[Annotated[str, OneOf(lambda: registry.FORMATS.values())]] = key(
-        None, meaning="`file`: `csv`, `tsv`, `jsonl`, `parquet` or `arrow`", shown="by the suffix"
+    format: Maybe[Annotated[str, OneOf(lambda: registry.FORMATS)]] = key(
+        None,
+        meaning="`file`: `csv`, `tsv`, `jsonl` (JSON arrays too), `parquet`, `arrow`, or `saved` (a folder of the datasets library)",
+        shown="by the suffix",
     )
     delimiter: Maybe[Annotated[Text, Field(max_length=1)]] = key(
         None,
