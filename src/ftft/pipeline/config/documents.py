@@ -77,7 +77,7 @@ def _filled(meaning: str) -> str:
     fillings: dict[str, Callable[[], Iterator[str] | list[str]]] = {
         "{selectors}": lambda: (f"`{name}`" for name in registry.selectors(reference=True)),
         "{mixtures}": lambda: (
-            f"`{name}`: {registry.SELECTORS[name].description}" for name in registry.mixtures()
+            f"`{name}`: {registry.SELECTORS[name].description.rstrip('.')}" for name in registry.mixtures()
         ),
     }
     for mark, names in fillings.items():
