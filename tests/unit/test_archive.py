@@ -1,5 +1,7 @@
 """Published tables and the predictions behind them: small ones, and those that ship in docs/results."""
 
+import csv
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -119,6 +121,22 @@ def test_an_archive_holds_a_number_per_example_and_run_and_no_text(archived):
     assert table.column_names == ["dataset", "uid", "label", "0", "1", "2", "3"]
     assert table.num_rows == 70
     assert len(read_json(archived / "runs.json")["runs"]) == 6
+
+
+def test_rows_are_compared_with_any_other(archived, capsys):
+    with open(archived / "comparisons.csv", newline="") as file:
+        published = {row["dataset"]: row for row in csv.DictReader(file)}
+    assert main([str(archived), "--against", "2"]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| 1: ERM, large")]
+    assert len(shown) == 2
+    for line in shown:
+        _, _, dataset, difference, low, high, *_ = (cell.strip() for cell in line.split("|"))
+        # The same pairs the other way round.
+        assert difference == f"{-100 * float(published[dataset]['difference']):+.2f}"
+        assert low == f"{-100 * float(published[dataset]['high']):+.2f}"
+        assert high == f"{-100 * float(published[dataset]['low']):+.2f}"
+    assert main([str(archived), "--against", "3"]) == 1
+    assert "a row from 1 to 2" in capsys.readouterr().err
 
 
 def test_a_number_that_was_altered_is_found(archived, capsys):

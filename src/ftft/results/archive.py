@@ -1,6 +1,7 @@
 """A published table that anybody can check: its predictions and ledgers in a folder, without texts.
 
-`python -m ftft.results.archive FOLDER` makes the table from these again, and says whether it is the same.
+`ftft archive` makes it. `python -m ftft.results.archive FOLDER` makes the table from these again, and says
+whether it is the same; with `--against` it compares all rows with one of them instead, paired as ever.
 """
 
 import argparse
@@ -15,10 +16,12 @@ import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_json, write_parquet, write_text
 from ..errors import ArtifactError, FtftError
-from ..statistics.comparisons import compare_rows
+from ..statistics.comparisons import compare_rows, load_comparisons
 from ..statistics.exclusions import run_key
 from ..statistics.scores import Evaluation, collect_scores
-from .tables import Supervising, write_table
+from ..tasks.metrics import metric
+from .rendering import Rendering, to_markdown
+from .tables import Supervising, row_label, write_table
 
 PREDICTIONS, RUNS, TABLE, COMPARISONS = "predictions.parquet", "runs.json", "table", "comparisons.csv"
 # The columns beside those of runs, which are called by a number.
@@ -97,10 +100,7 @@ def recompute(archive: Path, folder: Path) -> None:
     }
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        evaluations = list(_unpacked(archive / PREDICTIONS, kept["runs"], work))
-        ledgers = [work / f"ledger-{place}.json" for place in range(len(kept["runs"]))]
-        for path, ledger in zip(ledgers, kept["runs"], strict=True):
-            write_json(path, ledger)
+        evaluations, ledgers = _sources(archive, kept, work)
         collect_scores(specs["scores"], evaluations, ledgers, work / "scores.parquet")
         compare_rows(
             specs["comparisons"], evaluations, ledgers, work / "comparisons.parquet", work / COMPARISONS
@@ -110,6 +110,58 @@ def recompute(archive: Path, folder: Path) -> None:
         write_table(specs["table"], *sources, supervising, {**outputs, "costs": work / "costs.csv"})
         for path in (outputs["csv"], outputs["md"], work / COMPARISONS):
             write_text(folder / path.name, path.read_text(encoding="utf-8"))
+
+
+def compare_with(archive: Path, baseline: int) -> str:
+    """The rows of an archive's table, each compared with the row `baseline`, counted from 1, as Markdown.
+
+    Intervals and p-values are those of `statistics.comparisons`, with Holm's correction over what is shown.
+    Raises ArtifactError where there is no such row.
+    """
+    kept = read_json(archive / RUNS)
+    spec = kept["specs"]["comparisons"]
+    rows = spec["rows"]
+    if not 1 <= baseline <= len(rows):
+        raise ArtifactError(
+            f"the table of {archive} has no such row", got=baseline, expected=f"a row from 1 to {len(rows)}"
+        )
+    against = {**spec, "baselines": [rows[baseline - 1]] * len(rows)}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        evaluations, ledgers = _sources(archive, kept, work)
+        compare_rows(against, evaluations, ledgers, work / "comparisons.parquet", work / COMPARISONS)
+        compared = load_comparisons(work / "comparisons.parquet")
+    lines = [
+        [f"{found.row + 1}: {_title(rows[found.row])}", found.dataset]
+        + [f"{100 * value:+.2f}" for value in (found.difference, found.low, found.high)]
+        + [*("-" if value != value else f"{value:.3f}" for value in (found.p_value, found.p_holm))]
+        + [str(found.seeds)]
+        for found in compared.itertuples()
+    ]
+    share = f"{100 * spec['confidence']:g} %"
+    return to_markdown(
+        Rendering(
+            f"Points of {metric(spec['metric']).label} above row {baseline}: {_title(rows[baseline - 1])}. "
+            f"Intervals hold {share}.",
+            ["Row", "Data set", "Difference", "Low", "High", "p", "p (Holm)", "Seeds"],
+            lines,
+            names=2,
+        )
+    )
+
+
+def _title(row: dict) -> str:
+    reference = f", {row['reference']}" if "reference" in row else ""
+    return f"{row_label(row)}, {row['main']}{reference}"
+
+
+def _sources(archive: Path, kept: dict, work: Path) -> tuple[list[Path], list[Path]]:
+    """Evaluations and ledgers as files in the folder `work`."""
+    evaluations = list(_unpacked(archive / PREDICTIONS, kept["runs"], work))
+    ledgers = [work / f"ledger-{place}.json" for place in range(len(kept["runs"]))]
+    for path, ledger in zip(ledgers, kept["runs"], strict=True):
+        write_json(path, ledger)
+    return evaluations, ledgers
 
 
 def _unpacked(file: Path, runs: list[dict], folder: Path) -> Iterator[Path]:
@@ -154,13 +206,17 @@ def _cells(file: Path) -> dict[tuple[int, str], str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Recompute the table of an archive; returns the exit code: 1 where it is not the published one."""
+    """Check the table of an archive, or compare its rows; returns the exit code: 1 for another table."""
     parser = argparse.ArgumentParser(
         "python -m ftft.results.archive", description="Recompute a published table."
     )
     parser.add_argument("archive", metavar="FOLDER", type=Path, help=f"a folder with {PREDICTIONS}")
+    parser.add_argument("--against", metavar="ROW", type=int, help="compare all rows with this one, from 1")
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.against is not None:
+            print(compare_with(chosen.archive, chosen.against), end="")
+            return 0
         found = differences(chosen.archive)
     except FtftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
