@@ -9,6 +9,9 @@ import pytest
 from ftft.artifacts import read_json, read_parquet, write_json, write_parquet
 from ftft.errors import ArtifactError
 from ftft.results.archive import differences, main, write_archive
+from ftft.results.tables import write_table
+from ftft.statistics.comparisons import compare_rows
+from ftft.statistics.scores import collect_scores
 
 LABELS = ["no", "yes"]
 SEEDS = [0, 1]
@@ -79,8 +82,9 @@ def ledger(model, supervision, seed):
 
 
 @pytest.fixture
-def archived(tmp_path):
-    """The archive of a table of two methods, two seeds and two data sets."""
+def sources(tmp_path):
+    """The evaluations and ledgers of a table of two methods, two seeds and two data sets, and what its
+    supervisions took."""
     ledgers, evaluations = [], []
     for number, (model, supervision, seed) in enumerate(
         (*run, seed)
@@ -105,9 +109,26 @@ def archived(tmp_path):
             about = {"run": made["run"], "dataset": dataset, "kind": "classification", "labels": LABELS}
             write_parquet(evaluations[-1], pa.table(columns), about)
     supervising = {("small-ambiguous-33", seed): {"seconds": 6.0, "peak_memory_mb": 50.0} for seed in SEEDS}
+    return evaluations, ledgers, supervising
+
+
+@pytest.fixture
+def archived(sources, tmp_path):
     folder = tmp_path / "archive"
-    write_archive(SPECS, evaluations, ledgers, supervising, folder)
+    write_archive(SPECS, *sources, folder)
     return folder
+
+
+def test_the_archived_table_is_that_of_the_workflow(sources, archived, tmp_path):
+    evaluations, ledgers, supervising = sources
+    scores, comparisons, view = (tmp_path / name for name in ("s.parquet", "c.parquet", "c.csv"))
+    collect_scores(SPECS["scores"], evaluations, ledgers, scores)
+    compare_rows(SPECS["comparisons"], evaluations, ledgers, comparisons, view)
+    outputs = {form: tmp_path / f"table.{form}" for form in ("csv", "md", "tex", "costs")}
+    write_table(SPECS["table"], scores, comparisons, ledgers, supervising, outputs)
+    for form in ("csv", "md"):
+        assert (archived / f"table.{form}").read_text() == outputs[form].read_text()
+    assert (archived / "comparisons.csv").read_text() == view.read_text()
 
 
 def test_the_published_table_follows_from_the_predictions(archived, capsys):
