@@ -14,6 +14,7 @@ import torch
 from accelerate.state import AcceleratorState
 from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
+from ftft.cartography.supervision import Supervision
 from ftft.data import demo
 from ftft.execution import devices
 from ftft.execution.devices import VISIBLE
@@ -21,10 +22,12 @@ from ftft.execution.identity import resolve_execution
 from ftft.execution.meter import Meter, find_counters
 from ftft.execution.progress import Progress
 from ftft.execution.scratch import Scratch
-from ftft.models.classifier import model_inputs
 from ftft.models.encoders import prepare_encoder
+from ftft.models.inputs import model_inputs
 from ftft.models.tokens import tokenize
-from ftft.training.loop import TrainingData, train
+from ftft.tasks.base import kind_of
+from ftft.training.feed import Development, TrainingData
+from ftft.training.loop import train
 from ftft.training.step import TrainingStep
 
 pytestmark = pytest.mark.gpu
@@ -52,12 +55,17 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(encoder):
+    kind = kind_of("classification")
+
     def examples(name, rows):
         dataset = demo_dataset(name, rows)
-        return tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"]), dataset.labels
+        texts, _ = kind.features(dataset)
+        return tokenize(texts, encoder / "tokenizer.json", RECIPE["max_length"]), dataset.labels
 
     tokens, labels = examples("train", 64)
-    return TrainingData(tokens, labels, np.arange(64), {"validation": examples("validation", 60)})
+    development = {"validation": Development(*examples("validation", 60), 3)}
+    names, rows = list(demo.LABELS), Supervision.of(np.arange(64))
+    return TrainingData(kind, tokens, labels, 3, names, rows, development)
 
 
 @pytest.fixture
@@ -66,8 +74,7 @@ def fine_tune(encoder, data):
         AcceleratorState._reset_state(reset_partial_state=True)
         spec = {
             "recipe": {**RECIPE, "learning_rate": 2.0e-3, **recipe},
-            "labels": list(demo.LABELS),
-            "development": ["validation"],
+            "metrics": ["accuracy", "macro_f1"],
             "early_stopping": None,
         }
         return train(spec, str(encoder), data, 0, runtime, Progress("test", []), scratch)
@@ -84,7 +91,7 @@ def losses(result, labels):
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_learns(fine_tune, data, fast):
     result = fine_tune(epochs=30.0, precision="bfloat16", runtime={**GPU, "fast_models": fast})
-    course = losses(result, data.labels)
+    course = losses(result, data.targets)
     assert course[-1] < 0.7 * course[0]
     assert all(parameter.dtype == torch.float32 for parameter in result.model.parameters())
     assert all(parameter.device.type == "cuda" for parameter in result.model.parameters())

@@ -357,7 +357,9 @@ def test_a_selector_that_needs_no_model_goes_with_a_random_reference(tiny, monke
 
 def test_a_registered_mixture_may_stand_in_a_row(tiny):
     ask(tiny, selector="with_easy")
-    assert resolve(tiny).selector_of("with_easy") == ("with_easy", {"easy": 0.1, "selector": "ambiguous"})
+    config = resolve(tiny)
+    assert config.selector_of("with_easy") == ("with_easy", {"easy": 0.1, "selector": "ambiguous"})
+    assert config.scores_of("with_easy") == ("confidence", "variability")
 
 
 def test_resolving_leaves_the_given_configuration_alone(tiny):

@@ -150,15 +150,15 @@ SHIPPED = [
     "config/fast.yaml",
     "config/selectors.yaml",
 ]
+EXAMPLES = ["minilm-hsd", "mpnet-hsd", "minilm-nli"]
 
 
-@pytest.mark.parametrize(
-    "name", [*SHIPPED, "config/examples/minilm-hsd.yaml", "config/examples/minilm-nli.yaml"]
-)
+@pytest.mark.parametrize("name", [*SHIPPED, *(f"config/examples/{name}.yaml" for name in EXAMPLES)])
 def test_a_shipped_file_names_its_schema_and_keeps_it(root, name):
     text = (root / name).read_text()
     schema = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", text.splitlines()[0])[1]
-    Draft202012Validator(json.loads((path.parent / schema).read_text())).validate(yaml.safe_load(text))
+    schema = json.loads(((root / name).parent / schema).read_text())
+    Draft202012Validator(schema).validate(yaml.safe_load(text))
 
 
 def test_the_schema_knows_the_keys_and_settings_that_there_are(root):
@@ -169,3 +169,28 @@ def test_the_schema_knows_the_keys_and_settings_that_there_are(root):
     assert {error.validator for error in faults} == {"additionalProperties", "type", "minimum"}
     assert {"easy", "pruned", "strata", "copies", "base"} <= set(schema["$defs"]["Mixture"]["properties"])
     assert "left_out" not in schema["$defs"]["Table"]["properties"]
+
+
+@pytest.fixture(params=EXAMPLES)
+def example(request, root, tmp_path, monkeypatch):
+    """A configuration on real rows; its data files and encoders are empty."""
+    given = yaml.safe_load((root / "config" / "examples" / f"{request.param}.yaml").read_text())
+    home = tmp_path / "repository"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    for model in given["models"].values():
+        (home / model["path"]).mkdir(parents=True)
+    for dataset in next(iter(given["tasks"].values()))["datasets"].values():
+        (home / dataset["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (home / dataset["path"]).touch()
+    return resolve(given)
+
+
+def test_an_example_has_a_matched_random_row_beside_every_map(example):
+    rows = example.tables["methods"].rows
+    chosen = {(row.model, row.selector) for row in rows if row.method == "DM"}
+    maps = {model for model, selector in chosen if selector == "ambiguous"}
+    assert len(maps) == 2
+    assert {(model, "matched_random") for model in maps} <= chosen
+    assert {(None, None), (None, "balanced"), (None, "longest")} <= chosen
+    assert {("minilm-l3", "within_labels"), ("minilm-l3", "class_balanced")} <= chosen

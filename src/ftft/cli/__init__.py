@@ -1,4 +1,4 @@
-"""The console command `ftft`: a configuration from a file, the state of runs."""
+"""The console command `ftft`: a configuration from a file, the state of runs, archives of tables."""
 
 import argparse
 import os
@@ -18,6 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Loaded when asked for: the state of runs is shown at once.
         if chosen.command == "init":
             from .init import init as command
+        elif chosen.command == "archive":
+            from .archive import archive as command
         else:
             from .status import status as command
         command(chosen)
@@ -62,4 +64,10 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
     status.add_argument("--json", action="store_true", help="for machines")
+
+    archive = commands.add_parser("archive", help="keep a table's predictions and ledgers, without texts")
+    archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")
+    archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
+    archive.add_argument("--table", metavar="NAME", required=True)
+    archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     return parser

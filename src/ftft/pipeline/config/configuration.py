@@ -77,5 +77,4 @@ class Configuration(Part):
 
     def scores_of(self, name: str) -> tuple[str, ...]:
         """The scores of a reference that a selector, or one of `selections`, goes by."""
-        selector, settings = self.selector_of(name)
-        return registry.scores_read(selector, settings.get("selector", DEFAULT_SELECTOR))
+        return registry.scores_read(*self.selector_of(name))
