@@ -75,12 +75,12 @@ def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
 
 
 def test_rows_are_counted_among_those_that_pass_where():
-    with pytest.raises(DataError, match=r"1 row\(s\): 2 \(the first row that where keeps is 1\)"):
+    with pytest.raises(DataError, match=r"1 row: row 2 of the file \(uid 'u1'\)"):
         prepared({"where": {"a": "x"}}, b=["x", "", "y"])
 
 
 def test_only_the_first_bad_rows_are_listed():
-    with pytest.raises(DataError, match=r"9 row\(s\): 1, 2, 3, 4, 5, \.\.\. \(the first row is 1\)"):
+    with pytest.raises(DataError, match=r"9 rows: row 1 \(uid 'a'\), .*row 5 \(uid 'e'\), and 4 more"):
         prepared(uid=list("abcdefghi"), a=[None] * 9, b=["x"] * 9, label=["no"] * 9)
 
 

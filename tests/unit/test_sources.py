@@ -389,7 +389,7 @@ def test_the_share_defines_the_data_set(tmp_path):
         ([0, 1.5], "datasets.train.share[1]: got 1.5, expected at most 1"),
         ([-0.1, 1], "datasets.train.share[0]: got -0.1, expected at least 0"),
         ([0.5], "datasets.train.share: got [0.5], expected at least 2"),
-        ([0, 0.5, 1], "datasets.train.share: [0, 0.5, 1] is too long"),
+        ([0, 0.5, 1], "datasets.train.share: got [0, 0.5, 1], expected at most 2 entries"),
         (0.5, "datasets.train.share: got 0.5, expected a list"),
         (["0", 1], "datasets.train.share[0]: got '0', expected a number"),
     ],
