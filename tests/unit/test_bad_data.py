@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from ftft.data.dataset import Dataset
-from ftft.tasks.prepare import prepare
 from ftft.data.sources import read
 from ftft.errors import DataError
 from ftft.results.figures.style import save
 from ftft.results.rendering import Rendering, to_latex, to_markdown
+from ftft.tasks.prepare import prepare
 
 SPEC = {"source": "file", "text": ["text"], "label": "label", "uid": "uid", "labels": ["yes", "no"]}
 ROWS = [{"uid": f"u{row}", "text": f"text {row}", "label": ("yes", "no")[row % 2]} for row in range(6)]

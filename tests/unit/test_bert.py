@@ -21,9 +21,9 @@ from transformers.models.bert.modeling_bert import BertEncoder
 
 from ftft.models import fast
 from ftft.models.fast import bert
-from ftft.models.heads import load_classifier
 from ftft.models.fast.bert import FirstTokenEncoder, PaddedBatch
 from ftft.models.fast.packed import Grid, PackedBatch
+from ftft.models.heads import load_classifier
 
 CLASSIFIERS = {
     "bert": (BertForSequenceClassification, BertConfig, {}),

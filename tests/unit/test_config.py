@@ -9,15 +9,12 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from ftft.artifacts import canonical_json
-from ftft.cartography.selection import REGION_SCORES
-from ftft.data.sources import READERS
+from ftft.data.readers import READERS
 from ftft.errors import ConfigError
 from ftft.paper import cad
 from ftft.pipeline import plan, registry
 from ftft.pipeline.config import Configuration, resolve
 from ftft.pipeline.config.tasks import PREPARATIONS
-from ftft.tasks.metrics import METRICS
-from ftft.training.batching import PLANS
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = {ROOT / "config" / "fast.yaml", ROOT / "config" / "selectors.yaml"}
@@ -419,10 +416,7 @@ def test_raw_labels_are_spelled_as_rows_are_read(tiny):
 @pytest.mark.parametrize(
     ("offered", "implemented"),
     [
-        ([name for name in registry.SELECTORS if name not in registry.mixtures()], REGION_SCORES),
-        (registry.BATCH_PLANS, PLANS),
-        (registry.METRICS, METRICS),
-        (registry.FORMATS.values(), READERS),
+        (registry.FORMATS, READERS),
         (PREPARATIONS, cad.PREPARATIONS),
     ],
 )

@@ -17,10 +17,10 @@ from published_forms import HSD, LEVELS, NLI, ROWS, make_up, write_anli, write_c
 from ftft.artifacts import read_json
 from ftft.data import sources
 from ftft.data.checks import check_task
-from ftft.tasks.prepare import prepare
 from ftft.paper.cad import SPLITS
 from ftft.pipeline import parameters as slices
 from ftft.pipeline.config import resolve
+from ftft.tasks.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 # What a data set's name and its rows must agree on.

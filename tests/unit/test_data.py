@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
 from ftft.data.dataset import Dataset
-from ftft.tasks.prepare import prepare
 from ftft.errors import ArtifactError, DataError
+from ftft.tasks.prepare import prepare
 
 READ = {"source": "file", "steps": [{"step": "read", "rows": 3}]}
 SPEC = {"source": "file", "text": ["a", "b"], "label": "label", "uid": "uid", "labels": ["no", "yes"]}

@@ -10,7 +10,7 @@ from small import ARCHITECTURE
 from tokenizers import processors
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2Model
 
-from ftft.artifacts import MODEL_FILES, indented_json, read_folder, read_json, read_stamp, write_text
+from ftft.artifacts import MODEL_FILES, indented_json, read_json, read_stamp, write_text
 from ftft.errors import ArtifactError, ModelError
 from ftft.models.encoders import prepare_encoder
 from ftft.models.heads import load_classifier

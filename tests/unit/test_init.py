@@ -13,9 +13,9 @@ import yaml
 from ftft.cli import main
 from ftft.cli.init import PRESET
 from ftft.data import sources
-from ftft.tasks.prepare import prepare
 from ftft.pipeline.config import resolve
 from ftft.pipeline.parameters import dataset_slice
+from ftft.tasks.prepare import prepare
 
 COMMIT = "0123456789" * 4
 FOUR_ROWS = "text,label\na b c,x\nd e f,y\ng h i,x\nj k l,y\n"

@@ -220,7 +220,7 @@ def require_sane(result):
         assert all(mask.dtype == bool and mask.shape == (N,) for mask in result.values())
     elif isinstance(result, np.ndarray):
         assert result.size and np.isfinite(result).all()
-        assert result.dtype.kind == "f" or (0 <= result.min() and result.max() < N)
+        assert result.dtype.kind == "f" or (result.min() >= 0 and result.max() < N)
     elif isinstance(result, float):
         assert 0 <= result <= 1
     elif isinstance(result, ftft.DataMap):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ftft.execution.energy import EnergyMeter
 
 from ftft.cartography.supervision import Supervision
 from ftft.errors import TrainingError
 from ftft.execution import meter
-from ftft.execution.energy import EnergyMeter
 from ftft.models import flops
 from ftft.models.heads import load_classifier
 from ftft.tasks.base import Kind, true_class_probability

@@ -15,7 +15,6 @@ from snakemake.logging import logger
 from .contract import Inventory
 from .job import explained
 
-
 SHOWN = 3
 RECORDS = Path(".snakemake") / "metadata"
 

@@ -5,11 +5,11 @@ calls a rough indicator. A verdict in words did not beat a constant one on past 
 cases; always to expect a poor transfer, in 24 of 30), so that none is given.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import json
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
