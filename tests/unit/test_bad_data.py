@@ -266,7 +266,7 @@ BROKEN = {
     "text in the label column": (
         "csv",
         CSV + f"u2,a,{'long ' * 2000}\n",
-        "'long long long long long lo...ng long long ...",
+        "'long long long long long lo...ng long long ",
         "in 1 row: row 3 of the file",
     ),
     "one class": ("csv", CSV.replace(",no", ",yes"), "has one class only", "2 rows labelled 'yes'"),

@@ -93,7 +93,7 @@ def test_an_entry_reads_the_rows_that_its_name_promises(task, tmp_path, monkeypa
         if spec["source"] == "demo":
             continue
         for text, label in zip(dataset.texts[0], dataset.labels, strict=True):
-            assert text.endswith(f" means {settled['labels'][label]}"), name
+            assert text.endswith(f" means {settled.labels[label]}"), name
             part = text.split(", row")[0] if spec["source"] != "cad" else spec["split"]
             assert set(PART.findall(part)) <= set(PART.findall(name)), name
     assert set(found_in_training(settled, datasets, tmp_path).values()) <= {0}

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
 from ftft.data.dataset import Dataset
+from ftft.data.keep import keep
+from ftft.data.rows import with_places
 from ftft.errors import ArtifactError, DataError
 from ftft.tasks.prepare import prepare
 
@@ -74,9 +76,13 @@ def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
         assert text in str(caught.value)
 
 
-def test_rows_are_counted_among_those_that_pass_where():
-    with pytest.raises(DataError, match=r"1 row: row 2 of the file \(uid 'u1'\)"):
-        prepared({"where": {"a": "x"}}, b=["x", "", "y"])
+def test_a_row_is_named_by_its_place_in_the_file_whatever_was_left_out_before():
+    columns = {**COLUMNS, "a": ["y", "x", "x"], "b": ["x", "z", ""]}
+    records = with_places(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
+    spec = {**SPEC, "where": {"a": "x"}}
+    kept, _ = keep(records, spec, "train", "rows.csv")
+    with pytest.raises(DataError, match=r"1 row: row 3 of the file \(uid 'u2'\)"):
+        prepare(kept, spec, "train", READ)
 
 
 def test_only_the_first_bad_rows_are_listed():
