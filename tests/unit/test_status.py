@@ -205,11 +205,12 @@ def test_a_failed_run_shows_the_last_lines_of_its_log(runs, status):
         "  got: loss nan",
         "  expected: finite loss",
         "  what to do: lower the rate",
+        "This would end the same way again, so it is not tried again.",
     ]
     assert (runs()[RUN]["state"], runs()[RUN]["last_lines"]) == ("failed", message)
     assert json.loads(status("--json"))["failed_jobs"] == []
     lines = status().splitlines()
-    assert lines[-6:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
+    assert lines[-7:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
 
 
 def test_a_run_that_broke_shows_the_end_of_its_traceback(runs):
