@@ -179,10 +179,10 @@ def test_a_file_that_cannot_be_written_ends_no_training(folder):
 def test_files_are_written_now_and_then_only(monkeypatch):
     with Progress("title", [], file="progress.json") as progress:
         progress.start(900, 0, SimpleNamespace(trackers=[], log=lambda *_, **__: None), {}, float)
-        monkeypatch.setattr(os, "replace", None)
-        for _ in range(100):
-            progress.step(torch.tensor(0.5))
-        monkeypatch.undo()
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "replace", None)
+            for _ in range(100):
+                progress.step(torch.tensor(0.5))
 
 
 class Given:
