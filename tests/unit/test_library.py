@@ -235,9 +235,11 @@ def test_the_order_in_which_a_loop_draws_changes_nothing(orders):
 
 def run(root, code, folder=None):
     code = f"import sys; sys.path[0] = {str(root / 'src')!r}; {code}"
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, check=True
-    ).stdout.strip()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_the_library_imports_nothing_heavy(root):
