@@ -14,7 +14,7 @@ pytestmark = [
     ),
 ]
 
-RUN = "demo/small/full/full/seed0"
+RUN = "demo/small/all/full/seed0"
 EVALUATION = f"results/evaluations/{RUN}.parquet"
 # One folder of jobs: what was asked for, and how each ended.
 QSUB = """\

@@ -186,7 +186,7 @@ def test_unknown_encoder_is_named(fresh):
 
 
 def test_dynamics_that_are_not_numbers_make_no_map(workflow):
-    path = workflow.folder / "results/runs/demo/small/full/full/seed0/dynamics.parquet"
+    path = workflow.folder / "results/runs/demo/small/all/full/seed0/dynamics.parquet"
     dataset = Dataset.load(workflow.folder / "results/data/demo/train.parquet")
     whole = path.read_bytes()
     epochs = load_dynamics(path, dataset).logits.copy()
@@ -203,7 +203,7 @@ def test_dynamics_that_are_not_numbers_make_no_map(workflow):
 
 
 def test_torn_artifact_is_named_with_its_cure(workflow):
-    path = workflow.folder / "results/selections/demo/small-ambiguous-33/seed0.parquet"
+    path = workflow.folder / "results/supervisions/demo/small-ambiguous-33/seed0.parquet"
     whole = path.read_bytes()
     try:
         path.write_bytes(whole[: len(whole) // 2])

@@ -20,7 +20,7 @@ DETERMINISTIC = (
     "encoders",
     "runs",
     "maps",
-    "selections",
+    "supervisions",
     "evaluations",
     "scores",
     "comparisons",
@@ -140,9 +140,9 @@ def test_killed_again_and_again_and_the_same_bytes(fresh, untouched, seed):
     assert contents(fresh) == expected, done
 
 
-REFERENCE = "results/runs/demo/small/full/full/seed0"
+REFERENCE = "results/runs/demo/small/all/full/seed0"
 LEDGER = [f"{REFERENCE}/ledger.json"]
-LOG = "logs/train/demo/small/full/full/seed0.log"
+LOG = "logs/train/demo/small/all/full/seed0.log"
 LONG = {"epochs": 40.0}
 
 
@@ -288,7 +288,7 @@ def test_a_second_call_is_refused_while_the_first_runs(long_training):
 def test_a_clock_that_went_back_makes_nothing_again(workflow):
     day = 24 * 60 * 60
     for age, name in enumerate(
-        ("downloads", "data", "encoders", "runs", "maps", "selections", "evaluations")
+        ("downloads", "data", "encoders", "runs", "maps", "supervisions", "evaluations")
     ):
         for path in (workflow.folder / "results" / name).rglob("*"):
             written_at = path.stat().st_mtime - age * day

@@ -196,7 +196,7 @@ CONTRACT |= {
     ),
     "an evaluation set added and the selection rule": (
         both(add_evaluation_set, edit(selection={"rule": "quantile"})),
-        {"select_instances": 1, "train_main": 2, **FULL_RUNS, **SET_ADDED},
+        {"make_supervision": 1, "train_main": 2, **FULL_RUNS, **SET_ADDED},
     ),
 }
 
@@ -308,7 +308,7 @@ WITHOUT_VIEWS = {
     "train_main",
     "evaluate",
     "build_data_map",
-    "select_instances",
+    "make_supervision",
     "collect_scores",
 }
 
