@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 RUN = "demo/small/all/full/seed0"
-EVALUATION = f"results/evaluations/{RUN}.parquet"
+EVALUATION = f"results/evaluations/{RUN}/validation.parquet"
 # One folder of jobs: what was asked for, and how each ended.
 QSUB = """\
 #!/bin/sh
