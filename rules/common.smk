@@ -84,6 +84,14 @@ def encoder_outputs(folder):
     return {Path(name).stem: f"{folder}/{name}" for name in ENCODER_FILES}
 
 
+def model_outputs(folder):
+    """The files of a run's model, which are temporary where models are not kept."""
+    files = encoder_outputs(folder)
+    if settings.runtime.keep_models == "all":
+        return files
+    return {name: temp(path) for name, path in files.items()}
+
+
 def run_ledger(path):
     """A run's ledger, for Snakemake's report too."""
     whole = {"supervision": plan.ALL_DATA, "budget": plan.FULL_LENGTH}

@@ -56,13 +56,13 @@ def supervision_file(wildcards):
 
 
 def reference_ledger(wildcards):
-    """The ledger of the reference run behind a supervision."""
+    """The ledger of the reference run behind a supervision: it stops a training, and is no part of one."""
     if wildcards.supervision == plan.ALL_DATA:
         return []
     reference = plan.Supervision.parse(wildcards.supervision).reference
     if reference is None:
         return []
-    return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/ledger.json"
+    return ancient(f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/ledger.json")
 
 
 def reference_map(wildcards):

@@ -10,7 +10,7 @@ rule train_reference:
         # All data of the task are checked before any training; a new evaluation set retrains nothing.
         checks=ancient("results/checks/{task}.json"),
     output:
-        **encoder_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
+        **model_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         trajectory="results/runs/{task}/{model}/all/full/seed{seed}/trajectory.parquet",
         ledger=run_ledger("results/runs/{task}/{model}/all/full/seed{seed}/ledger.json"),
@@ -42,7 +42,7 @@ rule train_main:
         supervision=supervision_file,
         reference=reference_ledger,
     output:
-        **encoder_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
+        **model_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
         trajectory="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/trajectory.parquet",
         ledger=run_ledger("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/ledger.json"),
     log:

@@ -101,7 +101,7 @@ def _new_stamp(path: str | Path, files: dict[str, str] | None = None) -> dict:
     return {**stamp, "files": files} if files else stamp
 
 
-def _admit(path: str | Path, stamp: dict, content: str) -> None:
+def _admit(path: str | Path, stamp: dict, content: str, defines: bool = True) -> None:
     """Raise ArtifactError unless a file is whole and the one that the running job expects at its path."""
     if stamp.get("content") != content:
         raise _refused(
@@ -126,7 +126,8 @@ def _admit(path: str | Path, stamp: dict, content: str) -> None:
                 f"{recorded} in {name}",
                 f"{known} as in {by}",
             )
-    work.inputs[name] = content
+    if defines:
+        work.inputs[name] = content
 
 
 def _refused(path: str | Path, fault: str, got: str, expected: str) -> ArtifactError:
@@ -208,9 +209,12 @@ def write_json(
     write_text(path, indented_json(value))
 
 
-def read_json(path: str | Path) -> dict:
-    """Read what `write_json` was given; raises ArtifactError where it is missing, damaged or another's."""
-    return _read_stamped_json(path)[0]
+def read_json(path: str | Path, defines: bool = True) -> dict:
+    """Read what `write_json` was given; raises ArtifactError where it is missing, damaged or another's.
+
+    defines: whether what the job writes depends on it, as it does on all but permissions to go on.
+    """
+    return _read_stamped_json(path, defines)[0]
 
 
 def read_folder(path: str | Path) -> dict:
@@ -234,14 +238,14 @@ def file_hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     return {name: file_hash(Path(folder) / name) for name in names}
 
 
-def _read_stamped_json(path: str | Path) -> tuple[dict, dict]:
+def _read_stamped_json(path: str | Path, defines: bool = True) -> tuple[dict, dict]:
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
         stamp = value.pop(STAMP)
         content = value_hash({**value, STAMP: {key: stamp[key] for key in stamp if key != "content"}})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error
-    _admit(path, stamp, content)
+    _admit(path, stamp, content, defines)
     return value, stamp
 
 

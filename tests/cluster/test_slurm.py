@@ -12,7 +12,7 @@ from slurm import Slurm, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("has_slurm")]
 
 TABLE = "results/tables/table1.csv"
-RUN = "demo/small/full/full/seed0"
+RUN = "demo/small/all/full/seed0"
 LEDGER = f"results/runs/{RUN}/ledger.json"
 LOG = f"logs/train/{RUN}.log"
 # `auto` asks SLURM for a GPU and, as CUDA finds none, trains on the CPU: the same bytes as `cpu`.

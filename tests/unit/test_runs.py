@@ -91,7 +91,9 @@ def test_a_model_that_its_run_did_not_leave_is_refused(files, tmp_path, fault):
         weights.write_bytes(weights.read_bytes()[:-4])
     damaged = weights if fault in ("weights of another", "torn") else model / "config.json"
     what = {"another run": "is of another run than its folder", "by hand": "is damaged or was edited"}
-    with pytest.raises(ArtifactError, match=what.get(fault, "is not the file that was left there")) as refused:
+    with pytest.raises(
+        ArtifactError, match=what.get(fault, "is not the file that was left there")
+    ) as refused:
         predict(files, model, run)
     assert str(refused.value).startswith(str(damaged))
     assert f"snakemake make it again: snakemake {damaged}" in str(refused.value)

@@ -1,5 +1,6 @@
 """Runs of the workflow in folders of their own, through the command line as a user would."""
 
+import io
 import os
 import re
 import shutil
@@ -52,7 +53,7 @@ class Workflow:
         self.write_config(config)
 
     def snakemake(
-        self, *arguments: str, timeout: float = 300, python_path: str | Path = ""
+        self, *arguments: str, timeout: float = 900, python_path: str | Path = ""
     ) -> subprocess.CompletedProcess:
         """Run snakemake here; its output, both streams together, is in `stdout`."""
         return subprocess.run(
@@ -66,11 +67,37 @@ class Workflow:
             env={**os.environ, "PYTHONPATH": str(python_path)},
         )
 
+    def dry_run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and output of a dry run, in a fork of this process, which has Snakemake imported."""
+        import snakemake.cli
+
+        log = self.folder / "dry-run.log"
+        if (child := os.fork()) == 0:
+            code = 70
+            try:
+                with open(log, "wb") as file:
+                    os.dup2(file.fileno(), 1)
+                    os.dup2(file.fileno(), 2)
+                sys.stdout = sys.stderr = io.TextIOWrapper(
+                    io.FileIO(1, "w", closefd=False), write_through=True
+                )
+                os.chdir(self.folder)
+                # The library is this workflow's own.
+                sys.path[:] = [path for path in sys.path if Path(path) != self.root / "src"]
+                for name in [name for name in sys.modules if name.partition(".")[0] == "ftft"]:
+                    del sys.modules[name]
+                snakemake.cli.main(["--dry-run", "--cores", "1", *arguments])
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                os._exit(code if isinstance(code, int) else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text()
+
     def planned(self, *arguments: str, target: str = "paper") -> dict[str, int]:
         """Jobs by rule that a dry run would start for `target`."""
-        dry = self.snakemake("--dry-run", *arguments, "--", target)
-        assert dry.returncode == 0, dry.stdout
-        stats = dry.stdout.partition("Job stats:")[2].partition("total")[0]
+        code, shown = self.dry_run(*arguments, "--", target)
+        assert code == 0, shown
+        stats = shown.partition("Job stats:")[2].partition("total")[0]
         return {rule: int(count) for rule, count in JOB_COUNT.findall(stats) if rule != target}
 
 
@@ -99,6 +126,13 @@ def workflow(finished):
     """The finished workflow, to be edited and dry-run; its sources are restored afterwards."""
     yield finished
     finished.restore()
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Workflow:
+    """A copy of the finished workflow, with results and records of its own to be spoilt."""
+    shutil.copytree(finished.folder, tmp_path / "copied")
+    return Workflow(finished.root, tmp_path / "copied", finished.pristine_config)
 
 
 @pytest.fixture

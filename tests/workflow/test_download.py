@@ -8,7 +8,7 @@ import pytest
 from ftft.data import demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-EVALUATION = "results/evaluations/demo/small/full/full/seed0.parquet"
+EVALUATION = "results/evaluations/demo/small/all/full/seed0/validation.parquet"
 # The split on the hub and the number of rows.
 FROM_HUB = {"train": ("train", 200), "r1_test": ("test", 40)}
 

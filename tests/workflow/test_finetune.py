@@ -26,7 +26,7 @@ def test_the_folder_loads_and_classifies(taken_home):
     (answer,) = pipeline("text-classification", str(folder))([{"text": "a text", "text_pair": "another"}])
     assert answer["label"] in model.config.label2id and 0 < answer["score"] < 1
     assert "# large on demo" in (folder / "README.md").read_text()
-    assert not (taken_home.folder / "results/runs/demo/large/full").exists()
+    assert not (taken_home.folder / "results/runs/demo/large/all").exists()
     assert taken_home.planned(target="finetune") == {}
     # Another licence is another card, and no other run.
     taken_home.edit(lambda config: config["finetune"]["demo"].update(license="mit"))

@@ -41,7 +41,7 @@ def finetune_only(config):
 def test_preflight_trains_references_alone(fresh):
     assert fresh.planned(target="preflight") == REFERENCES_ONLY
     plan = fresh.snakemake("--dry-run", "--", "preflight").stdout
-    assert "results/runs/demo/small/full/full/seed0/ledger.json" in plan
+    assert "results/runs/demo/small/all/full/seed0/ledger.json" in plan
     assert "results/runs/demo/large" not in plan
 
 
@@ -55,7 +55,7 @@ def test_finetune_names_candidates_as_tables_do(fresh):
     jobs = fresh.planned(target="preflight")
     assert jobs == {**REFERENCES_ONLY, "train_reference": 2, "build_data_map": 2}
     plan = fresh.snakemake("--dry-run", "--", "preflight").stdout
-    assert "small/full/full/seed4/" in plan and "results/runs/demo/large" not in plan
+    assert "small/all/full/seed4/" in plan and "results/runs/demo/large" not in plan
 
 
 def test_numbers_and_ranks_come_out(judged):

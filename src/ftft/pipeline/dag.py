@@ -1,11 +1,11 @@
-"""Three amendments of Snakemake's graph of jobs that the workflow's contract needs; Snakemake has no hooks
-for them.
+"""Amendments of Snakemake's graph of jobs that the workflow's contract needs; Snakemake has no hooks for them.
 
 Files that are stale are made again where a target needs them; --forcerun would make them targets. A job
 behind an ancient input is still run for reasons of its own. A failure that another try would not change is
-not retried.
+not retried. Trainings that are repeated because their models were not kept are told of before they start.
 """
 
+import os
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -68,6 +68,10 @@ def _amend(stale: frozenset[str]) -> None:
         def __init__(self, *arguments, forcefiles=None, **options):
             super().__init__(*arguments, forcefiles={*(forcefiles or ()), *stale}, **options)
 
+        async def init(self, *arguments, **options):
+            await super().init(*arguments, **options)
+            _tell_of_models_not_kept(self)
+
         async def update_needrun(self, *arguments, **options):
             self._masks = True
             try:
@@ -84,6 +88,20 @@ def _amend(stale: frozenset[str]) -> None:
 
     snakemake.workflow.DAG = AmendedDAG
     Job.restart_times = property(_restart_times)
+
+
+def _tell_of_models_not_kept(dag: DAG) -> None:
+    again = [job for job in dag.needrun_jobs() if _lacks_what_was_not_kept(dag.reason(job), job)]
+    if again:
+        logger.warning(
+            f"{len(again)} training(s) are repeated, as runtime.keep_models let their models go and something "
+            f"new is wanted of them: {again[0].output.ledger} for one."
+        )
+
+
+def _lacks_what_was_not_kept(reason, job: Job) -> bool:
+    lacking = set(reason.missing_output)
+    return bool(lacking) and all(file.is_temp for file in lacking) and any(map(os.path.exists, job.output))
 
 
 class _Roused:

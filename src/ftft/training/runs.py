@@ -73,7 +73,7 @@ def fine_tune(
     on other data; see also `loop.train`.
     """
     if reference_ledger is not None:
-        require_success(read_json(reference_ledger), failure_metric)
+        require_success(read_json(reference_ledger, defines=False), failure_metric)
     dataset = Dataset.load(train_file)
     kind = kind_of(dataset.kind)
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
