@@ -27,6 +27,8 @@ import pyarrow.parquet as pq
 from .errors import ArtifactError
 
 RESULTS = "results"
+# Below it, caches: whichever job wrote them, the content is the same.
+SCRATCH = "scratch"
 METADATA_KEY = b"ftft"
 # The key of the stamp: in the footer of a Parquet file, and in the object of a JSON file.
 STAMP = "artifact"
@@ -78,19 +80,20 @@ def value_hash(value: object) -> str:
 
 
 def artifact_path(path: str | Path) -> str | None:
-    """The path from results/ on, which is the same for every folder and prefix; None for files elsewhere."""
+    """The path from results/ on, the same for every folder and prefix; None for caches and files elsewhere."""
     path = Path(path)
     parts = path.relative_to(Path.cwd()).parts if path.is_relative_to(Path.cwd()) else path.parts
     for place, part in enumerate(parts[:-1]):
         if part == RESULTS and parts[place + 1] != RESULTS:
-            return "/".join(parts[place:])
+            return None if parts[place + 1] == SCRATCH else "/".join(parts[place:])
     return None
 
 
 def _new_stamp(path: str | Path, files: dict[str, str] | None = None) -> dict:
-    work = _work.get()
+    name = artifact_path(path)
+    work = _work.get() if name else None
     stamp = {
-        "path": artifact_path(path) if work else None,
+        "path": name if work else None,
         "slice": work.slice_hash if work else None,
         "code": work.code if work else None,
         "inputs": dict(work.inputs) if work else {},

@@ -385,7 +385,7 @@ def test_a_table_that_nobody_asked_for_is_not_made_again(workflow):
 def test_a_ledger_with_other_times_retrains_nothing(copied):
     path = copied.folder / "results/runs/demo/small/all/full/seed0/ledger.json"
     stamp, ledger = read_stamp(path), read_json(path)
-    ledger["cost"]["seconds"] += 1
+    ledger["cost"]["training_seconds"] += 1
     with working(Provenance(stamp["slice"], stamp["code"], inputs=stamp["inputs"])):
         write_json(path, ledger)
     planned = copied.planned()
