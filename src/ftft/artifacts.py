@@ -1,8 +1,9 @@
-"""Whole-or-absent files that say what they are: a stamp with path, specification, inputs and a hash of the content.
+"""Whole-or-absent files that say what they are: a stamp with path, specification, inputs and a hash of the
+content.
 
-Files are written to a temporary name, synced and renamed. In a job of the workflow (`working`) every file that is
-written gets a stamp, and every file that is read is held against what the job expects of it. Outside a job, only
-the content is checked.
+Files are written to a temporary name, synced and renamed. In a job of the workflow (`working`) every file
+that is written gets a stamp, and every file that is read is held against what the job expects of it. Outside
+a job, only the content is checked.
 """
 
 import glob
@@ -42,10 +43,12 @@ CONTENT = re.compile(rb'"content":"([0-9a-f]{64})"')
 
 @dataclass
 class Provenance:
-    """What a job of the workflow knows of files: what it writes them by, and what it expects of those it reads.
+    """What a job of the workflow knows of files: what it writes them by, and what it expects of those it
+    reads.
 
-    slice_hash, code: of the job's own specification and code. expected: gives the hash of the slice that an artifact
-    must be made by, and None for a file of which nothing is known. inputs: the content hashes of what was read.
+    slice_hash, code: of the job's own specification and code. expected: gives the hash of the slice that an
+    artifact must be made by, and None for a file of which nothing is known. inputs: the content hashes of
+    what was read.
     """
 
     slice_hash: str | None = None
@@ -201,8 +204,8 @@ def write_json(
 ) -> None:
     """Write an object as indented JSON with its stamp under `artifact`.
 
-    files: the hashes of files beside it that belong to it, as `file_hashes` gives them. place: where the file will
-    lie, if it is moved there after it was written.
+    files: the hashes of files beside it that belong to it, as `file_hashes` gives them. place: where the file
+    will lie, if it is moved there after it was written.
     """
     value = {**value, STAMP: _new_stamp(place or path, files)}
     value[STAMP]["content"] = value_hash(value)
@@ -278,8 +281,8 @@ def write_parquet(
 def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa.Table, dict]:
     """Read a table written by `write_parquet` and its metadata.
 
-    Raises ArtifactError where the file is missing, damaged, was not written by this workflow, or is another than
-    the running job expects.
+    Raises ArtifactError where the file is missing, damaged, was not written by this workflow, or is another
+    than the running job expects.
     """
     _check_parquet(path)
     with _readable(path):
@@ -291,7 +294,9 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
 
 
 def _check_parquet(path: str | Path) -> None:
-    """Compare a Parquet file with its own hash before anything in it is parsed, then its stamp with the job's plan."""
+    """Compare a Parquet file with its own hash before anything in it is parsed, then its stamp with the job's
+    plan.
+    """
     with _readable(path), _mapped(path, mmap.ACCESS_READ) as content:
         if content[:4] + content[-4:] != b"PAR1PAR1":
             raise ValueError("not a whole Parquet file")
@@ -310,7 +315,9 @@ def _seal(path: Path) -> None:
 
 
 def _find_stamp(content: bytes | mmap.mmap) -> tuple[dict, slice]:
-    """The stamp in a Parquet file or its footer, and the place of its hash; raises ValueError where there is none."""
+    """The stamp in a Parquet file or its footer, and the place of its hash; raises ValueError where there is
+    none.
+    """
     start = content.find(b"{", max(0, content.rfind(STAMP_KEY)))
     found = CONTENT.search(content, start) if start >= 0 else None
     if found is None:
@@ -348,43 +355,6 @@ def read_stamp(path: str | Path) -> dict | None:
             return _find_stamp(file.read(length))[0]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-class ParquetGroups:
-    """A Parquet file of this workflow, read one row group at a time, from any thread.
-
-    `metadata` is what `write_parquet` was given, `columns` the names, `sizes` the rows of each row group.
-    Raises ArtifactError as `read_parquet` does.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = path
-        _check_parquet(path)
-        with _readable(path):
-            self.footer = pq.read_metadata(path)
-            self.metadata = json.loads(self.footer.metadata[METADATA_KEY])
-        self.columns = self.footer.schema.names
-        self.sizes = [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
-
-    def _open(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path, metadata=self.footer, page_checksum_verification=True)
-
-    def read(self, groups: list[int], columns: list[str]) -> pa.Table:
-        """Some columns of some row groups, one after the other."""
-        # A reader per call, since readers are not safe to share; the footer is parsed once.
-        with _readable(self.path), self._open() as file:
-            return file.read_row_groups(groups, columns, use_threads=False).select(columns)
-
-    def bounds(self, group: int, column: str) -> tuple | None:
-        """Smallest and largest value of a column in a row group, where the file holds them."""
-        statistics = self.footer.row_group(group).column(self.columns.index(column)).statistics
-        return (statistics.min, statistics.max) if statistics and statistics.has_min_max else None
-
-    def batches(self, size: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns in batches of `size` rows, whatever the row groups; the last may be shorter."""
-        with _readable(self.path), self._open() as file:
-            for batch in file.iter_batches(size, columns=columns, use_threads=False):
-                yield batch.select(columns)
 
 
 def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -138,10 +138,7 @@ OVERLAYS = {
         "models: {all: {source: package, package: p}}",
         "models: the name 'all' is reserved",
     ),
-    "table that another rule writes": (
-        f"tables: {{verdicts: {ERM}}}",
-        "the name 'verdicts' is reserved",
-    ),
+    "table that another rule writes": (f"tables: {{claims: {ERM}}}", "the name 'claims' is reserved"),
     "table over another's provenance": (f"tables: {{t.provenance: {ERM}}}", "'t.provenance' is reserved"),
     "reserved table": (f"tables: {{table3: {ERM}}}", "tables: the name 'table3' is reserved"),
     "table of training lengths": (
@@ -235,10 +232,7 @@ OVERLAYS = {
         "tasks: {demo: {datasets: {x: {source: file, path: /dev/null}}}}",
         "there is no file",
     ),
-    "compressed file": (
-        "tasks: {demo: {datasets: {x: {source: file, path: rows.csv.gz}}}}",
-        "cannot tell the f",
-    ),
+    "archive": ("tasks: {demo: {datasets: {x: {source: file, path: rows.zip}}}}", "cannot tell the format"),
     "braces in a path": (
         "tasks: {demo: {datasets: {x: {source: file, path: '{task}.csv'}}}}",
         "as a wildcard",

@@ -9,6 +9,7 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from ftft.artifacts import canonical_json
+from ftft.data.formats import FORMATS
 from ftft.data.readers import READERS
 from ftft.errors import ConfigError
 from ftft.paper import cad
@@ -107,7 +108,7 @@ FAULTS = [
     (f"{DATASETS}.validation.split", "tset", f"{DATASETS}.validation.split: got 'tset'", "r3_test"),
     (f"{DATASETS}.x", {"source": "file"}, f"{DATASETS}.x: source 'file' needs the key 'path'"),
     (f"{DATASETS}.x", {"source": "file", "path": "no.csv"}, "there is no file 'no.csv' (relative paths"),
-    (f"{DATASETS}.x", {"source": "file", "path": __file__}, "cannot tell the format", "csv, tsv, jsonl"),
+    (f"{DATASETS}.x", {"source": "file", "path": __file__}, "cannot tell the format", ".tab, .jsonl"),
     (f"{DATASETS}.x", {"source": "hub", "id": "a"}, "needs the key 'split'", "needs the key 'revision'"),
     (f"{DATASETS}.x", {"source": "cad"}, "source 'cad' needs the key 'path'", "needs the key 'split'"),
     (f"{DATASETS}.x", {"source": "cad", "path": "no.tsv"}, f"{DATASETS}.x.path: there is no file 'no.tsv'"),
@@ -212,7 +213,7 @@ def test_defaults_are_filled_in_everywhere(tiny):
     config = resolve(tiny)
     assert config.selection.dump() == {"fraction": 0.33, "rule": "exact", "el2n_epochs": [1]}
     assert config.early_stopping.dump() == {"patience": 2, "monitors": ["ood"]}
-    assert config.checks.dump() == {"leakage": "warn"}
+    assert config.checks.dump() == {"leakage": "warn", "failed_reference": "refuse"}
     assert (config.runtime.threads, config.runtime.device, config.runtime.keep_models) == (1, "cpu", "all")
     task = config.tasks["demo"]
     assert (task.kind, task.metric, task.label) == ("classification", "accuracy", "label")
@@ -328,7 +329,7 @@ def test_a_mixture_needs_the_epochs_of_the_selector_it_starts_from(tiny):
 
 
 def test_a_kind_that_does_not_record_what_a_score_needs_is_refused(tiny, monkeypatch):
-    monkeypatch.setitem(registry.KINDS, "classification", registry.Kind(("accuracy",)))
+    monkeypatch.setattr(type(registry.KINDS["classification"]), "signals", frozenset())
     ask(tiny, selector="aum")
     message = message_of(tiny)
     assert (
@@ -343,8 +344,7 @@ def test_a_metric_must_fit_the_kind(tiny):
     assert "tasks.demo.metric: got 'macro_f1', expected one that fits the kind" in message_of(tiny)
 
 
-def test_a_selector_that_needs_no_model_goes_with_a_random_reference(tiny, monkeypatch):
-    monkeypatch.setitem(registry.SELECTORS, "longest", registry.Selector())
+def test_a_selector_that_needs_no_model_goes_with_a_random_reference(tiny):
     ask(tiny, reference="random", selector="longest")
     row = resolve(tiny).tables["t"].rows[0]
     assert plan.row_supervision(row, resolve(tiny)) == "random-longest-33"
@@ -395,7 +395,10 @@ def test_a_models_own_recipe_overrides_the_shared_one(tiny, shared, own, expecte
     assert config.models["small"].training.batch_size == 32
 
 
-@pytest.mark.parametrize(("suffix", "form"), [*registry.FORMATS.items(), (".CSV", "csv")])
+SUFFIXES = [(suffix, name) for name, form in FORMATS.items() for suffix in form.suffixes]
+
+
+@pytest.mark.parametrize(("suffix", "form"), [*SUFFIXES, (".CSV", "csv"), (".csv.gz", "csv")])
 def test_a_files_format_comes_from_its_suffix_unless_named(tiny, tmp_path, suffix, form):
     path = tmp_path / f"rows{suffix}"
     path.touch()
@@ -435,6 +438,9 @@ def test_a_shipped_configuration_resolves(path, tmp_path, monkeypatch):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
     folder.mkdir(exist_ok=True)
+    for model in config["models"].values():
+        if "path" in model:
+            (folder / model["path"]).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(folder)
     assert resolve(config).tables
 

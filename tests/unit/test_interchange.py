@@ -10,6 +10,7 @@ from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.interchange import export_cartography, import_cartography, write_dynamics
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
+from ftft.tasks.base import kind_of
 
 UIDS = ["b", "a", "ç 'quoted \"", "10", "9"]
 DATA = Dataset(UIDS, (["text"] * 5,), np.array([1, 0, 1, 2, 0]), ["x", "y", "z"])
@@ -24,7 +25,7 @@ EPOCH_1 = [{"guid": 8, "logits_epoch_1": [4, 5], "gold": 1}, {"guid": 7, "logits
 
 def export(folder, logits=LOGITS, dataset=DATA):
     dataset.save(folder / "data.parquet")
-    save_dynamics(folder / "dynamics.parquet", list(logits), dataset, {})
+    save_dynamics(folder / "dynamics.parquet", kind_of("classification"), list(logits), dataset, {})
     export_cartography(folder / "dynamics.parquet", folder / "data.parquet", folder / "training_dynamics")
     return folder / "training_dynamics"
 

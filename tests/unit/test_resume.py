@@ -22,7 +22,6 @@ from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 from ftft.execution.progress import Progress
 from ftft.execution.scratch import LOCK, Scratch
 from ftft.execution.state import read_state, write_state
-from ftft.training import loop
 from ftft.training.checkpoints import Checkpoints
 from ftft.training.step import TrainingStep
 
@@ -249,7 +248,7 @@ def test_the_state_before_a_damaged_one_is_gone_on_from(scratch, files):
 
 
 def test_divergence_names_the_last_good_state(fine_tune, scratch):
-    with pytest.raises(loop.TrainingError, match=r"last good state: that of step \d+"):
+    with pytest.raises(TrainingError, match=r"last good state: that of step \d+"):
         fine_tune(learning_rate=1e30, max_grad_norm=1e30, warmup_fraction=0.5, scratch=scratch())
 
 

@@ -10,11 +10,11 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from small import RECIPE, RUNTIME, demo_dataset
 
-from ftft.artifacts import read_parquet, write_json
+from ftft.artifacts import read_json, read_parquet, write_json
 from ftft.cartography.supervision import Supervision
 from ftft.errors import ArtifactError, TrainingError
 from ftft.execution.progress import Progress
-from ftft.statistics.scores import read_evaluation
+from ftft.statistics.scores import Evaluation, ledger_of, load_run_ledgers
 from ftft.training.runs import evaluate, fine_tune
 
 RUN = {"task": "demo", "model": "small", "supervision": "all", "budget": "full", "seed": 0}
@@ -55,8 +55,9 @@ def files(tmp_path_factory, encoder):
 def predict(folder, model, run=RUN):
     AcceleratorState._reset_state(reset_partial_state=True)
     evaluate(
-        {"max_length": RECIPE["max_length"], "precision": "float32", "dataset": "validation"},
+        {"max_length": RECIPE["max_length"], "precision": "float32"},
         run,
+        "validation",
         model,
         folder / "validation.parquet",
         folder / "evaluation.parquet",
@@ -88,17 +89,24 @@ def test_a_model_that_its_run_did_not_leave_is_refused(files, tmp_path, fault):
         (model / "config.json").write_text(json.dumps(config))
     elif fault == "torn":
         weights.write_bytes(weights.read_bytes()[:-4])
-    with pytest.raises(ArtifactError, match="is not the file|is of another run|is damaged") as refused:
+    damaged = weights if fault in ("weights of another", "torn") else model / "config.json"
+    what = {"another run": "is of another run than its folder", "by hand": "is damaged or was edited"}
+    with pytest.raises(
+        ArtifactError, match=what.get(fault, "is not the file that was left there")
+    ) as refused:
         predict(files, model, run)
-    assert f"delete {weights} and let snakemake make it again" in str(refused.value)
+    assert str(refused.value).startswith(str(damaged))
+    assert f"snakemake make it again: snakemake {damaged}" in str(refused.value)
 
 
 def test_predictions_and_ledger_must_be_of_one_run(files, tmp_path):
     evaluation = predict(files, files / "model")
-    assert read_evaluation(evaluation, files / "ledger.json")[2]["run"] == RUN
-    write_json(tmp_path / "ledger.json", {"run": {**RUN, "seed": 1}})
-    with pytest.raises(ArtifactError, match="are not of the same run"):
-        read_evaluation(evaluation, tmp_path / "ledger.json")
+    found = ledger_of(Evaluation(evaluation), load_run_ledgers([files / "ledger.json"]))
+    assert found == read_json(files / "ledger.json") and found["run"] == RUN
+    for other in ({"seed": 1}, {"task": "another"}):
+        write_json(tmp_path / "ledger.json", {"run": {**RUN, **other}})
+        with pytest.raises(ArtifactError, match="is of a run without a ledger here"):
+            ledger_of(Evaluation(evaluation), load_run_ledgers([tmp_path / "ledger.json"]))
 
 
 def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
@@ -106,7 +114,7 @@ def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
     table, _ = read_parquet(evaluation)
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "evaluation.parquet")
     with pytest.raises(ArtifactError, match="was not written by this workflow"):
-        read_evaluation(tmp_path / "evaluation.parquet", files / "ledger.json")
+        Evaluation(tmp_path / "evaluation.parquet")
 
 
 def test_a_supervision_of_other_data_is_refused(files, encoder, tmp_path):

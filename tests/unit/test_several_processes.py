@@ -25,7 +25,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import ARCHITECTURE, RECIPE, RUNTIME
 
-from ftft.data import demo
 from ftft.errors import DataError, TrainingError
 from ftft.execution import launch, processes
 from ftft.execution.identity import resolve_execution
@@ -124,8 +123,7 @@ def training(
     AcceleratorState._reset_state(reset_partial_state=True)
     spec = {
         "recipe": {**RECIPE, **recipe},
-        "labels": list(demo.LABELS),
-        "development": list(data.development),
+        "metrics": ["accuracy", "macro_f1"],
         "early_stopping": early_stopping,
     }
     states = None
@@ -279,8 +277,8 @@ def test_every_architecture_has_its_gradients_averaged(architecture, training_da
 
 def test_development_sets_smaller_than_the_group_are_scored(plain_encoder, training_data):
     def few(name):
-        tokens, labels = training_data.development[name]
-        return replace(tokens, offsets=tokens.offsets[:2]), labels[:1]
+        part = training_data.development[name]
+        return replace(part, tokens=part.tokens.share(slice(0, 1)), targets=part.targets[:1])
 
     data = replace(training_data, development={"validation": few("validation")})
     results = together(3, training, encoder=plain_encoder, data=data, epochs=0.5)
@@ -339,9 +337,9 @@ def test_energy_of_common_devices_counts_once():
 
 def test_work_adds_up_but_for_the_widest_batch():
     one, other = Workload(), Workload()
-    one.add(np.array([3, 5]), 5)
-    other.add(np.array([7]), 7)
-    assert total_work([one.state(), other.state()]) == Workload(2, 3, 15, 83, 17, 99, 7)
+    one.add(np.array([3, 5]))
+    other.add(np.array([7]))
+    assert total_work([one.state(), other.state()]) == Workload(2, 3, 15, 83, 7)
 
 
 # What one of several processes runs in place of a training.

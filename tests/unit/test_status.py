@@ -179,10 +179,10 @@ def test_a_file_that_cannot_be_written_ends_no_training(folder):
 def test_files_are_written_now_and_then_only(monkeypatch):
     with Progress("title", [], file="progress.json") as progress:
         progress.start(900, 0, SimpleNamespace(trackers=[], log=lambda *_, **__: None), {}, float)
-        monkeypatch.setattr(os, "replace", None)
-        for _ in range(100):
-            progress.step(torch.tensor(0.5))
-        monkeypatch.undo()
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "replace", None)
+            for _ in range(100):
+                progress.step(torch.tensor(0.5))
 
 
 class Given:
@@ -205,11 +205,12 @@ def test_a_failed_run_shows_the_last_lines_of_its_log(runs, status):
         "  got: loss nan",
         "  expected: finite loss",
         "  what to do: lower the rate",
+        "This would end the same way again, so it is not tried again.",
     ]
     assert (runs()[RUN]["state"], runs()[RUN]["last_lines"]) == ("failed", message)
     assert json.loads(status("--json"))["failed_jobs"] == []
     lines = status().splitlines()
-    assert lines[-6:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
+    assert lines[-7:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
 
 
 def test_a_run_that_broke_shows_the_end_of_its_traceback(runs):

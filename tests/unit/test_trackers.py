@@ -11,8 +11,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from ftft.errors import ConfigError, TrainingError
 from ftft.execution.progress import Progress
-from ftft.pipeline import faults
-from ftft.pipeline.config import resolve
+from ftft.pipeline.config import checks, resolve
 from ftft.training.loop import train
 from ftft.training.schedule import learning_rate_factor
 
@@ -91,11 +90,11 @@ def test_a_tracker_that_is_absent_where_trainings_run_is_named(run):
 def test_trackers_are_checked_with_the_configuration(monkeypatch, tmp_path, root, trackers, words):
     import yaml
 
-    monkeypatch.setattr(faults, "find_spec", lambda name: name == "tensorboardX" or None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: name == "tensorboardX" or None)
     config = yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
     config["runtime"]["trackers"] = trackers
     if words is None:
-        assert resolve(config)["runtime"]["trackers"] == trackers
+        assert resolve(config).runtime.trackers == tuple(trackers)
     else:
         with pytest.raises(ConfigError) as refused:
             resolve(config)

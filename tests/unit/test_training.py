@@ -5,16 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from ftft.execution.energy import EnergyMeter
 
 from ftft.cartography.supervision import Supervision
 from ftft.errors import TrainingError
-from ftft.execution import meter
+from ftft.execution.meter import Meter
 from ftft.models import flops
 from ftft.models.heads import load_classifier
 from ftft.tasks.base import Kind, true_class_probability
 from ftft.tasks.prediction import predict_outputs
-from ftft.training import loop as training
+from ftft.training import loop, session
 from ftft.training.checkpoints import Checkpoints
 from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
 from ftft.training.step import TrainingStep
@@ -41,7 +40,7 @@ def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, m
         return original(self, outputs, targets)
 
     drawn = []
-    plan = training.training_batches
+    plan = loop.training_batches
 
     def logging_batches(*arguments):
         for batch in plan(*arguments):
@@ -49,7 +48,7 @@ def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, m
             yield batch
 
     monkeypatch.setattr(Kind, "losses", logging_losses)
-    monkeypatch.setattr(training, "training_batches", logging_batches)
+    monkeypatch.setattr(loop, "training_batches", logging_batches)
     result = fine_tune()
     assert len(result.epochs) == 3
     assert {len(batch) for batch in drawn} == {8, 1}
@@ -202,7 +201,7 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
     package.mkdir()
     for name, text in {"name": "package-0", "max_energy_range_uj": 10**12, "energy_uj": 0}.items():
         (package / name).write_text(str(text))
-    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    monkeypatch.setattr(session, "Meter", lambda device: Meter(device, tmp_path))
 
     def consuming(function, microjoules):
         def wrapped(*arguments):
@@ -219,5 +218,5 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
 
 
 def test_energy_that_nothing_reports_is_null(fine_tune, monkeypatch, tmp_path):
-    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    monkeypatch.setattr(session, "Meter", lambda device: Meter(device, tmp_path))
     assert fine_tune().cost["energy_joules"] is None

@@ -121,7 +121,8 @@ def _require_data(path: str | Path, metadata: dict, dataset: Dataset) -> None:
 
 
 def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: list[str]) -> DataMap:
-    """Build the map, with all further scores, from p_true [epochs, n], logits [epochs, n, classes], labels [n].
+    """Build the map, with all further scores, from p_true [epochs, n], logits [epochs, n, classes], labels
+    [n].
 
     Correctness asks for the largest logit, not for p_true > 0.5: with three classes or more the true
     class may win with less. Errors are those of `DataMap.of`.

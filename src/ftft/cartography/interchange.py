@@ -17,8 +17,9 @@ import numpy as np
 from ..artifacts import replacing
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
+from ..tasks.base import kind_of, true_class_probability
 from . import arguments
-from .dynamics import Dynamics, load_dynamics, save_dynamics, true_class_probability
+from .dynamics import Dynamics, load_dynamics, save_dynamics
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FILE_NAME = re.compile(r"dynamics_epoch_(0|[1-9][0-9]*)\.jsonl")
@@ -105,7 +106,7 @@ def write_dynamics(dynamics: Dynamics, dynamics_file: str | Path, data_file: str
     with _writing(data_file):
         dataset.save(data_file)
     with _writing(dynamics_file):
-        save_dynamics(dynamics_file, list(logits), dataset, {})
+        save_dynamics(dynamics_file, kind_of(dataset.kind), list(logits), dataset, {})
 
 
 def dynamics_of_logits(uids: list[str], labels: np.ndarray, logits: np.ndarray) -> Dynamics:

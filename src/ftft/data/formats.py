@@ -1,5 +1,6 @@
 """The formats of data files: how a path tells its format, and which keys say more about a file of it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def format_of(path: str | Path) -> str | None:
     A folder that the datasets library saved has the format `saved`.
     """
     path = Path(path)
-    if any((path / name).is_file() for name in SAVED_FILES):
+    if any(os.path.isfile(path / name) for name in SAVED_FILES):
         return "saved"
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:

@@ -44,7 +44,7 @@ def require_head(config) -> None:
 
 
 def require_vocabulary(model, tokenizer) -> None:
-    """Raise ModelError where the tokenizer knows no words, or makes ids that the model has no embedding of."""
+    """Raise ModelError where the tokenizer knows no words, or makes ids without an embedding."""
     vocabulary = tokenizer.get_vocab()
     words = vocabulary.keys() - set(tokenizer.all_special_tokens)
     if not words:
@@ -101,10 +101,10 @@ def _limit(length: float | None) -> int | None:
 def check_classifier(folder: Path, tokenizer, headless: Iterable[str], untrained: bool) -> bool:
     """Run the classifier in `folder` on two rows of unequal lengths, together and one by one.
 
-    Returns whether the logits agree, so that padding is masked and the same token is classified.
-    The small weights of an `untrained` model hardly tell two rows apart, so that larger ones are drawn for this.
-    Raises ModelError where the model cannot be loaded, runs on no batch, or would draw other weights than its
-    head's and those named `headless`. Torch's random generators are left as they were.
+    Returns whether the logits agree, so that padding is masked and the same token is classified. The small
+    weights of an `untrained` model hardly tell two rows apart, so that larger ones are drawn for this. Raises
+    ModelError where the model cannot be loaded, runs on no batch, or would draw other weights than its head's
+    and those named `headless`. Torch's random generators are left as they were.
     """
     import torch
     from transformers import AutoModelForSequenceClassification

@@ -71,7 +71,7 @@ def settle_end(config, tokenizer) -> None:
             fix="use the tokenizer that the model was pretrained with",
         )
     logger.warning(
-        "the tokenizer ends texts in %r, and not in config.json's eos_token_id %s: the classifier reads there",
+        "the tokenizer ends texts in %r, not in config.json's eos_token_id %s: the classifier reads there",
         tokenizer.convert_ids_to_tokens(ids[-1]),
         config.eos_token_id,
     )

@@ -69,7 +69,7 @@ def content_of_folder(path: str) -> str | None:
 
 @cache
 def version_of_package(package: str) -> str | None:
-    """The version of the distribution that an importable package belongs to; None where it is not installed."""
+    """The version of the distribution that an importable package belongs to; None where there is none."""
     for name in (package.replace("_", "-"), *packages_distributions().get(package, ())):
         with suppress(PackageNotFoundError):
             return version(name)

@@ -1,7 +1,7 @@
 """What every artifact is made by: rule, script and slice of the configuration, told from its path.
 
-Rules take their tracked parameter from here, jobs what they expect of the files that they read, and the plan which
-files on disk the configuration has left behind.
+Rules take their tracked parameter from here, jobs what they expect of the files that they read, and the plan
+which files on disk the configuration has left behind.
 """
 
 import inspect
@@ -30,7 +30,8 @@ LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "ledger.json")
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule's script, the slice of the configuration that it reads, and the artifacts with a stamp that it writes.
+    """A rule's script, the slice of the configuration that it reads, and the artifacts with a stamp that it
+    writes.
 
     roots: by configuration and wildcards, what its script reaches through registries.
     """
@@ -213,7 +214,9 @@ class Expectations:
 
 @dataclass
 class Inventory:
-    """What lies on disk of a configuration's artifacts: those to be made again, those that other code has made."""
+    """What lies on disk of a configuration's artifacts: those to be made again, those that other code has
+    made.
+    """
 
     stale: dict[str, str] = field(default_factory=dict)
     other_code: dict[str, str] = field(default_factory=dict)
@@ -222,8 +225,8 @@ class Inventory:
 def take_stock(config: Configuration, prefix: str = "") -> Inventory:
     """Hold all artifacts on disk against the configuration and against each other, by their stamps.
 
-    stale: by path, why an artifact is not what the configuration asks for. other_code: by path, the fingerprint of
-    today's code. An artifact that is gone is neither.
+    stale: by path, why an artifact is not what the configuration asks for. other_code: by path, the
+    fingerprint of today's code. An artifact that is gone is neither.
     """
     expected, stamps = Expectations(config), Remembered("stamps", _summary)
     found = {path: stamps.of(prefix + path, status) for path, status in _walk(prefix)}

@@ -1,8 +1,8 @@
 """Amendments of Snakemake's graph of jobs that the workflow's contract needs; Snakemake has no hooks for them.
 
-Files that are stale are made again where a target needs them; --forcerun would make them targets. A job behind an
-ancient input is still run for reasons of its own. A failure that another try would not change is not retried.
-Trainings that are repeated because their models were not kept are told of before they start.
+Files that are stale are made again where a target needs them; --forcerun would make them targets. A job
+behind an ancient input is still run for reasons of its own. A failure that another try would not change is
+not retried. Trainings that are repeated because their models were not kept are told of before they start.
 """
 
 import os
@@ -28,14 +28,14 @@ def hold_to(inventory: Inventory) -> None:
     if unknown:
         some = [f"{path} ({reason})" for path, reason in list(unknown.items())[:SHOWN]]
         logger.warning(
-            f"{len(unknown)} file(s) of results are not what this configuration asks for, and are made again "
-            f"where they are wanted: {', '.join(some)}{', ...' if len(unknown) > SHOWN else ''}"
+            f"{len(unknown)} file(s) of results are not what this configuration asks for, and are made again"
+            f" where they are wanted: {', '.join(some)}{', ...' if len(unknown) > SHOWN else ''}"
         )
     accepted = [path for path, code in inventory.other_code.items() if _accepts(path, code)]
     if accepted:
         logger.warning(
-            f"{len(accepted)} file(s) of results were made by other code at the same settings, and Snakemake's "
-            f"records accept them: {accepted[0]} for one. To make them again, delete them."
+            f"{len(accepted)} file(s) of results were made by other code at the same settings, and"
+            f" Snakemake's records accept them: {accepted[0]} for one. To make them again, delete them."
         )
 
 
@@ -46,7 +46,7 @@ def prefix_of(workflow) -> str:
 
 
 def _accepts(path: str, code: str) -> bool:
-    """Whether Snakemake's records know nothing of a file, or take it as made by `code` (snakemake --touch)."""
+    """Whether Snakemake's records know nothing of a file, or take it as made by `code`."""
     record = _record(path)
     return record is None or code in record
 
@@ -80,8 +80,8 @@ def _amend(stale: frozenset[str]) -> None:
                 self._masks = False
 
         def bfs(self, direction, *jobs, **options):
-            # Snakemake asks in this way which jobs will run because another does; it forgets that ancient files
-            # hold them back, and then never asks whether they should run for other reasons.
+            # Snakemake asks in this way which jobs will run because another does; it forgets that ancient
+            # files hold them back, and then never asks whether they should run for other reasons.
             if self._masks and direction is self.depending:
                 direction = _Roused(direction)
             return super().bfs(direction, *jobs, **options)

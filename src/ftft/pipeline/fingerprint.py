@@ -1,8 +1,8 @@
 """Which code defines a result: a hash over the definitions that a script reaches by name.
 
-A definition is a function, class or constant at the top of a module. What it names is followed, through imports
-and through attributes of imported modules. Comments, docstrings, formatting, annotations of functions and texts of
-messages do not count, so that an edit of them makes nothing again.
+A definition is a function, class or constant at the top of a module. What it names is followed, through
+imports and through attributes of imported modules. Comments, docstrings, formatting, annotations of functions
+and texts of messages do not count, so that an edit of them makes nothing again.
 """
 
 import ast
@@ -35,8 +35,8 @@ class _Module:
 def fingerprint(script: str | Path, roots: tuple[str, ...] = ()) -> str:
     """SHA-256 over a script, all definitions that it reaches, and those that `roots` reach.
 
-    A root is `package.module:name`. It stands for what a script reaches through a registry: the kind of a task,
-    its metrics, a score.
+    A root is `package.module:name`. It stands for what a script reaches through a registry: the kind of a
+    task, its metrics, a score.
     """
     script = Path(script)
     waiting = [(script, EVERYTHING), *map(_root, roots)]

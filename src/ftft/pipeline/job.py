@@ -90,8 +90,8 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
 
     All artifacts that the body reads and writes are checked and stamped. An FtftError ends the process with
     exit code 1 and its message, in the log and on the terminal; the log says so where a second try would end
-    alike. Of several processes that run one script, the first shows progress, and whoever started them tells of
-    errors.
+    alike. Of several processes that run one script, the first shows progress, and whoever started them tells
+    of errors.
     """
     terminal, rank = sys.stderr, launch.rank()
     log_path = Path(snakemake.log[0])

@@ -83,8 +83,8 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
 
 
 def recorded_metrics(task: Task) -> list[str]:
-    """The metrics of every checkpoint: those of the kind of task, the task's own first."""
-    return list(dict.fromkeys([task.metric, *registry.KINDS[task.kind].metrics]))
+    """The metrics of every checkpoint: those of the kind of task, and the task's own."""
+    return sorted({task.metric, *registry.KINDS[task.kind].metrics})
 
 
 def reference_slice(config: Configuration, task: str, model: str) -> dict:

@@ -1,7 +1,7 @@
 """What the configuration may name: kinds of tasks, metrics, sources of data and models, scores, selectors.
 
-Everything that the configuration, the plan and the rules know of these things they ask of this module, which reads it
-where each is defined.
+Everything that the configuration, the plan and the rules know of these things they ask of this module, which
+reads it where each is defined.
 """
 
 from dataclasses import dataclass

@@ -50,9 +50,9 @@ class Kind(ABC):
     """How the instances of a task are labelled, fed to a model, recorded and scored.
 
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
-    the training dynamics hold beside p_true and correct; a score that needs more is refused. keys: those of a task in the configuration that only this kind takes. one_text:
-    whether an instance may have a single text. first_token: whether the model's head reads the first token
-    alone.
+    the training dynamics hold beside p_true and correct; a score that needs more is refused. keys: those of a
+    task in the configuration that only this kind takes. one_text: whether an instance may have a single text.
+    first_token: whether the model's head reads the first token alone.
     """
 
     name: str
@@ -90,8 +90,9 @@ class Kind(ABC):
         """
 
     def features(self, dataset: "Dataset") -> tuple[Sequence[Sequence[str]], np.ndarray | None]:
-        """What is given to the tokenizer: one or two columns of texts, a row per feature; and the offsets [n + 1]
-        of every instance's features, None where each has one."""
+        """What is given to the tokenizer: one or two columns of texts, a row per feature; and the offsets [n
+        + 1] of every instance's features, None where each has one.
+        """
         return dataset.texts, None
 
     @abstractmethod

@@ -20,7 +20,8 @@ def dropout_mask(shape: tuple[int, ...], rate: float, dtype: torch.dtype) -> tor
 
 
 def kept_places(shape: tuple[int, ...], rate: float) -> torch.Tensor:
-    """Draw which places of `shape` are kept, a bool of one byte each: each is dropped with probability `rate`.
+    """Draw which places of `shape` are kept, a bool of one byte each: each is dropped with probability
+    `rate`.
 
     Slices of 16 bits of random words are compared with the rate, which is rounded to a multiple of 1/65536:
     torch's own Bernoulli draws cost more. They come from torch's CPU generator.

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from ...data.formats import format_of
 from ...errors import ConfigError
 from ...paper.roles import Roles
-from .. import registry
 from .base import typed
 from .checks import cross_check, misplaced
 from .configuration import LENGTH_TABLE, Configuration

@@ -219,9 +219,8 @@ def _form(where: str, dataset: Dataset) -> Iterator[str]:
     for key in ("delimiter", "columns", "quoting", "encoding"):
         takers = [name for name, form in registry.FORMATS.items() if key in form.keys]
         if getattr(dataset, key) is not None and dataset.format and dataset.format not in takers:
-            yield (
-                f"{where}.{key}: format '{dataset.format}' takes no such key; {' and '.join(takers)} may have it"
-            )
+            others = f"{' and '.join(takers)} may have it"
+            yield f"{where}.{key}: format '{dataset.format}' takes no such key; {others}"
     if dataset.encoding is not None:
         try:
             codecs.lookup(dataset.encoding)

@@ -104,8 +104,8 @@ class Checks(Part):
     )
     failed_reference: Annotated[str, OneOf(lambda: FAILED_REFERENCES)] = key(
         "refuse",
-        meaning="a reference run that does no better than the trivial answer: `refuse` stops before a main model "
-        "is trained on its map, `mark` trains on and marks and leaves out what rests on it",
+        meaning="a reference run that does no better than the trivial answer: `refuse` stops before a main "
+        "model is trained on its map, `mark` trains on and marks and leaves out what rests on it",
         reruns="nothing",
     )
 

@@ -78,7 +78,8 @@ class Dataset(Part):
     )
     format: Maybe[Annotated[str, OneOf(lambda: registry.FORMATS)]] = key(
         None,
-        meaning="`file`: `csv`, `tsv`, `jsonl` (JSON arrays too), `parquet`, `arrow`, or `saved` (a folder of the datasets library)",
+        meaning="`file`: `csv`, `tsv`, `jsonl` (JSON arrays too), `parquet`, `arrow`, or `saved` "
+        "(a folder of the datasets library)",
         shown="by the suffix",
     )
     delimiter: Maybe[Annotated[Text, Field(max_length=1)]] = key(
