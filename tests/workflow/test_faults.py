@@ -58,7 +58,7 @@ class Call:
         if victim == "job":
             for job in generator.sample(jobs := self.jobs(), min(1, len(jobs))):
                 job.kill()
-            self.process.wait(timeout=120)
+            self.process.wait(timeout=300)
         elif victim == "snakemake":
             self.process.kill()
             self.process.wait()
@@ -70,7 +70,7 @@ class Call:
             self.process.wait()
 
     def wait(self) -> int:
-        return self.process.wait(timeout=300)
+        return self.process.wait(timeout=900)
 
 
 def contents(workflow) -> dict[str, str]:
