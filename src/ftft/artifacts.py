@@ -256,11 +256,13 @@ def _read_stamped_json(path: str | Path, defines: bool = True) -> tuple[dict, di
 def parquet_writer(
     path: str | Path, schema: pa.Schema, metadata: dict, **options
 ) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of tables of `schema`, with `metadata` (JSON values) in it; `options` go to pyarrow.
+    """Yield a writer of tables of `schema`, with `metadata` (JSON values) added to it; `options` go to pyarrow.
 
     The file takes its name once the block succeeds.
     """
-    schema = schema.with_metadata({METADATA_KEY: canonical_json(metadata).encode()})
+    schema = schema.with_metadata(
+        {**(schema.metadata or {}), METADATA_KEY: canonical_json(metadata).encode()}
+    )
     options = {"compression": "zstd", "write_page_checksum": True, **options}
     with replacing(path) as temporary:
         with pq.ParquetWriter(temporary, schema, **options) as writer:
@@ -284,7 +286,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
     Raises ArtifactError where the file is missing, damaged, was not written by this workflow, or is another
     than the running job expects.
     """
-    _check_parquet(path)
+    check_parquet(path)
     with _readable(path):
         file = pq.ParquetFile(path, memory_map=True)
         table = file.read(columns)
@@ -293,7 +295,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
     return table.replace_schema_metadata(), metadata
 
 
-def _check_parquet(path: str | Path) -> None:
+def check_parquet(path: str | Path) -> None:
     """Compare a Parquet file with its own hash before anything in it is parsed, then its stamp with the job's
     plan.
     """
