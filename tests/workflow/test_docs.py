@@ -22,7 +22,7 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
-SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
 START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
 # They answer a question, or act on what is there: nothing to plan.
 IMMEDIATE = {"--unlock", "--touch", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
