@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
 # 4 main models x 28 fractions x 40 seeds: a selection for each fraction and seed, a run and an evaluation for
 # each of the four; with references, maps and data about 10,250 jobs.
 MAINS = (
