@@ -44,6 +44,8 @@ def test_the_folder_loads_and_classifies(taken_home):
     assert answer["label"] in model.config.label2id and 0 < answer["score"] < 1
     assert "# large on demo" in (folder / "README.md").read_text()
     assert taken_home.planned(target="finetune") == {}
+    taken_home.edit(lambda config: config["runtime"].update(keep_models="none"))
+    assert taken_home.planned(target="finetune") == {}
     # Another licence is another card, and no other run.
     taken_home.edit(lambda config: config["finetune"]["demo"].update(license="mit"))
     assert taken_home.planned(target="finetune") == {"write_finetuned": 1}
