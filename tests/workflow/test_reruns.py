@@ -462,8 +462,8 @@ def test_models_that_are_not_kept_are_trained_again_for_what_is_new(copied):
     }
 
 
-def test_policy_is_named_where_the_default_profile_is_missing(workflow):
+def test_policy_is_named_where_the_default_profile_is_missing(copied):
     target = "results/checks/demo.json"
-    os.remove(workflow.folder / target)
-    without = workflow.snakemake("--workflow-profile", "none", "--rerun-triggers", "mtime", "--", target)
+    os.remove(copied.folder / target)
+    without = copied.snakemake("--workflow-profile", "none", "--rerun-triggers", "mtime", "--", target)
     assert "Rerun triggers differ from profiles/default" in without.stdout
