@@ -84,12 +84,14 @@ def encoder_outputs(folder):
     return {Path(name).stem: f"{folder}/{name}" for name in ENCODER_FILES}
 
 
+def kept_by(choices, files):
+    """Outputs that are temporary unless `runtime.keep_models` is one of these."""
+    return files if settings.runtime.keep_models in choices else temp(files)
+
+
 def model_outputs(folder):
-    """The files of a run's model, which are temporary where models are not kept."""
-    files = encoder_outputs(folder)
-    if settings.runtime.keep_models == "all":
-        return files
-    return {name: temp(path) for name, path in files.items()}
+    """The files of a run's model."""
+    return {name: kept_by(["all"], path) for name, path in encoder_outputs(folder).items()}
 
 
 def run_ledger(path):

@@ -8,7 +8,7 @@ rule write_finetuned:
         references=finetune_reference_ledgers,
         checks="results/checks/{task}.json",
     output:
-        model=multiext("results/finetuned/{task}/", *ENCODER_FILES),
+        model=kept_by(["all", "finetuned"], multiext("results/finetuned/{task}/", *ENCODER_FILES)),
         scores="results/finetuned/{task}/scores.csv",
         card="results/finetuned/{task}/README.md",
     log:

@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 from .errors import ArtifactError
 
 RESULTS = "results"
+# Below it, caches: whichever job wrote them, the content is the same.
+SCRATCH = "scratch"
 METADATA_KEY = b"ftft"
 # The key of the stamp: in the footer of a Parquet file, and in the object of a JSON file.
 STAMP = "artifact"
@@ -81,19 +83,20 @@ def value_hash(value: object) -> str:
 
 
 def artifact_path(path: str | Path) -> str | None:
-    """The path from results/ on, which is the same for every folder and prefix; None for files elsewhere."""
+    """The path from results/ on, the same for every folder and prefix; None for caches and files elsewhere."""
     path = Path(path)
     parts = path.relative_to(Path.cwd()).parts if path.is_relative_to(Path.cwd()) else path.parts
     for place, part in enumerate(parts[:-1]):
         if part == RESULTS and parts[place + 1] != RESULTS:
-            return "/".join(parts[place:])
+            return None if parts[place + 1] == SCRATCH else "/".join(parts[place:])
     return None
 
 
 def _new_stamp(path: str | Path, files: dict[str, str] | None = None) -> dict:
-    work = _work.get()
+    name = artifact_path(path)
+    work = _work.get() if name else None
     stamp = {
-        "path": artifact_path(path) if work else None,
+        "path": name if work else None,
         "slice": work.slice_hash if work else None,
         "code": work.code if work else None,
         "inputs": dict(work.inputs) if work else {},
@@ -253,11 +256,13 @@ def _read_stamped_json(path: str | Path, defines: bool = True) -> tuple[dict, di
 def parquet_writer(
     path: str | Path, schema: pa.Schema, metadata: dict, **options
 ) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of tables of `schema`, with `metadata` (JSON values) in it; `options` go to pyarrow.
+    """Yield a writer of tables of `schema`, with `metadata` (JSON values) added to it; `options` go to pyarrow.
 
     The file takes its name once the block succeeds.
     """
-    schema = schema.with_metadata({METADATA_KEY: canonical_json(metadata).encode()})
+    schema = schema.with_metadata(
+        {**(schema.metadata or {}), METADATA_KEY: canonical_json(metadata).encode()}
+    )
     options = {"compression": "zstd", "write_page_checksum": True, **options}
     with replacing(path) as temporary:
         with pq.ParquetWriter(temporary, schema, **options) as writer:
@@ -281,7 +286,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
     Raises ArtifactError where the file is missing, damaged, was not written by this workflow, or is another
     than the running job expects.
     """
-    _check_parquet(path)
+    check_parquet(path)
     with _readable(path):
         file = pq.ParquetFile(path, memory_map=True)
         table = file.read(columns)
@@ -290,7 +295,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
     return table.replace_schema_metadata(), metadata
 
 
-def _check_parquet(path: str | Path) -> None:
+def check_parquet(path: str | Path) -> None:
     """Compare a Parquet file with its own hash before anything in it is parsed, then its stamp with the job's
     plan.
     """

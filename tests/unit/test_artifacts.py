@@ -207,6 +207,27 @@ def test_a_file_says_what_it_is_and_what_it_was_made_from(results):
     }
 
 
+def test_a_cache_is_the_same_whichever_job_wrote_it_and_leaves_no_trace(results):
+    cache, written = results / "scratch/tokens/one.parquet", set()
+    for slice_hash in ("s", "t"):
+        with job(slice_hash):
+            write_parquet(cache, TABLE, {})
+            read_parquet(cache)
+            write_json(results / "maps/map.json", {})
+        written.add(cache.read_bytes())
+        assert artifacts.read_stamp(results / "maps/map.json")["inputs"] == {}
+    assert len(written) == 1
+
+
+def test_a_permission_to_go_on_leaves_no_trace(results):
+    with job():
+        write_json(results / "runs/ledger.json", {"seconds": 1})
+    with job("another", expected=lambda path: "s"):
+        read_json(results / "runs/ledger.json", defines=False)
+        write_json(results / "runs/other.json", {})
+    assert artifacts.read_stamp(results / "runs/other.json")["inputs"] == {}
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
@@ -215,6 +236,7 @@ def test_a_file_says_what_it_is_and_what_it_was_made_from(results):
         (".snakemake/storage/fs/mnt/results/results/data/a.json", "results/data/a.json"),
         ("results/data/results/results.json", "results/data/results/results.json"),
         ("elsewhere/a.json", None),
+        ("results/scratch/tokens/a.parquet", None),
     ],
 )
 def test_the_path_is_the_same_for_every_folder_and_prefix(results, path, name):

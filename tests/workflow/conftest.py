@@ -1,5 +1,6 @@
 """Runs of the workflow in folders of their own, through the command line as a user would."""
 
+import fcntl
 import io
 import os
 import re
@@ -22,6 +23,7 @@ class Workflow:
         self.root, self.folder = root, folder
         self.config_file = folder / "config" / "config.yaml"
         self.pristine_config = config
+        folder.mkdir(parents=True, exist_ok=True)
         self.restore()
 
     def restore(self) -> None:
@@ -39,6 +41,11 @@ class Workflow:
             else:
                 shutil.copyfile(source, target)
         self.write_config(self.pristine_config)
+
+    def copy(self, folder: Path) -> "Workflow":
+        """The same workflow in another folder, with results and records of its own."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Workflow(self.root, folder, self.pristine_config)
 
     def write_config(self, config: dict) -> None:
         self.config_file.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -113,12 +120,20 @@ def another(root, tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
-def finished(another) -> Workflow:
-    """The tiny configuration, run to the end once."""
-    workflow = another()
-    run = workflow.snakemake("--", "paper")
-    assert run.returncode == 0, run.stdout
-    return workflow
+def finished(root, tiny_config, tmp_path_factory, worker_id) -> Workflow:
+    """The tiny configuration, run to the end once; every process of pytest-xdist has a copy of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "finished"
+    with open(shared.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.with_suffix(".done").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            run = Workflow(root, shared, tiny_config).snakemake("--", "paper")
+            assert run.returncode == 0, run.stdout
+            shared.with_suffix(".done").touch()
+    folder = tmp_path_factory.mktemp("finished") / "copy"
+    shutil.copytree(shared, folder)
+    return Workflow(root, folder, tiny_config)
 
 
 @pytest.fixture
@@ -131,8 +146,7 @@ def workflow(finished):
 @pytest.fixture
 def copied(finished, tmp_path) -> Workflow:
     """A copy of the finished workflow, with results and records of its own to be spoilt."""
-    shutil.copytree(finished.folder, tmp_path / "copied")
-    return Workflow(finished.root, tmp_path / "copied", finished.pristine_config)
+    return finished.copy(tmp_path / "copied")
 
 
 @pytest.fixture

@@ -77,7 +77,9 @@ def test_bad_evaluation_data_stops_before_any_training(fresh):
     (fresh.folder / "test.jsonl").write_text('{"premise": "a", "hypothesis": "b"}\n')
     config["tasks"]["demo"]["datasets"]["r3_test"] = {"source": "file", "path": "test.jsonl"}
     fresh.write_config(config)
-    assert_refused(fresh.snakemake("--cores", "2"), fresh, ["'r3_test' lacks the column(s) label, uid"])
+    # As the profiles for clusters do, which keep going and have more to do than data.
+    run = fresh.snakemake("--cores", "4", "--keep-going")
+    assert_refused(run, fresh, ["'r3_test' lacks the column(s) label, uid"])
 
 
 def test_refused_leakage_stops_before_any_training(fresh):
@@ -204,6 +206,24 @@ def test_dynamics_that_are_not_numbers_make_no_map(copied):
     assert run.returncode != 0
     assert f"first at epoch 1, instance {dataset.uids[7]}" in run.stdout
     assert "are not finite" in run.stdout and "Traceback" not in run.stdout
+
+
+def test_a_failed_reference_stops_before_the_main_training_or_is_marked(copied):
+    def fails(config):
+        config["models"]["small"]["training"] = {"learning_rate": 50.0, "max_grad_norm": 1000.0}
+        config["checks"] = {"failed_reference": "refuse"}
+
+    copied.edit(fails)
+    for target in ("results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json", "paper"):
+        run = copied.snakemake("--", target)
+        assert run.returncode != 0 and "Traceback" not in run.stdout
+        assert "the reference run of small, seed 0, has failed: its data map says nothing" in run.stdout
+    copied.edit(lambda config: config["checks"].update(failed_reference="mark"))
+    run = copied.snakemake("--", "results/tables/table1.csv")
+    assert run.returncode == 0, run.stdout
+    with open(copied.folder / "results/tables/table1.csv", newline="") as file:
+        failed = {row["reference"]: (row["runs"], row["failed"]) for row in csv.DictReader(file)}
+    assert failed["small"] == ("0", "1") and failed["random"] == ("1", "0")
 
 
 SUPERVISION = "results/supervisions/demo/small-ambiguous-33/seed0.parquet"

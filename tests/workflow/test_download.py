@@ -61,6 +61,14 @@ def test_what_is_downloaded_serves_all_that_follows(offline):
     run = workflow.snakemake("--", EVALUATION)
     assert run.returncode == 0, run.stdout
 
+    # What is kept of the rows is no reason to fetch them again, and one set is no other.
+    prepared = "results/data/demo/train.parquet"
+    workflow.edit(lambda config: config["tasks"]["demo"]["datasets"]["train"].update(max_rows=100))
+    assert workflow.planned(target=prepared) == {"prepare_data": 1}
+    downloads = workflow.folder / "results/downloads/demo"
+    shutil.copyfile(downloads / "r1_test.parquet", downloads / "train.parquet")
+    assert workflow.planned(target=prepared) == {"download_data": 1, "prepare_data": 1}
+
 
 def test_without_hub_sources_there_is_nothing_to_download(fresh):
     assert fresh.planned(target="download") == {}

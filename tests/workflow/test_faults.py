@@ -58,7 +58,7 @@ class Call:
         if victim == "job":
             for job in generator.sample(jobs := self.jobs(), min(1, len(jobs))):
                 job.kill()
-            self.process.wait(timeout=120)
+            self.process.wait(timeout=300)
         elif victim == "snakemake":
             self.process.kill()
             self.process.wait()
@@ -70,7 +70,7 @@ class Call:
             self.process.wait()
 
     def wait(self) -> int:
-        return self.process.wait(timeout=300)
+        return self.process.wait(timeout=900)
 
 
 def contents(workflow) -> dict[str, str]:
@@ -134,9 +134,9 @@ def survive(workflow, kills: int, seconds: float, seed: int, warm: bool) -> list
     return done
 
 
-def test_killed_thrice_and_the_same_bytes(fresh, untouched):
+def test_killed_twice_and_the_same_bytes(fresh, untouched):
     expected, seconds = untouched
-    done = survive(fresh, kills=3, seconds=0.6 * seconds, seed=20, warm=True)
+    done = survive(fresh, kills=2, seconds=0.6 * seconds, seed=20, warm=True)
     assert contents(fresh) == expected, done
     assert leftovers(fresh) == []
 

@@ -8,7 +8,7 @@ import yaml
 
 from ..errors import ConfigError
 from ..pipeline import parameters, plan
-from ..pipeline.config import Configuration, resolve
+from ..pipeline.config import Configuration, check_file, resolve
 from ..pipeline.names import Run
 from ..results.archive import write_archive
 from ..results.tables import load_supervising
@@ -23,6 +23,7 @@ def archive(chosen: argparse.Namespace) -> None:
     """
     merged: dict = {}
     for file in chosen.configfile:
+        check_file(file)
         merged = _laid_over(merged, yaml.safe_load(file.read_text(encoding="utf-8")))
     config = resolve(merged)
     if chosen.table not in config.tables:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..artifacts import write_parquet
 from ..errors import DataError
 
 CARD = "README.md"
@@ -31,7 +32,7 @@ def download(spec: dict, name: str, path: str | Path) -> None:
             fix="check id, name, revision and split, and the network; HF_HUB_OFFLINE keeps to what is cached",
             passing=True,
         ) from error
-    rows.to_parquet(path)
+    write_parquet(path, rows.with_format("arrow")[:].cast(rows.features.arrow_schema), {})
 
 
 def _snapshot(spec: dict, patterns: list[str] | None) -> str:

@@ -30,9 +30,11 @@ def read_file(spec: dict, name: str, path: str | Path | None) -> tuple["pa.Table
 
 @source("hub", required=("id", "split", "revision"), optional=("name",), downloads=True)
 def read_download(spec: dict, name: str, path: str | Path | None) -> tuple["pa.Table", list[dict]]:
-    """The rows that `hub.download` left at `path`."""
+    """The rows that `hub.download` left at `path`; raises ArtifactError where it did not leave them."""
+    from ..artifacts import check_parquet
     from .readers import read_table
 
+    check_parquet(path)
     return read_table(path, spec, "parquet", name), []
 
 

@@ -75,7 +75,9 @@ def _supervision_roots(config: Configuration, task: str, supervision: str, **_: 
 
 
 RULES = {
-    "download_data": Rule("download_data.py", slices.dataset_slice),
+    "download_data": Rule(
+        "download_data.py", slices.download_slice, ("results/downloads/{task}/{dataset}.parquet",)
+    ),
     "prepare_data": Rule(
         "prepare_data.py", slices.dataset_slice, ("results/data/{task}/{dataset}.parquet",), _kind_roots
     ),

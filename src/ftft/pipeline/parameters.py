@@ -47,6 +47,13 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     }
 
 
+def download_slice(config: Configuration, task: str, dataset: str) -> dict:
+    """What names a data set on the hub."""
+    entry = config.tasks[task].datasets[dataset]
+    origin = registry.DATA_SOURCES[entry.source]
+    return entry.dump("source", *origin.required, *origin.optional)
+
+
 def check_slice(config: Configuration, task: str) -> dict:
     """What defines the checks of a task's data."""
     entry = config.tasks[task]
