@@ -7,8 +7,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
-# 4 main models x 28 fractions x 18 seeds: a supervision for each fraction and seed, a run and its evaluation on
-# four sets for each model; with references, maps and data about 11,000 jobs.
+# 4 main models x 28 fractions x 18 seeds: a supervision for each fraction and seed, a run and its evaluation
+# on four sets for each model; with references, maps and data about 11,000 jobs.
 MAINS = (
     "standin-deberta-v3-base",
     "standin-deberta-v3-large",

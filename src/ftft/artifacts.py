@@ -83,7 +83,7 @@ def value_hash(value: object) -> str:
 
 
 def artifact_path(path: str | Path) -> str | None:
-    """The path from results/ on, the same for every folder and prefix; None for caches and files elsewhere."""
+    """The path from results/ on, whatever stands before it; None for caches and for files elsewhere."""
     path = Path(path)
     parts = path.relative_to(Path.cwd()).parts if path.is_relative_to(Path.cwd()) else path.parts
     for place, part in enumerate(parts[:-1]):
@@ -256,13 +256,12 @@ def _read_stamped_json(path: str | Path, defines: bool = True) -> tuple[dict, di
 def parquet_writer(
     path: str | Path, schema: pa.Schema, metadata: dict, **options
 ) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of tables of `schema`, with `metadata` (JSON values) added to it; `options` go to pyarrow.
+    """Yield a writer of tables of `schema` with `metadata` (JSON values) added to it.
 
-    The file takes its name once the block succeeds.
+    `options` go to pyarrow. The file takes its name once the block succeeds.
     """
-    schema = schema.with_metadata(
-        {**(schema.metadata or {}), METADATA_KEY: canonical_json(metadata).encode()}
-    )
+    described = {METADATA_KEY: canonical_json(metadata).encode()}
+    schema = schema.with_metadata({**(schema.metadata or {}), **described})
     options = {"compression": "zstd", "write_page_checksum": True, **options}
     with replacing(path) as temporary:
         with pq.ParquetWriter(temporary, schema, **options) as writer:
@@ -305,7 +304,9 @@ def check_parquet(path: str | Path) -> None:
         try:
             stamp, place = _find_stamp(content)
         except ValueError:
-            raise _foreign(path) from None
+            raise ArtifactError(
+                f"{path} was not written by this workflow", got="no stamp in it", fix=_cure(path)
+            ) from None
         got = _hash_around(content, place)
     _admit(path, stamp, got)
 
@@ -370,12 +371,6 @@ def to_arrow(values: np.ndarray) -> pa.Array:
     values = np.ascontiguousarray(values)
     buffers = [None, pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
-
-
-def _foreign(path: str | Path) -> ArtifactError:
-    return ArtifactError(
-        f"{path} was not written by this workflow", got="a Parquet file without a stamp", fix=_cure(path)
-    )
 
 
 @contextmanager

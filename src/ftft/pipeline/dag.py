@@ -1,4 +1,4 @@
-"""Amendments of Snakemake's graph of jobs that the workflow's contract needs; Snakemake has no hooks for them.
+"""Amendments of Snakemake's graph of jobs that the contract needs; Snakemake has no hooks for them.
 
 Files that are stale are made again where a target needs them; --forcerun would make them targets. A job
 behind an ancient input is still run for reasons of its own. A failure that another try would not change is
@@ -94,8 +94,8 @@ def _tell_of_models_not_kept(dag: DAG) -> None:
     again = [job for job in dag.needrun_jobs() if _lacks_what_was_not_kept(dag.reason(job), job)]
     if again:
         logger.warning(
-            f"{len(again)} training(s) are repeated, as runtime.keep_models let their models go and something "
-            f"new is wanted of them: {again[0].output.ledger} for one."
+            f"{len(again)} training(s) are repeated, as runtime.keep_models let their models go and more is "
+            f"wanted of them: {again[0].output.ledger} for one."
         )
 
 
