@@ -74,7 +74,7 @@ def _ours(tokens: Tokens, precision: str, name: str, kept: dict[str, np.ndarray]
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=precision == "bfloat16")
 
     def work() -> int:
-        kept[name] = predict_logits(model, tokens, BATCH_TOKENS, autocast)
+        kept[name] = ours.predictions(model, tokens, BATCH_TOKENS, autocast)
         return len(tokens)
 
     return work

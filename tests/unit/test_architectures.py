@@ -3,6 +3,7 @@
 docs/architectures.md is the table of what comes out here.
 """
 
+import json
 import re
 
 import numpy as np
@@ -12,7 +13,6 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
-from ftft.artifacts import read_json
 from ftft.errors import ModelError
 from ftft.models.encoders import prepare_encoder
 from ftft.models.tokens import tokenize
@@ -177,7 +177,7 @@ def test_what_does_not_mask_padding_is_refused(kind, train_set, tmp_path):
 
 def test_padding_of_xlnet_comes_first(train_set, tmp_path):
     prepare("xlnet", train_set, tmp_path)
-    assert read_json(tmp_path / "tokenizer_config.json")["padding_side"] == "left"
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["padding_side"] == "left"
     tokens = tokenize(ROWS, tmp_path / "tokenizer.json", 48)
     padded = tokens.padded(np.array([0, 1]), 99)
     for place, row in enumerate((0, 1)):

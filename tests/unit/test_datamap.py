@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -8,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
-from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map
+from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map, write_score
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.scores import SCORES, confidence, correctness, variability
 from ftft.data.dataset import Dataset
@@ -132,15 +129,19 @@ def files(folder, epochs=EPOCHS):
 def test_the_map_of_a_file_is_that_of_the_arrays(tmp_path):
     dynamics_file, data_file = files(tmp_path)
     further = [name for name in SCORES if name not in COORDINATES]
-    write_map(dynamics_file, data_file, tmp_path / "map.parquet", further)
+    write_map(dynamics_file, data_file, tmp_path / "map.parquet")
     written, metadata = DataMap.load(tmp_path / "map.parquet")
     read = load_dynamics(dynamics_file, MANY)
     built = build_map(read.p_true, read.logits, read.labels, read.uids)
     assert scores_of(written) == scores_of(built)
     for name in further:
-        np.testing.assert_array_equal(written[name], built[name])
+        write_score(dynamics_file, data_file, tmp_path / name, name)
+        score, described = read_parquet(tmp_path / name)
+        assert score["uid"].to_pylist() == MANY.uids
+        np.testing.assert_array_equal(score["score"], built[name])
+        assert described == {"data_hash": MANY.content_hash, "score": name}
     assert metadata == {"data_hash": MANY.content_hash, "epochs": EPOCHS}
-    assert read_parquet(tmp_path / "map.parquet")[0].column_names == ["uid", *COORDINATES, *further]
+    assert read_parquet(tmp_path / "map.parquet")[0].column_names == ["uid", *COORDINATES]
 
 
 def test_no_map_is_left_where_there_is_none_to_build(tmp_path):
@@ -151,14 +152,3 @@ def test_no_map_is_left_where_there_is_none_to_build(tmp_path):
     with pytest.raises(ArtifactError, match="recorded on other data"):
         write_map(dynamics_file, data_file, tmp_path / "map.parquet")
     assert not (tmp_path / "map.parquet").exists()
-
-
-def test_the_map_of_a_file_needs_no_pandas(root, tmp_path):
-    dynamics_file, data_file = files(tmp_path)
-    code = (
-        "import sys; sys.path[0] = 'src'; from ftft.cartography.datamap import write_map; "
-        f"write_map({str(dynamics_file)!r}, {str(data_file)!r}, {str(tmp_path / 'map.parquet')!r}); "
-        "print('pandas' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], cwd=root, text=True, capture_output=True, check=True)
-    assert out.stdout.strip() == "False"

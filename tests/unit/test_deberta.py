@@ -295,7 +295,7 @@ def test_classifiers_get_it_when_loaded(tmp_path):
     loaded = load_classifier(tmp_path, ["x", "y", "z"])
     assert kinds(loaded) == kinds(fast.speed_up(faster)) == kinds(fast.speed_up(loaded))
     assert kinds(loaded).count(SkewedSelfAttention) == 2 and kinds(loaded).count(FirstTokenLayer) == 1
-    assert kinds(load_classifier(tmp_path, ["x", "y", "z"], fast=False)) == kinds(stock)
+    assert kinds(load_classifier(tmp_path, ["x", "y", "z"], own_kernels=False)) == kinds(stock)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from small import ARCHITECTURE
 from tokenizers import processors
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2Model
 
-from ftft.artifacts import MODEL_FILES, indented_json, read_json, read_stamp, write_text
+from ftft.artifacts import MODEL_FILES, indented_json, read_folder, read_json, read_stamp, write_text
 from ftft.errors import ArtifactError, ModelError
 from ftft.models.encoders import prepare_encoder
 from ftft.models.heads import load_classifier
@@ -364,16 +364,18 @@ def test_vocabulary_larger_than_the_embeddings_is_refused(source, tmp_path):
 @pytest.mark.parametrize(
     "file", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
 )
-@pytest.mark.parametrize("damage", ["edited", "missing"])
-def test_changed_file_of_a_prepared_encoder_is_found(file, damage, encoder, tmp_path):
+@pytest.mark.parametrize(
+    ("damage", "fault"), [("edited", "is not the file that was left there"), ("missing", "cannot be read")]
+)
+def test_changed_file_of_a_prepared_encoder_is_found(file, damage, fault, encoder, tmp_path):
     folder = shutil.copytree(encoder, tmp_path / "copy")
-    verify(folder)
+    read_folder(folder / "provenance.json")
     content = (folder / file).read_bytes()
     (folder / file).unlink()
     if damage == "edited":
         (folder / file).write_bytes(content[:-1] + b" ")
-    with pytest.raises(ArtifactError, match=f"(?s){file} missing or with another content.*snakemake"):
-        verify(folder)
+    with pytest.raises(ArtifactError, match=f"{file} {fault}"):
+        read_folder(folder / "provenance.json")
 
 
 @pytest.mark.parametrize("length", [None, -1, 10**30])
@@ -400,7 +402,9 @@ def decoder(encoder, tmp_path):
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     GPT2Model(
-        GPT2Config(len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, pad_token_id=None)
+        GPT2Config(
+            vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, pad_token_id=None
+        )
     ).save_pretrained(folder)
     return folder
 
@@ -409,7 +413,7 @@ def test_decoder_is_padded_with_its_end_token_and_pairs_are_kept_apart(decoder, 
     target = prepare(decoder, tmp_path / "target")
     tokenizer = AutoTokenizer.from_pretrained(target)
     end = tokenizer.convert_tokens_to_ids("[MASK]")
-    assert read_json(target / "config.json")["pad_token_id"] == end == tokenizer.pad_token_id
+    assert json.loads((target / "config.json").read_text())["pad_token_id"] == end == tokenizer.pad_token_id
     tokens = tokenize((["the nurse", ""], ["the cook", ""]), target / "tokenizer.json", 32)
     first = tokens.ids[: tokens.offsets[1]].tolist()
     one, other = (
@@ -425,7 +429,7 @@ def test_separator_of_the_configuration_stands_between(decoder, tmp_path):
     prepare_encoder(spec, None, tmp_path / "target")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "target")
     parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("nurse", "and the", "cook")]
-    assert tokenizer("nurse", "cook")["input_ids"] == sum(parts, [])
+    assert tokenizer("nurse", "cook")["input_ids"] == [*parts[0], *parts[1], *parts[2]]
 
 
 def test_pairs_that_nothing_can_part_are_refused(decoder):

@@ -344,7 +344,7 @@ def test_rows_and_columns_name_their_model_and_seed(name, models, seeds):
 
 @pytest.mark.parametrize(("models", "written"), [(9, True), (12, False)])
 def test_numbers_are_written_where_they_fit(models, written):
-    rows = {(f"m{model}", seed): [model, seed] for model in range(models) for seed in range(4)}
+    rows = {(f"m{model}", seed): [model, 100 + seed] for model in range(models) for seed in range(4)}
     axes = overlap.draw(overlap.overlap_frame(rows, 0.33), TITLE).axes[0]
     assert bool(axes.texts) == written
 

@@ -156,7 +156,7 @@ def roberta_large(folder, train_set):
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
     write_json(folder / "vocab.json", tokenizer.get_vocab())
     tokenizer.save(str(folder / "tokenizer.json"))
-    whole = read_json(folder / "tokenizer.json")
+    whole = json.loads((folder / "tokenizer.json").read_text())
     ends = {"sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
     write_json(folder / "tokenizer.json", {**whole, "post_processor": {"type": "RobertaProcessing", **ends}})
     write_json(folder / "tokenizer_config.json", {"model_max_length": 512})

@@ -43,19 +43,54 @@ COUNTS = ([1, np.int64(2)], [0, -1, 1.5, NAN, "1", None, True, [1]])
 SEEDS = ([0, 2**40, np.int32(3)], [-1, 0.5, NAN, "0", None, [1], 2**64])
 UID_LISTS = (
     [UIDS, tuple(UIDS), np.array(UIDS)],
-    [UIDS[:2], ["u"] * N, range(N), [*UIDS[:5], 5], [*UIDS[:5], None], [], "uvwxyz", None, set(UIDS)]
-    + [[*UIDS[:5], " "], [*UIDS[:5], "\ud800"], np.array(UIDS)[:, None], 7],
+    [
+        UIDS[:2],
+        ["u"] * N,
+        range(N),
+        [*UIDS[:5], 5],
+        [*UIDS[:5], None],
+        [],
+        "uvwxyz",
+        None,
+        set(UIDS),
+        [*UIDS[:5], " "],
+        [*UIDS[:5], "�"],
+        np.array(UIDS)[:, None],
+        7,
+    ],
 )
 LABEL_LISTS = (
     [LABELS, LABELS.tolist(), LABELS.astype(float), LABELS.astype(np.int8)],
-    [LABELS[:2], changed(LABELS, 0, -1), LABELS + 0.5, changed(LABELS * 1.0, 2, NAN), LABELS[:, None]]
-    + [np.eye(3)[LABELS], list("abcabc"), [], None, 0, [[0], [1, 2]]],
+    [
+        LABELS[:2],
+        changed(LABELS, 0, -1),
+        LABELS + 0.5,
+        changed(LABELS * 1.0, 2, NAN),
+        LABELS[:, None],
+        np.eye(3)[LABELS],
+        list("abcabc"),
+        [],
+        None,
+        0,
+        [[0], [1, 2]],
+    ],
 )
 CLASS_LISTS = (LABEL_LISTS[0], [*LABEL_LISTS[1], LABELS + 1, LABELS.astype(float) * 1e300])
 SCORE_LISTS = (
     [SCORES, SCORES.tolist(), SCORES.astype(np.float32), LABELS],
-    [SCORES[:2], changed(SCORES, 3, NAN), changed(SCORES, 3, np.inf), SCORES[:, None], [], None, 0.5]
-    + [list("abcdef"), SCORES + 1j, [None] * N, np.ma.masked_less(SCORES, 0.9)],
+    [
+        SCORES[:2],
+        changed(SCORES, 3, NAN),
+        changed(SCORES, 3, np.inf),
+        SCORES[:, None],
+        [],
+        None,
+        0.5,
+        list("abcdef"),
+        SCORES + 1j,
+        [None] * N,
+        np.ma.masked_less(SCORES, 0.9),
+    ],
 )
 P_TRUES = (
     [P_TRUE, P_TRUE.astype(np.float64), P_TRUE.tolist()],
@@ -63,8 +98,18 @@ P_TRUES = (
 )
 LOGIT_LISTS = (
     [LOGITS, LOGITS.astype(np.float64), LOGITS.tolist()],
-    [LOGITS[0], LOGITS[:, :2], LOGITS[:, :, :1], changed(LOGITS, (0, 0, 0), NAN), changed(LOGITS, 0, np.inf)]
-    + [[], None, LOGITS[:0], "logits", [[[1, 2]], [[1]]]],
+    [
+        LOGITS[0],
+        LOGITS[:, :2],
+        LOGITS[:, :, :1],
+        changed(LOGITS, (0, 0, 0), NAN),
+        changed(LOGITS, 0, np.inf),
+        [],
+        None,
+        LOGITS[:0],
+        "logits",
+        [[[1, 2]], [[1]]],
+    ],
 )
 ROWS = (
     [[0, 1], np.array([5, 3]), [10**15, 2]],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftft.artifacts import write_parquet
 from ftft.data import demo
 from ftft.data.formats import FORMATS
 from ftft.data.keep import text_position
@@ -182,7 +183,7 @@ def test_a_short_row_leaves_no_text_in_its_last_cells(tmp_path):
 
 
 def test_downloads_from_the_hub_are_read_as_parquet(tmp_path):
-    pq.write_table(pa.table({"label": [2]}), tmp_path / "rows")
+    write_parquet(tmp_path / "rows", pa.table({"label": [2]}), {})
     spec = {"source": "hub", "id": "a/b", "name": "c", "revision": "0123abc", "split": "test_r1"}
     rows, provenance = read(spec, "train", tmp_path / "rows")
     assert rows.to_pydict() == {"label": ["2"], PLACE: [1]}

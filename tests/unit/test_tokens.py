@@ -100,6 +100,10 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path, content):
         tokenize(SINGLES.texts, tmp_path / "tokenizer.json", 16)
 
 
+def cached(dataset, tokenizer, max_length, cache):
+    return cached_tokens(dataset.texts, None, dataset.content_hash, tokenizer, max_length, cache)
+
+
 def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monkeypatch):
     cache = tmp_path / "tokens"
     made = []
@@ -112,31 +116,31 @@ def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monke
     for twin in ("one", "two"):
         (tmp_path / twin).mkdir()
         shutil.copy(folder / "tokenizer.json", tmp_path / twin)
-        tokens = cached_tokens(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
+        tokens = cached(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
         fresh = tokenize(PAIRS.texts, folder / "tokenizer.json", 12)
         for name in ("ids", "types", "offsets"):
             np.testing.assert_array_equal(getattr(tokens, name), getattr(fresh, name))
             assert getattr(tokens, name).dtype == getattr(fresh, name).dtype
     assert len(made) == len(list(cache.iterdir())) == 1
-    cached_tokens(PAIRS, folder / "tokenizer.json", 13, cache)
-    cached_tokens(SINGLES, folder / "tokenizer.json", 13, cache)
+    cached(PAIRS, folder / "tokenizer.json", 13, cache)
+    cached(SINGLES, folder / "tokenizer.json", 13, cache)
     assert len(made) == 3
 
 
 @pytest.mark.parametrize("fault", ["torn", "swapped"])
 def test_cached_tokens_that_cannot_be_trusted_are_made_again(tmp_path, folder, caplog, fault):
-    fresh = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    fresh = cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     (path,) = (tmp_path / "one").iterdir()
     if fault == "torn":
         path.write_bytes(path.read_bytes()[:-20])
     else:
-        cached_tokens(SINGLES, folder / "tokenizer.json", 12, tmp_path / "other")
+        cached(SINGLES, folder / "tokenizer.json", 12, tmp_path / "other")
         shutil.copy(next((tmp_path / "other").iterdir()), path)
-    again = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    again = cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     np.testing.assert_array_equal(again.ids, fresh.ids)
     assert "making the tokens again" in caplog.text
     caplog.clear()
-    cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     assert not caplog.text
 
 
@@ -147,7 +151,7 @@ def test_rows_that_are_cut_are_counted(folder, max_length, tmp_path):
     expected = Cut(sum(length > max_length for length in lengths), 4, max(lengths))
     assert tokenize(PAIRS.texts, folder / "tokenizer.json", max_length).cut == expected
     for _ in range(2):
-        assert cached_tokens(PAIRS, folder / "tokenizer.json", max_length, tmp_path).cut == expected
+        assert cached(PAIRS, folder / "tokenizer.json", max_length, tmp_path).cut == expected
 
 
 def test_features_of_instances():
