@@ -1,4 +1,4 @@
-"""Every public function with arguments that it cannot use: an FtftError that says what was given and expected."""
+"""Every public function with arguments that it cannot use: an FtftError says what was given and expected."""
 
 import inspect
 import json
@@ -213,8 +213,8 @@ FUNCTIONS = {
         "output": PATHS,
     },
 }
-# `select` takes what the configuration was checked for. The others are no functions of data: containers, which
-# what they are given to checks, a mix-in, and the error itself.
+# `select` takes what the configuration was checked for. The others are no functions of data: containers,
+# which are checked where they are taken, a mix-in, and the error itself.
 OTHERS = {"select", "DataMap", "Dataset", "Dynamics", "FtftError", "RecordingMixin"}
 # Their modules do not check their arguments yet.
 UNCHECKED = {
