@@ -279,8 +279,8 @@ def write_parquet(
         writer.write_table(table, row_group_size)
 
 
-def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa.Table, dict]:
-    """Read a table written by `write_parquet` and its metadata.
+def read_parquet(path: str | Path, columns: list | None = None, needed: tuple = ()) -> tuple[pa.Table, dict]:
+    """Read a table written by `write_parquet` and its metadata: `columns`, or all with those `needed`.
 
     Raises ArtifactError where the file is missing, damaged, was not written by this workflow, or is another
     than the running job expects.
@@ -289,6 +289,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> tuple[pa
     with _readable(path):
         file = pq.ParquetFile(path, memory_map=True)
         table = file.read(columns)
+        table.select(list(needed))
         table = table if columns is None else table.select(columns)
         metadata = json.loads(file.metadata.metadata[METADATA_KEY])
     return table.replace_schema_metadata(), metadata

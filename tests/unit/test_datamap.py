@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
 from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map, write_score
-from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.cartography.dynamics import Dynamics, load_dynamics, save_dynamics
 from ftft.cartography.scores import SCORES, confidence, correctness, variability
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
@@ -70,8 +70,9 @@ def test_a_true_class_that_wins_with_less_than_one_half_is_correct():
 
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_fewer_than_two_epochs_give_no_map(epochs):
+    dynamics = Dynamics(UIDS, np.ones((epochs, 3), np.float32), np.ones((epochs, 3), bool))
     with pytest.raises(ArtifactError, match=rf"got: {epochs} complete epoch\(s\)\n.*at least 2"):
-        build_map(np.ones((epochs, 3)), LOGITS[:epochs], LABELS, UIDS)
+        DataMap.of(dynamics)
 
 
 def test_all_recorded_epochs_reach_the_map_at_their_own_instance(tmp_path):

@@ -139,7 +139,7 @@ ORDER = [1, 0, *range(2, N)]
 )
 def test_dynamics_of_other_data_are_refused(path, other):
     other = replace(other, label_names=other.label_names or DATA.label_names)
-    with pytest.raises(ArtifactError, match=r"do not fit: they were recorded on other data(.|\n)*snakemake"):
+    with pytest.raises(ArtifactError, match=r"do not fit(.|\n)*recorded on other data(.|\n)*snakemake"):
         load_dynamics(path, other)
 
 

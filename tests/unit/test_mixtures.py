@@ -140,10 +140,10 @@ def test_no_mixture_depends_on_the_order_of_the_rows(points, seed, random):
     [
         (lambda: class_balanced(RISING, RISING, TEN, 0.04), "selection is empty"),
         (lambda: with_easy(RISING, RISING, TEN, 0.04, 0.1), "selection is empty"),
-        (lambda: with_easy(RISING, RISING, TEN, 0.5, 1.1), "'easy' is not a share\n  got: 1.1"),
-        (lambda: coverage_centric(RISING, TEN, 0.5, -0.1, 0), "'pruned' is not a share"),
+        (lambda: with_easy(RISING, RISING, TEN, 0.5, 1.1), "'easy' cannot be used\n  got: 1.1"),
+        (lambda: coverage_centric(RISING, TEN, 0.5, -0.1, 0), "'pruned' cannot be used"),
         (lambda: coverage_centric(RISING, TEN, 0.5, 0.6, 0), "of which 4 remain\n  expected: fraction"),
-        (lambda: with_copies(RISING, TEN, 0.5, 0, 0), "no copies to add\n  got: copies: 0"),
+        (lambda: with_copies(RISING, TEN, 0.5, 0, 0), "'copies' cannot be used\n  got: 0"),
         (lambda: with_copies(RISING, TEN, 0.04, 1, 0), "selection is empty"),
     ],
 )

@@ -5,11 +5,13 @@ changes a value: floating point arrays keep their type, so that results keep the
 """
 
 import difflib
+import functools
+import inspect
 import math
 import numbers
 import os
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ def array(argument: str, values: object, expected: str = "an array of numbers") 
     except Exception as error:  # whatever a foreign type raises where it cannot be converted
         raise refuse(argument, f"{type(values).__name__} ({_first_line(error)})", expected) from error
     if found.size == 0 and found.dtype.kind != "O":
-        return found if found.dtype.kind in NUMBERS else found.astype(np.float64)
+        return found if found.dtype.kind in NUMBERS else np.empty(found.shape)
     if found.dtype.kind not in NUMBERS:
         raise refuse(argument, f"{_described(values)} of {found.dtype}", expected)
     return found
@@ -81,6 +83,13 @@ def logits(
     if found.shape[2] < 2:
         raise refuse(argument, f"shape {list(found.shape)}", "at least two classes in the last dimension")
     _each(argument, found, np.isfinite(found), "finite numbers")
+    return found
+
+
+def outputs(argument: str, values: object, instances: int, width: int) -> np.ndarray:
+    """Outputs of a model, [n, width]; a model that diverged gives some that are not finite."""
+    found = array(argument, values)
+    shape(argument, found, (instances, width))
     return found
 
 
@@ -265,3 +274,91 @@ def _described(values: object) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def checked(function: Callable) -> Callable:
+    """A public function whose arguments are checked by their names before it computes.
+
+    Sizes that a first argument shows bind the next ones: scores, labels and uids belong to the same
+    instances. Raises DataError.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*positional: object, **named: object) -> object:
+        given = signature.bind(*positional, **named)
+        given.apply_defaults()
+        sizes: dict[str, int] = {}
+        for name, value in given.arguments.items():
+            given.arguments[name] = BY_NAME[name](name, value, sizes)
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def _p_true(argument: str, value: object, sizes: dict[str, int]) -> np.ndarray:
+    found = probabilities(value, sizes.get("instances"), argument)
+    sizes["epochs"], sizes["instances"] = found.shape
+    return found
+
+
+def _logits(argument: str, value: object, sizes: dict[str, int]) -> np.ndarray:
+    found = logits(value, sizes.get("epochs"), sizes.get("instances"), argument)
+    sizes["epochs"], sizes["instances"], sizes["classes"] = found.shape
+    return found
+
+
+def _scores(argument: str, value: object, sizes: dict[str, int]) -> np.ndarray:
+    found = scores(value, sizes.get("instances"), argument)
+    sizes["instances"] = len(found)
+    return found
+
+
+def _data_map(argument: str, value: object, _: dict[str, int]) -> object:
+    from .datamap import DataMap
+
+    instance(argument, value, DataMap)
+    instances = len(uids(value.uids, argument=f"{argument}.uids"))
+    for name, values in value.scores.items():
+        scores(values, instances, f"{argument}.{name}")
+    return value
+
+
+def _region(argument: str, value: object, _: dict[str, int]) -> str:
+    from .selection import ENDS
+
+    return choice(argument, value, ENDS)
+
+
+def _dataset(argument: str, value: object, _: dict[str, int]) -> object:
+    from ..data.dataset import Dataset
+
+    instance(argument, value, Dataset)
+    return value
+
+
+BY_NAME: dict[str, Callable[[str, object, dict[str, int]], object]] = {
+    "p_true": _p_true,
+    "logits": _logits,
+    "labels": lambda name, value, sizes: labels(value, sizes.get("instances"), sizes.get("classes"), name),
+    "uids": lambda name, value, sizes: uids(value, sizes.get("instances"), name),
+    "scores": _scores,
+    "ambiguity": _scores,
+    "confidence": _scores,
+    "data_map": _data_map,
+    "dataset": _dataset,
+    "fraction": lambda name, value, _: fraction(value, name),
+    "base": lambda name, value, _: fraction(value, name),
+    "easy": lambda name, value, _: share(name, value),
+    "pruned": lambda name, value, _: share(name, value),
+    "seed": lambda name, value, _: whole(name, value),
+    "copies": lambda name, value, _: whole(name, value, least=1),
+    "strata": lambda name, value, _: whole(name, value, least=1),
+    "epochs": lambda name, value, sizes: epochs(name, value, sizes["epochs"]),
+    "region": _region,
+    "rule": lambda name, value, _: choice(name, value, ("exact", "quantile")),
+    "path": lambda name, value, _: path(name, value),
+    "dynamics_file": lambda name, value, _: path(name, value),
+    "data_file": lambda name, value, _: path(name, value),
+    "output": lambda name, value, _: path(name, value),
+}

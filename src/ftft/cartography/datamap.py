@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
+from .arguments import checked
 from .dynamics import Dynamics, load_dynamics
 from .scores import SCORES
 
@@ -90,7 +91,7 @@ class DataMap:
     @classmethod
     def load(cls, path: str | Path) -> tuple["DataMap", dict]:
         """Read a map and its metadata; raises ArtifactError where it is torn."""
-        table, metadata = read_parquet(path)
+        table, metadata = read_parquet(path, needed=("uid", *COORDINATES))
         scores = {name: to_numpy(table[name]) for name in table.column_names if name != "uid"}
         coordinates = [scores.pop(name) for name in COORDINATES]
         return cls(table["uid"].to_pylist(), *coordinates, scores), metadata
@@ -120,6 +121,7 @@ def _require_data(path: str | Path, metadata: dict, dataset: Dataset) -> None:
         )
 
 
+@checked
 def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: list[str]) -> DataMap:
     """Build the map, with all further scores, from p_true [epochs, n], logits [epochs, n, classes], labels
     [n].
@@ -147,6 +149,7 @@ def _scored(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
     return score.of(dynamics, **own)
 
 
+@checked
 def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> None:
     """Build the map of a run from its training dynamics and the data it trained on."""
     dataset = Dataset.load(data_file, texts=False)

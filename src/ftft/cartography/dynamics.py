@@ -4,6 +4,7 @@ epoch.
 They are those of the training-mode forward pass in which the instance was drawn (paper, section 2).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..artifacts import read_parquet, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
 from ..tasks.base import Kind
+from . import arguments
 
 # Floats as they are: zstd with byte stream split would save a tenth of the file and triple its reading time.
 STORAGE = {
@@ -47,7 +49,15 @@ def save_dynamics(
     Columns: epoch, row (instance i of the data), p_true, correct, and the kind's own; epoch after epoch,
     rows in data order.
     """
+    path = arguments.path("path", path)
+    arguments.instance("kind", kind, Kind)
+    arguments.instance("dataset", dataset, Dataset)
     instances = len(dataset)
+    if not isinstance(epochs, Sequence | np.ndarray) or isinstance(epochs, str):
+        raise arguments.refuse("epochs", epochs, "a list of arrays [n, width], one per epoch")
+    for epoch, recorded in enumerate(epochs):
+        name = f"epochs[{epoch}]"
+        arguments.outputs(name, recorded, instances, kind.width(dataset))
     described = {"data_hash": dataset.content_hash, "instances": instances, "epochs": len(epochs)}
     rows = np.arange(instances, dtype=np.int32)
     tables = []
@@ -66,9 +76,11 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
     Raises ArtifactError where the file is torn, belongs to other data, lacks an instance in an epoch, or
     holds a probability that is not finite.
     """
+    path = arguments.path("path", path)
+    arguments.instance("dataset", dataset, Dataset)
     table, metadata = read_parquet(path)
     if metadata.get("data_hash") != dataset.content_hash:
-        raise _mismatch(path, "they were recorded on other data than the data set given")
+        raise _mismatch(path, "training dynamics that were recorded on other data")
     epochs, instances = metadata["epochs"], len(dataset)
     shape = (epochs, instances)
     expected = np.arange(epochs * instances)
@@ -97,6 +109,8 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:
     return ArtifactError(
-        f"the training dynamics in {path} do not fit: {what}",
+        f"the training dynamics in {path} do not fit the data set",
+        got=what,
+        expected="every instance of the data set in every epoch, in order",
         fix=f"delete the file and let snakemake make it again: snakemake {path}",
     )

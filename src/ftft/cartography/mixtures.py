@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import DataError
+from .arguments import checked
 from .selection import (
     ENDS,
     Pool,
@@ -64,6 +65,7 @@ def _with_copies(pool: Pool, selector: str, copies: int, base: float) -> Supervi
     return Supervision.counted(with_copies(scores, pool.uids, pool.fraction, copies, pool.seed, base))
 
 
+@checked
 def class_balanced(
     scores: np.ndarray, labels: np.ndarray, uids: Sequence[str], fraction: float
 ) -> np.ndarray:
@@ -86,6 +88,7 @@ def _of_each(
     return np.sort(np.concatenate(chosen))
 
 
+@checked
 def with_easy(
     ambiguity: np.ndarray, confidence: np.ndarray, uids: Sequence[str], fraction: float, easy: float
 ) -> np.ndarray:
@@ -94,7 +97,6 @@ def with_easy(
     Swayamdipta et al. (2020), section 4: a small ambiguous selection alone may not train, with a tenth of it
     easy it does. ambiguity (variability, say) and confidence: float64 [n].
     """
-    _require_share("easy", easy)
     size = selection_size(fraction, len(ambiguity))
     easiest = int(np.floor(easy * size + 0.5))
     ambiguous = largest(ambiguity, uids, size - easiest)
@@ -103,6 +105,7 @@ def with_easy(
     return np.sort(np.concatenate([ambiguous, easy_rows]))
 
 
+@checked
 def coverage_centric(
     scores: np.ndarray, uids: Sequence[str], fraction: float, pruned: float, seed: int, strata: int = 50
 ) -> np.ndarray:
@@ -111,7 +114,6 @@ def coverage_centric(
     Zheng et al. (2023), algorithm 1 (CCS), with their 50 strata; a large score is hard. A stratum that is too
     small gives all it has, and the others share what it leaves.
     """
-    _require_share("pruned", pruned)
     size = selection_size(fraction, len(scores))
     hardest = largest(scores, uids, int(pruned * len(scores)))
     rows = np.delete(np.arange(len(scores)), hardest)
@@ -132,6 +134,7 @@ def coverage_centric(
     return np.sort(rows[order[place < quotas[stratum[order]]]])
 
 
+@checked
 def with_copies(
     scores: np.ndarray, uids: Sequence[str], fraction: float, copies: int, seed: int, base: float = 1.0
 ) -> np.ndarray:
@@ -141,8 +144,6 @@ def with_copies(
     Sar-Shalom & Schwartz (2023) add copies of the ambiguous instances to the whole training set. A row
     occurs as often as it is to count.
     """
-    if copies < 1:
-        raise DataError("there are no copies to add", got=f"copies: {copies}", expected="at least 1")
     chance = np.flatnonzero(random_places(uids, seed) < selection_size(base, len(scores)))
     repeated = largest(scores, uids, selection_size(fraction, len(scores)))
     return np.sort(np.concatenate([chance, *[repeated] * copies]))
@@ -150,8 +151,3 @@ def with_copies(
 
 def _those(uids: Sequence[str], rows: np.ndarray) -> list[str]:
     return [uids[row] for row in rows]
-
-
-def _require_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise DataError(f"'{name}' is not a share", got=share, expected="a number from 0 to 1")

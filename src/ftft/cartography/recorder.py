@@ -132,7 +132,7 @@ class DynamicsRecorder:
     def record_epoch(self, batches: Iterable[tuple[Sequence, Sequence, Sequence]]) -> None:
         """Take a whole epoch, an iterable of what `record` takes; of an epoch that is refused nothing is
         kept."""
-        if not isinstance(batches, Iterable):
+        if not isinstance(batches, Iterable) or getattr(batches, "shape", None) == ():
             raise arguments.refuse("batches", batches, "batches, each of them (uids, outputs, labels)")
         try:
             for batch in batches:

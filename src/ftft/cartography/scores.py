@@ -12,6 +12,7 @@ from functools import reduce
 
 import numpy as np
 
+from .arguments import checked
 from .dynamics import Dynamics
 
 # In the first epoch, instances are scored by models of all ages, the earliest of them untrained.
@@ -100,11 +101,13 @@ def forgettings(correct: np.ndarray) -> np.ndarray:
     return np.where(correct.any(axis=0), events, len(correct) + 1).astype(np.float64)
 
 
+@checked
 def forgetting_events(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """`forgettings` of the predictions that logits make; of equal logits the first is the largest."""
     return forgettings(logits.argmax(-1) == labels)
 
 
+@checked
 @score("aum")
 def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean over epochs of the true class's logit less the largest other (AUM).
@@ -122,6 +125,7 @@ def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return _mean(true.astype(np.float64) - other)
 
 
+@checked
 @score("el2n", epochs=2)
 def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EPOCHS) -> np.ndarray:
     """Mean over some epochs (from 0) of the Euclidean norm of softmax(logits) less the one-hot label.
@@ -136,6 +140,7 @@ def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EP
     return _mean(np.sqrt(reduce(np.add, squares)))
 
 
+@checked
 @score("entropy")
 def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     """Entropy, in nats, of the class probabilities averaged over epochs; the labels play no part.
@@ -148,6 +153,7 @@ def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     return np.maximum(-reduce(np.add, terms), 0)
 
 
+@checked
 @score("threshold")
 def threshold_closeness(p_true: np.ndarray) -> np.ndarray:
     """Confidence x (1 - confidence): largest where the mean probability of the true label is one half.

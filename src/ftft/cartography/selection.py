@@ -15,6 +15,7 @@ import numpy as np
 from ..data.dataset import Dataset, uid_hash
 from ..errors import DataError
 from ..tasks.base import Kind, kind_of
+from .arguments import checked
 from .datamap import DataMap
 from .supervision import Supervision
 
@@ -170,8 +171,6 @@ def end_of_score(scores: np.ndarray, uids: Sequence[str], fraction: float, rule:
     `quantile` takes those strictly above the (1 - fraction) quantile, as the authors' code does: ties there
     shrink the selection.
     """
-    if rule not in ("exact", "quantile"):
-        raise DataError("unknown rule of selection", got=repr(rule), expected="'exact' or 'quantile'")
     if rule == "exact":
         return largest(scores, uids, selection_size(fraction, len(scores)))
     rows = np.flatnonzero(scores > np.quantile(scores, 1 - fraction))
@@ -180,6 +179,7 @@ def end_of_score(scores: np.ndarray, uids: Sequence[str], fraction: float, rule:
     return rows
 
 
+@checked
 def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "exact") -> np.ndarray:
     """Rows of the `fraction` of instances that lie at the end of a score that the selector `region` names,
     ascending.
@@ -188,12 +188,11 @@ def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "
     selection, after Swayamdipta et al.; the easy *share* of the paper is `easy_share`); and the ends of
     further scores. The rules are those of `end_of_score`. Raises DataError for an empty selection.
     """
-    if region not in ENDS:
-        raise DataError("there is no such region", got=repr(region), expected=f"one of {', '.join(ENDS)}")
     score, sign = ENDS[region]
     return end_of_score(sign * data_map[score], data_map.uids, fraction, rule)
 
 
+@checked
 def select_random(uids: Sequence[str], fraction: float, seed: int) -> np.ndarray:
     """Rows of a seeded random `fraction` of the instances, ascending; the baseline of Table 1.
 
@@ -202,6 +201,7 @@ def select_random(uids: Sequence[str], fraction: float, seed: int) -> np.ndarray
     return np.flatnonzero(random_places(uids, seed) < selection_size(fraction, len(uids)))
 
 
+@checked
 def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
     """Membership masks [n] of ambiguous, hard-to-learn and easy at rate `fraction` (paper, section 2).
 
@@ -216,6 +216,7 @@ def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
     return masks
 
 
+@checked
 def easy_share(data_map: DataMap, fraction: float) -> float:
     """Share of easy instances at rate `fraction` (paper, Table 4): 1 - 2q to 1 - q, 0 at least."""
     return float(regions(data_map, fraction)["easy"].mean())

@@ -66,7 +66,7 @@ class Dataset:
     @classmethod
     def load(cls, path: str | Path, texts: bool = True) -> "Dataset":
         """Read a prepared data set, without its texts if asked; raises ArtifactError where it is torn."""
-        table, metadata = read_parquet(path, None if texts else ["uid", "label"])
+        table, metadata = read_parquet(path, None if texts else ["uid", "label"], needed=("uid", "label"))
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
         labels = to_numpy(table["label"]).astype(np.int64)
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
