@@ -15,11 +15,12 @@ table1: $(READY)
 paper: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- paper
 
+# A file at a time for each process, as tests of one file share runs of the workflow.
 test: $(READY)
-	pytest
+	pytest -n 2 --dist loadfile
 
 test-all: $(READY)
-	pytest -m "slow or not slow"
+	pytest -n 2 --dist loadfile -m "slow or not slow"
 
 # Through a SLURM on this machine, which is installed where Debian's packages may be; a quarter of an hour.
 test-cluster: $(VENV)/.plugins

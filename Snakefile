@@ -24,22 +24,22 @@ include: "rules/preflight.smk"
 rule all:
     default_target: True
     input:
-        collect("results/tables/{table}.csv", table=config["tables"]),
+        collect("results/tables/{table}.csv", table=settings.tables),
         finetuned_cards(),
 
 
 # Everything that the paper reports.
 rule paper:
     input:
-        collect("results/tables/{table}.csv", table=[*config["tables"], *further_tables()]),
+        collect("results/tables/{table}.csv", table=[*settings.tables, *further_tables()]),
         all_figures(),
 
 
 # What reference models promise, before any main model is trained.
 rule preflight:
     input:
-        collect("results/checks/{task}.json", task=plan.preflight_tasks(config)),
-        collect("results/preflight/{task}.html", task=plan.preflight_tasks(config)),
+        collect("results/checks/{task}.json", task=plan.preflight_tasks(settings)),
+        collect("results/preflight/{task}.html", task=plan.preflight_tasks(settings)),
 
 
 # All that needs a network; whatever comes after runs with HF_HUB_OFFLINE=1.

@@ -83,7 +83,7 @@ def _real(files: list[Path], rows: int | None) -> tuple[Tokens, np.ndarray]:
     texts = (table["premise"].to_pylist(), table["hypothesis"].to_pylist())
     labels = np.array([LABELS.index(label) for label in table["label"].to_pylist()])
     dataset = Dataset(table["uid"].to_pylist(), texts, labels, LABELS)
-    return tokenize(dataset, encoder_folder() / "tokenizer.json", MAX_LENGTH), labels
+    return tokenize(dataset.texts, encoder_folder() / "tokenizer.json", MAX_LENGTH), labels
 
 
 def drawn(

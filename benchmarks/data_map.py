@@ -123,11 +123,12 @@ def _ids(folder: Path, method: str) -> Path:
 
 
 def _ours(checkout: str) -> Method:
+    from ftft.cartography.ranking import largest, order_key, spooled
+    from ftft.cartography.selection_file import select
+
     from ftft.artifacts import ParquetGroups, to_numpy
     from ftft.cartography.datamap import confidence_and_variability, write_map
     from ftft.cartography.dynamics import Block, DynamicsFile
-    from ftft.cartography.ranking import largest, order_key, spooled
-    from ftft.cartography.selection_file import select
     from ftft.data.dataset import DatasetIndex
 
     spec = {"region": "ambiguous", "fraction": FRACTION, "rule": "exact"}

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
-from ftft.models.classifier import speed_up, supports_bfloat16
+from ftft.models.fast import speed_up
+from ftft.models.precision import supports_bfloat16
 
 from .harness import Work, interleave
 from .options import Options

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from ftft.models.classifier import predict_logits, supports_bfloat16
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.training.batching import PLANS, random_plan
-from ftft.training.recording import LogitsRecorder
+from ftft.training.recording import EpochRecorder
 
 from . import ours
 from .corpora import ENCODER_NAME, LABELS, Corpus, corpus
@@ -68,7 +68,7 @@ def _evaluation_pass(rows: Corpus, batches: list[np.ndarray], precision: str) ->
     tokens = _taken(rows.tokens, np.concatenate(batches))
 
     def work() -> int:
-        predict_logits(model, tokens, BATCH_TOKENS, accelerator.autocast)
+        ours.predictions(model, tokens, BATCH_TOKENS, accelerator.autocast)
         return len(batches)
 
     return work
@@ -82,11 +82,10 @@ def _taken(tokens: Tokens, rows: np.ndarray) -> Tokens:
 
 def _recorder(instances: int) -> Work:
     positions = random_plan(np.zeros(instances), ours.RECIPE["batch_size"], 0, 0)
-    positions = [torch.from_numpy(batch) for batch in positions]
     logits = torch.randn(ours.RECIPE["batch_size"], len(LABELS))
 
     def work() -> int:
-        recorder = LogitsRecorder(instances, len(LABELS))
+        recorder = EpochRecorder(instances, len(LABELS))
         for batch in positions:
             recorder.record(batch, logits[: len(batch)])
         return len(positions)

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
-from ftft.models.classifier import predict_logits, supports_bfloat16
+from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
 from ftft.pipeline.config import load_schema
 
@@ -74,7 +74,7 @@ def _ours(tokens: Tokens, precision: str, name: str, kept: dict[str, np.ndarray]
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=precision == "bfloat16")
 
     def work() -> int:
-        kept[name] = predict_logits(model, tokens, BATCH_TOKENS, autocast)
+        kept[name] = ours.predictions(model, tokens, BATCH_TOKENS, autocast)
         return len(tokens)
 
     return work

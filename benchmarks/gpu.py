@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftft.models.classifier import parameter_counts, speed_up
+from ftft.models.fast import speed_up
+from ftft.models.heads import parameter_counts
 from ftft.models.tokens import Tokens
 from ftft.training.batching import PLANS
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import AutoConfig, DataCollatorWithPadding, default_data_collator
 
-from ftft.models.classifier import model_inputs
+from ftft.models.heads import model_inputs
 from ftft.training.batching import PLANS
 
 from .corpora import Corpus, corpus, encoder_folder

@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from ftft.models.classifier import load_classifier, model_inputs
+from ftft.cartography.supervision import Supervision
+from ftft.execution.identity import resolve_execution
+from ftft.execution.processes import make_accelerator
 from ftft.models.tokens import Tokens
-from ftft.training.loop import make_accelerator
+from ftft.tasks.base import kind_of
+from ftft.tasks.prediction import predict_outputs
+from ftft.training.feed import Feed, TrainingData
 from ftft.training.nonfinite import FiniteWatch
-from ftft.training.recording import LogitsRecorder
+from ftft.training.recording import EpochRecorder
 from ftft.training.step import TrainingStep
 
 from .corpora import LABELS, encoder_folder
@@ -26,17 +30,19 @@ RECIPE = {
     "max_grad_norm": 1.0,
 }
 PLANNED_STEPS = 49_088
+KIND = kind_of("classification")
 
 
 def fast_classifier() -> nn.Module:
     """The benchmark's encoder as the workflow loads it."""
     torch.manual_seed(0)
-    return load_classifier(encoder_folder(), LABELS)
+    return KIND.load(encoder_folder(), LABELS, own_kernels=True)
 
 
 def accelerator(precision: str, device: str = "cpu"):
     """The workflow's accelerator; `device` is "auto" for a GPU."""
-    return make_accelerator(precision, {"device": device, "require_gpu": False})
+    runtime = {"device": device, "require_gpu": False, "fast_models": True}
+    return make_accelerator(resolve_execution(precision, runtime))
 
 
 def training(
@@ -50,19 +56,24 @@ def training(
 ) -> Work:
     """Steps over `batches`, their training dynamics recorded and their losses watched."""
     accelerate = accelerator(precision, device)
-    step = TrainingStep(model.train(), recipe, PLANNED_STEPS, accelerate)
-    recorder = LogitsRecorder(len(tokens), len(LABELS))
+    everything = Supervision.of(np.arange(len(tokens)))
+    data = TrainingData(KIND, tokens, labels, len(LABELS), LABELS, everything)
+    feed = Feed(data, model.config, accelerate.device)
+    step = TrainingStep(model.train(), feed, recipe, PLANNED_STEPS, accelerate)
+    recorder = EpochRecorder(len(tokens), len(LABELS))
     watch = FiniteWatch(step, accelerate.device)
-    gold = torch.from_numpy(labels).to(accelerate.device)
 
     def work() -> int:
         for batch in batches:
-            positions = torch.from_numpy(batch).to(accelerate.device)
-            inputs = model_inputs(tokens, batch, model.config, accelerate.device)
-            loss, logits = step(inputs, gold[positions])
-            recorder.record(positions, logits)
-            watch.see(loss, logits)
+            loss, outputs = step(batch)
+            recorder.record(batch, outputs)
+            watch.see(loss, outputs)
         watch.check()
         return sum(map(len, batches))
 
     return work
+
+
+def predictions(model: nn.Module, tokens: Tokens, batch_tokens: int, autocast) -> np.ndarray:
+    """Logits [n, classes] of an evaluation pass as the workflow makes it."""
+    return predict_outputs(KIND, model, tokens, len(LABELS), batch_tokens, autocast)

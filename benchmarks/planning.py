@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
-# 4 main models x 28 fractions x 40 seeds: a selection for each fraction and seed, a run and an evaluation for
-# each of the four; with references, maps and data about 10,250 jobs.
+SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
+# 4 main models x 28 fractions x 18 seeds: a supervision for each fraction and seed, a run and its evaluation
+# on four sets for each model; with references, maps and data about 11,000 jobs.
 MAINS = (
     "standin-deberta-v3-base",
     "standin-deberta-v3-large",
@@ -16,7 +16,7 @@ MAINS = (
     "standin-electra-large",
 )
 REFERENCE = "standin-deberta-v3-small"
-FRACTIONS, SEEDS = 28, 40
+FRACTIONS, SEEDS = 28, 18
 
 
 def planning_folders(folder: Path, small: bool) -> dict[str, tuple[Path, str]]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ftft.artifacts import write_json
+from ftft.artifacts import indented_json, write_text
 
 from .harness import Run, Spread, rate, ratios
 
@@ -125,7 +125,8 @@ def versions() -> dict[str, str]:
 
 def save(folder: Path, section: str, tables: list[Table], about: dict) -> None:
     """Write docs/benchmarks/<section>.json; `about` says machine, versions, command and date."""
-    write_json(folder / f"{section}.json", {**about, "tables": [asdict(table) for table in tables]})
+    about = {**about, "tables": [asdict(table) for table in tables]}
+    write_text(folder / f"{section}.json", indented_json(about))
 
 
 def load(path: Path) -> tuple[list[Table], dict]:

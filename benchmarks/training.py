@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from transformers import DataCollatorWithPadding
 
-from ftft.models.classifier import parameter_counts, supports_bfloat16
+from ftft.models.heads import parameter_counts
+from ftft.models.precision import supports_bfloat16
 from ftft.training.batching import PLANS
 
 from . import ours, peers
@@ -72,8 +73,7 @@ def _table(rows: Corpus, options: Options) -> Table:
         f"{ENCODER_NAME}; batch 32, dropout 0.1, gradients clipped at 1. {rows.about}",
         f"Rows above {WIDTH} tokens are cut by the first variant and by no other."
         f" {(lengths > WIDTH).mean():.1%} of the rows are.",
-        "All variants run in one process; its allocator keeps freed memory, as the workflow's jobs have it,"
-        " and the peers gain by that too.",
+        "All variants run in one process.",
         f"Matrix rate: that of products of matrices {MATRIX} wide, in the variant's precision.",
         *(bias_note(name, samples[name], plans[name], lengths) for name in samples),
     ]

@@ -1,6 +1,6 @@
 rule build_data_map:
     input:
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
         data_map="results/maps/{task}/{model}/seed{seed}.parquet",
@@ -12,50 +12,51 @@ rule build_data_map:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("build_data_map.py", slices.map_slice),
+        spec=spec("build_data_map"),
     message:
         "Build the data map of {wildcards.model}: confidence, variability, correctness, seed {wildcards.seed}"
     script:
         "../workflow/scripts/build_data_map.py"
 
 
-# Apart from the map, which takes half the time and is all that the paper needs.
+# Apart from the map, which is all that the paper needs: a score that is added costs that score.
 rule score_instances:
     input:
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
-        "results/maps/{task}/{model}/seed{seed}.further.parquet",
+        "results/maps/{task}/{model}/seed{seed}.{score}.parquet",
     log:
-        "logs/score_instances/{task}/{model}/seed{seed}.log",
+        "logs/score_instances/{task}/{model}/{score}/seed{seed}.log",
     cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("score_instances.py", slices.further_scores_slice),
+        spec=spec("score_instances"),
     message:
-        "Score the instances of {wildcards.model} by forgetting, margin, EL2N, entropy and threshold, seed {wildcards.seed}"
+        "Score the instances of {wildcards.model} by {wildcards.score}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/score_instances.py"
 
 
-rule select_instances:
+rule make_supervision:
     input:
-        data_map=selection_source,
+        data_map=reference_map,
+        scores=reference_scores,
         train=training_set,
     output:
-        selection="results/selections/{task}/{selection}/seed{seed}.parquet",
-        ledger="results/selections/{task}/{selection}/seed{seed}.json",
+        supervision="results/supervisions/{task}/{supervision}/seed{seed}.parquet",
+        ledger="results/supervisions/{task}/{supervision}/seed{seed}.json",
     log:
-        "logs/select_instances/{task}/{selection}/seed{seed}.log",
+        "logs/make_supervision/{task}/{supervision}/seed{seed}.log",
     cache: SHARED
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("select_instances.py", slices.selection_slice),
+        spec=spec("make_supervision"),
     message:
-        "Select the training instances {wildcards.selection}, seed {wildcards.seed}"
+        "Select the training instances {wildcards.supervision}, seed {wildcards.seed}"
     script:
-        "../workflow/scripts/select_instances.py"
+        "../workflow/scripts/make_supervision.py"

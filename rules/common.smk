@@ -1,4 +1,3 @@
-import inspect
 import os
 import re
 import sys
@@ -8,38 +7,45 @@ from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True)).resolve()
-SCRIPTS, SOURCE = ROOT / "workflow" / "scripts", ROOT / "src"
+SOURCE = ROOT / "src"
 sys.path.insert(0, str(SOURCE))
 
-from ftft.canonical import canonical_json
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
-from ftft.pipeline import given
+from ftft.pipeline import contract, dag
 from ftft.paper import roles as paper
-from ftft.pipeline import plan
+from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import warm
-from ftft.pipeline.fingerprint import fingerprint
-from ftft.pipeline.job import ORCHESTRATOR, TERMINAL, prefer_code, this_process
+from ftft.pipeline.job import TERMINAL, prefer_code
+from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
 prefer_code(SOURCE)
 try:
     if workflow.is_main_process:
         for file in workflow.configfiles:
-            given.check_file(file)
-    config = configuration.resolve(config)
+            configuration.check_file(file)
+    settings = configuration.resolve(
+        config,
+        command_line=workflow.config_settings.config,
+        configfiles=list(map(str, workflow.configfiles)),
+    )
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-config["runtime"]["configfiles"] = list(map(str, workflow.configfiles))
+# Rules read `settings`; jobs get the same as plain data, by `snakemake.config`.
+config = settings.dump()
+if workflow.is_main_process:
+    dag.hold_to(contract.take_stock(settings, dag.prefix_of(workflow)))
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
-GPUS = 0 if config["runtime"]["device"] == "cpu" else 1
-# All data and encoders are made and checked before the first training starts. Not a dependency of the training:
-# a new evaluation set must retrain nothing, and ancient() would hide other reasons to retrain.
+GPUS = 0 if settings.runtime.device == "cpu" else 1
+# Data and encoders are made before the first training starts, so that a fault of theirs costs no training.
 DATA_FIRST = 100
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
-REGIONS = [*plan.REGIONS, *config["selections"]]
+# What chooses without a reference model, and what with one.
+CHANCE = ["random", *(f"random-{name}" for name in registry.selectors(reference=False))]
+SELECTORS = [*registry.selectors(reference=True), *settings.selections]
 POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
@@ -54,26 +60,21 @@ def one_of(names):
 
 
 wildcard_constraints:
-    task=one_of(config["tasks"]),
-    model=one_of(config["models"]),
-    table=one_of(dict.fromkeys([*config["tables"], *paper.SCORE_TABLES])),
+    task=one_of(settings.tasks),
+    model=one_of(settings.models),
+    table=one_of(dict.fromkeys([*settings.tables, *paper.SCORE_TABLES])),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    selection=rf"full|(?:random|{one_of(config['models'])}-{one_of(REGIONS)})-\d+(?:\.\d+)?",
+    supervision=rf"all|(?:{one_of(CHANCE)}|{one_of(settings.models)}-{one_of(SELECTORS)})-\d+(?:\.\d+)?",
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
-    group=one_of(config["figures"]["overlap"]),
+    group=one_of(settings.figures.overlap),
 
 
-def spec(script, slice_of):
+def spec(rule):
     """The one tracked parameter of a rule: what it reads of the configuration, and its code."""
-    code = fingerprint(SCRIPTS / script)
-    names = [name for name in inspect.signature(slice_of).parameters if name != "config"]
 
     def parameter(wildcards):
-        arguments = {name: wildcards[name] for name in names}
-        # Snakemake's cache between workflows goes by parameters, and not by names: the seed, say.
-        of = dict(wildcards.items())
-        return canonical_json({"slice": slice_of(config, **arguments), "code": code, "of": of})
+        return contract.parameter(rule, settings, dict(wildcards.items()))
 
     return parameter
 
@@ -83,24 +84,34 @@ def encoder_outputs(folder):
     return {Path(name).stem: f"{folder}/{name}" for name in ENCODER_FILES}
 
 
+def kept_by(choices, files):
+    """Outputs that are temporary unless `runtime.keep_models` is one of these."""
+    return files if settings.runtime.keep_models in choices else temp(files)
+
+
+def model_outputs(folder):
+    """The files of a run's model."""
+    return {name: kept_by(["all"], path) for name, path in encoder_outputs(folder).items()}
+
+
 def run_ledger(path):
     """A run's ledger, for Snakemake's report too."""
-    names = ("model", "selection", "budget", "seed")
+    whole = {"supervision": plan.ALL_DATA, "budget": plan.FULL_LENGTH}
+    labels = {
+        name: f"{{{name}}}" if f"{{{name}}}" in path else whole[name]
+        for name in ("model", "supervision", "budget", "seed")
+    }
     return report(
-        path,
-        caption="../workflow/report/ledger.rst",
-        category="Runs",
-        subcategory="{task}",
-        labels={name: f"{{{name}}}" if f"{{{name}}}" in path else "full" for name in names},
+        path, caption="../workflow/report/ledger.rst", category="Runs", subcategory="{task}", labels=labels
     )
 
 
 def memory(wildcards, attempt):
-    return config["runtime"]["mem_mb"] * attempt
+    return settings.runtime.mem_mb * attempt
 
 
 def minutes(wildcards, attempt):
-    return config["runtime"]["minutes"] * attempt
+    return settings.runtime.minutes * attempt
 
 
 def warn_about_policy():
@@ -118,5 +129,5 @@ def prepare_jobs():
     if workflow.resource_settings.cores == 1 or (GPUS and budget == 1):
         os.environ[TERMINAL] = "1"
     # Real GPU runs are long enough to start cold, and CUDA does not survive a fork.
-    if config["runtime"]["warm_start"] and not GPUS:
+    if settings.runtime.warm_start and not GPUS:
         warm.start()

@@ -10,7 +10,7 @@ rule download_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("download_data.py", slices.dataset_slice),
+        spec=spec("download_data"),
     message:
         "Download the data set {wildcards.dataset} of {wildcards.task} at its pinned revision"
     script:
@@ -30,7 +30,7 @@ rule prepare_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("prepare_data.py", slices.dataset_slice),
+        spec=spec("prepare_data"),
     message:
         "Prepare the data set {wildcards.dataset} of {wildcards.task}"
     script:
@@ -49,7 +49,7 @@ rule check_data:
     conda:
         "../envs/data.yaml"
     params:
-        spec=spec("check_data.py", slices.check_slice),
+        spec=spec("check_data"),
     message:
         "Check that no training instance of {wildcards.task} reappears in its evaluation sets"
     script:
@@ -70,7 +70,7 @@ rule prepare_encoder:
     conda:
         "../envs/train.yaml"
     params:
-        spec=spec("prepare_encoder.py", slices.encoder_slice),
+        spec=spec("prepare_encoder"),
     message:
         "Prepare the encoder {wildcards.model}"
     script:

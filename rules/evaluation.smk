@@ -1,22 +1,22 @@
 rule evaluate:
     input:
-        model=multiext("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model/", *ENCODER_FILES),
-        datasets=evaluation_sets,
+        model=multiext("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model/", *ENCODER_FILES),
+        dataset="results/data/{task}/{dataset}.parquet",
     output:
-        "results/evaluations/{task}/{model}/{selection}/{budget}/seed{seed}.parquet",
+        "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",
     log:
-        "logs/evaluate/{task}/{model}/{selection}/{budget}/seed{seed}.log",
+        "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
         gpu=GPUS,
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("evaluate.py", slices.evaluation_slice),
+        spec=spec("evaluate"),
     message:
-        "Evaluate {wildcards.model} trained on {wildcards.selection} ({wildcards.budget}) in and out of distribution, seed {wildcards.seed}"
+        "Evaluate {wildcards.model} trained on {wildcards.supervision} ({wildcards.budget}) on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/evaluate.py"

@@ -1,6 +1,6 @@
 rule plot_overlap:
     input:
-        selections=overlapping_selections,
+        supervisions=overlapping_supervisions,
         ledgers=overlapping_ledgers,
     output:
         **figure_outputs("{task}/overlap_{group}", "overlap"),
@@ -10,7 +10,7 @@ rule plot_overlap:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("plot_overlap.py", slices.overlap_slice),
+        spec=spec("plot_overlap"),
     message:
         "Plot how far the ambiguous instances of reference models overlap ({wildcards.task}, {wildcards.group})"
     script:
@@ -30,7 +30,7 @@ rule plot_true_class:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("plot_true_class.py", slices.true_class_slice),
+        spec=spec("plot_true_class"),
     message:
         "Plot how hard-to-learn and other instances are learnt ({wildcards.task})"
     script:
@@ -48,7 +48,7 @@ rule plot_data_map:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("plot_data_map.py", slices.data_map_figure_slice),
+        spec=spec("plot_data_map"),
     message:
         "Plot the data map of {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -58,7 +58,7 @@ rule plot_data_map:
 rule write_map_page:
     input:
         data_map="results/maps/{task}/{model}/seed{seed}.parquet",
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
     output:
         report(
@@ -73,7 +73,7 @@ rule write_map_page:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_map_page.py", slices.map_page_slice),
+        spec=spec("write_map_page"),
     message:
         "Write the page of the data map of {wildcards.model}, seed {wildcards.seed}"
     script:
@@ -92,7 +92,7 @@ rule plot_training_length:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("plot_training_length.py", slices.training_length_slice),
+        spec=spec("plot_training_length"),
     message:
         "Plot scores against training length ({wildcards.task})"
     script:
@@ -102,7 +102,7 @@ rule plot_training_length:
 rule plot_learning_curves:
     input:
         trajectories=curve_files("trajectory.parquet"),
-        ledgers=curve_files("ledger.json"),
+        ledgers=curve_ledgers,
     output:
         **figure_outputs("{task}/learning_curves", "learning_curves"),
     log:
@@ -111,7 +111,7 @@ rule plot_learning_curves:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("plot_learning_curves.py", slices.learning_curves_slice),
+        spec=spec("plot_learning_curves"),
     message:
         "Plot learning curves with their stops ({wildcards.task})"
     script:

@@ -8,7 +8,7 @@ rule write_finetuned:
         references=finetune_reference_ledgers,
         checks="results/checks/{task}.json",
     output:
-        model=multiext("results/finetuned/{task}/", *ENCODER_FILES),
+        model=kept_by(["all", "finetuned"], multiext("results/finetuned/{task}/", *ENCODER_FILES)),
         scores="results/finetuned/{task}/scores.csv",
         card="results/finetuned/{task}/README.md",
     log:
@@ -17,7 +17,7 @@ rule write_finetuned:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_finetuned.py", slices.finetuned_slice),
+        spec=spec("write_finetuned"),
     message:
         "Leave the fine-tuned model of {wildcards.task} with its model card"
     script:

@@ -10,7 +10,11 @@ def run_files(runs, name):
 
 
 def evaluation_files(runs):
-    return collect("results/evaluations/{run.path}.parquet", run=runs)
+    return [
+        f"results/evaluations/{run.path}/{dataset}.parquet"
+        for run in runs
+        for dataset in settings.tasks[run.task].evaluate
+    ]
 
 
 def map_files(runs):
@@ -18,57 +22,64 @@ def map_files(runs):
 
 
 def source_files(wildcards):
-    dataset = config["tasks"][wildcards.task]["datasets"].get(wildcards.dataset, {})
-    if dataset.get("source") in ("file", "cad"):
-        return dataset["path"]
-    if dataset.get("source") == "hub":
+    dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
+    if dataset and registry.DATA_SOURCES[dataset.source].reads_path:
+        # By its content, which is in the parameter, and not by its age.
+        return ancient(dataset.path)
+    if dataset and registry.DATA_SOURCES[dataset.source].downloads:
         return "results/downloads/{task}/{dataset}.parquet"
     return []
 
 
 def tokenizer_texts(wildcards):
-    if config["models"][wildcards.model]["source"] != "scratch":
+    if settings.models[wildcards.model].source != "scratch":
         return []
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["train"])
+    return training_set(wildcards)
 
 
 def all_datasets(wildcards):
-    return data_files(wildcards.task, plan.used_datasets(config["tasks"][wildcards.task]))
+    return data_files(wildcards.task, settings.tasks[wildcards.task].used_datasets)
 
 
 def training_set(wildcards):
-    return f"results/data/{wildcards.task}/{config['tasks'][wildcards.task]['train']}.parquet"
+    return f"results/data/{wildcards.task}/{settings.tasks[wildcards.task].train}.parquet"
 
 
 def development_sets(wildcards):
-    return data_files(wildcards.task, plan.development_sets(config["tasks"][wildcards.task]))
+    return data_files(wildcards.task, settings.tasks[wildcards.task].development_sets)
 
 
-def selection_file(wildcards):
-    if wildcards.selection == plan.ALL_DATA:
+def supervision_file(wildcards):
+    if wildcards.supervision == plan.ALL_DATA:
         return []
-    return "results/selections/{task}/{selection}/seed{seed}.parquet"
+    return "results/supervisions/{task}/{supervision}/seed{seed}.parquet"
 
 
-def reference_slice(config, task, model):
-    return slices.training_slice(config, task, model, budget="full")
-
-
-def selection_source(wildcards):
-    selection = plan.Selection.parse(wildcards.selection)
-    if selection.reference is None:
+def reference_ledger(wildcards):
+    """The ledger of the reference run behind a supervision: it stops a training, and is no part of one."""
+    if wildcards.supervision == plan.ALL_DATA:
         return []
-    kind = "" if plan.scored_by(selection.region, config) in plan.MAP_REGIONS else ".further"
-    return f"results/maps/{wildcards.task}/{selection.reference}/seed{wildcards.seed}{kind}.parquet"
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    if reference is None:
+        return []
+    return ancient(f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/ledger.json")
 
 
-def evaluation_sets(wildcards):
-    return data_files(wildcards.task, config["tasks"][wildcards.task]["evaluate"])
+def reference_map(wildcards):
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet" if reference else []
+
+
+def reference_scores(wildcards):
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    scores = slices.further_scores(settings, wildcards.supervision)
+    folder = f"results/maps/{wildcards.task}/{reference}"
+    return collect("{folder}/seed{seed}.{score}.parquet", folder=folder, seed=wildcards.seed, score=scores)
 
 
 def table(wildcards):
     try:
-        return config["tables"][wildcards.table]
+        return settings.tables[wildcards.table]
     except KeyError:
         raise WorkflowError(
             f"{wildcards.table}: this configuration has no task and models for it\n"
@@ -77,41 +88,51 @@ def table(wildcards):
 
 
 def table_runs(wildcards):
-    return plan.table_runs(table(wildcards), config)
+    return plan.table_runs(table(wildcards), settings)
 
 
 def scored_evaluations(wildcards):
     return evaluation_files(table_runs(wildcards))
 
 
+def with_references(runs):
+    """Runs and the reference runs that they rest on, each once."""
+    references = [
+        plan.Run(run.task, run.reference, plan.ALL_DATA, plan.FULL_LENGTH, run.seed)
+        for run in runs
+        if run.reference
+    ]
+    return list(dict.fromkeys([*runs, *references]))
+
+
 def scored_ledgers(wildcards):
-    return run_files(table_runs(wildcards), "ledger.json")
+    return run_files(with_references(table_runs(wildcards)), "ledger.json")
 
 
 def data_checks(wildcards):
-    return f"results/checks/{table(wildcards)['task']}.json"
+    return f"results/checks/{table(wildcards).task}.json"
 
 
 def cost_ledgers(wildcards):
-    return run_files(plan.cost_runs(table(wildcards), config), "ledger.json")
+    return run_files(plan.cost_runs(table(wildcards), settings), "ledger.json")
 
 
-def selection_ledgers(wildcards):
-    files = [run.files().get("selection_ledger") for run in table_runs(wildcards)]
+def supervision_ledgers(wildcards):
+    files = [run.files().get("supervision_ledger") for run in table_runs(wildcards)]
     return list(dict.fromkeys(filter(None, files)))
 
 
 def map_ledgers(wildcards):
-    runs = plan.table_reference_runs(table(wildcards), config)
+    runs = plan.table_reference_runs(table(wildcards), settings)
     return collect("results/maps/{run.task}/{run.model}/seed{run.seed}.json", run=runs)
 
 
 def further_tables():
     """The tables that are not about methods, as far as this configuration has something to show in them."""
-    if not config["tables"]:
+    if not settings.tables:
         return []
-    decidable = ["claims"] if paper.claims(config) else []
-    return ["table3", "patience", *(["table4"] if plan.all_reference_runs(config) else []), *decidable]
+    decidable = ["claims"] if plan.claims(settings) else []
+    return ["table3", "patience", *(["table4"] if plan.all_reference_runs(settings) else []), *decidable]
 
 
 def table_outputs(name, caption):
@@ -145,13 +166,13 @@ def figure_outputs(name, caption):
 def all_figures():
     """The figures that this configuration has something to show in."""
     files = []
-    for task in plan.table_tasks(config):
-        references = plan.task_reference_runs(config, task)
-        names = [f"overlap_{group}" for group in plan.overlap_groups(config, task)]
+    for task in plan.table_tasks(settings):
+        references = plan.task_reference_runs(settings, task)
+        names = [f"overlap_{group}" for group in plan.overlap_groups(settings, task)]
         names += ["true_class"] if references else []
-        names += ["learning_curves"] if plan.curve_runs(config, task) else []
-        names += ["training_length"] if task in config["figures"]["training_length"] else []
-        first = config["seeds"][0]
+        names += ["learning_curves"] if plan.curve_runs(settings, task) else []
+        names += ["training_length"] if task in settings.figures.training_length else []
+        first = settings.seeds[0]
         shown = [run for run in references if run.seed == first]
         names += [f"data_map/{run.model}/seed{run.seed}" for run in shown]
         files += collect("results/figures/{task}/{name}.svg", task=task, name=names)
@@ -160,89 +181,85 @@ def all_figures():
 
 
 def candidate_maps(wildcards):
-    return map_files(plan.preflight_runs(config, wildcards.task))
+    return map_files(plan.preflight_runs(settings, wildcards.task))
 
 
 def candidate_ledgers(wildcards):
-    return run_files(plan.preflight_runs(config, wildcards.task), "ledger.json")
+    return run_files(plan.preflight_runs(settings, wildcards.task), "ledger.json")
 
 
 def counted_encoders(wildcards):
     """The encoders whose parameters a preflight counts: none where all sizes are configured."""
-    sizes = slices.preflight_slice(config, wildcards.task)["parameters_m"]
+    sizes = slices.preflight_slice(settings, wildcards.task)["parameters_m"]
     if all(sizes.values()):
         return []
     files = ["config.json", "model.safetensors"]
     return collect("results/encoders/{task}/{model}/{file}", task=wildcards.task, model=sizes, file=files)
 
 
-def judged_scores():
-    """The scores of the tables that show what became of candidates."""
-    judged = plan.judged_tasks(config)
-    tables = {name: table for name, table in config["tables"].items() if table["task"] in judged}
-    names = [name for name in tables if not name.startswith(plan.LENGTH_TABLE)]
-    return collect("results/scores/{table}.parquet", table=names)
-
-
-def overlapping_selections(wildcards):
-    return plan.overlap_selections(config, wildcards.task, wildcards.group)
+def overlapping_supervisions(wildcards):
+    return plan.overlap_supervisions(settings, wildcards.task, wildcards.group)
 
 
 def overlapping_ledgers(wildcards):
-    return run_files(plan.overlap_runs(config, wildcards.task, wildcards.group), "ledger.json")
+    return run_files(plan.overlap_runs(settings, wildcards.task, wildcards.group), "ledger.json")
 
 
 def hub_files():
     """What comes from the hub for the tasks in use: data sets and encoders, at their revisions."""
-    hub_models = [name for name, model in config["models"].items() if model["source"] == "hub"]
+    hub_models = [name for name, model in settings.models.items() if model.source == "hub"]
     files = collect(
-        "results/encoders/{task}/{model}/config.json", task=plan.working_tasks(config), model=hub_models
+        "results/encoders/{task}/{model}/config.json", task=plan.working_tasks(settings), model=hub_models
     )
-    for name in plan.working_tasks(config):
-        task = config["tasks"][name]
-        used = {dataset: task["datasets"].get(dataset, {}) for dataset in plan.used_datasets(task)}
-        from_hub = [dataset for dataset, entry in used.items() if entry.get("source") == "hub"]
-        files += collect("results/downloads/{task}/{dataset}.parquet", task=name, dataset=from_hub)
+    for task_name in plan.working_tasks(settings):
+        task = settings.tasks[task_name]
+        from_hub = [name for name in task.used_datasets if task.datasets[name].source == "hub"]
+        files += collect("results/downloads/{task}/{dataset}.parquet", task=task_name, dataset=from_hub)
     return files
 
 
 def finetuned_cards():
-    return collect("results/finetuned/{task}/README.md", task=config["finetune"])
+    return collect("results/finetuned/{task}/README.md", task=settings.finetune)
 
 
 def finetune_files(name):
     def files(wildcards):
-        return run_files(plan.finetune_runs(config, wildcards.task), name)
+        return run_files(plan.finetune_runs(settings, wildcards.task), name)
 
     return files
 
 
 def finetune_models(wildcards):
-    runs = plan.finetune_runs(config, wildcards.task)
+    runs = plan.finetune_runs(settings, wildcards.task)
     return collect("results/runs/{run.path}/model/{file}", run=runs, file=ENCODER_FILES)
 
 
 def finetune_evaluations(wildcards):
-    return evaluation_files(plan.finetune_runs(config, wildcards.task))
+    return evaluation_files(plan.finetune_runs(settings, wildcards.task))
 
 
 def finetune_reference_ledgers(wildcards):
-    return run_files(plan.finetune_references(config, wildcards.task), "ledger.json")
+    return run_files(plan.finetune_references(settings, wildcards.task), "ledger.json")
 
 
 def length_ledger(wildcards):
-    return run_files(plan.length_run(config, wildcards.task), "ledger.json")
+    return run_files(plan.length_run(settings, wildcards.task), "ledger.json")
 
 
 def reference_files(name):
     def files(wildcards):
-        return run_files(plan.task_reference_runs(config, wildcards.task), name)
+        return run_files(plan.task_reference_runs(settings, wildcards.task), name)
 
     return files
 
 
 def curve_files(name):
     def files(wildcards):
-        return run_files(plan.curve_runs(config, wildcards.task).values(), name)
+        return run_files(plan.curve_runs(settings, wildcards.task).values(), name)
 
     return files
+
+
+def curve_ledgers(wildcards):
+    """One ledger per curve, then those of the reference runs behind them."""
+    return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")

@@ -17,27 +17,8 @@ rule write_preflight:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_preflight.py", slices.preflight_slice),
+        spec=spec("write_preflight"),
     message:
-        "Judge from the reference runs of {wildcards.task} what transfers promise"
+        "Measure what the reference runs of {wildcards.task} showed, and rank them"
     script:
         "../workflow/scripts/write_preflight.py"
-
-
-rule write_verdicts:
-    input:
-        scores=judged_scores(),
-        preflights=collect("results/preflight/{task}.csv", task=plan.judged_tasks(config)),
-    output:
-        **table_outputs("verdicts", "verdicts"),
-    log:
-        "logs/write_verdicts.log",
-    localrule: True
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        spec=spec("write_verdicts.py", slices.verdicts_slice),
-    message:
-        "Compare the verdicts of preflight with what the transfers did"
-    script:
-        "../workflow/scripts/write_verdicts.py"

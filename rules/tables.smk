@@ -11,7 +11,7 @@ rule collect_scores:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("collect_scores.py", slices.scores_slice),
+        spec=spec("collect_scores"),
     message:
         "Score the predictions of all runs behind {wildcards.table}"
     script:
@@ -23,14 +23,15 @@ rule compare_methods:
         evaluations=scored_evaluations,
         ledgers=scored_ledgers,
     output:
-        "results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
+        view="results/comparisons/{table}.csv",
     log:
         "logs/compare_methods/{table}.log",
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("compare_methods.py", slices.comparisons_slice),
+        spec=spec("compare_methods"),
     message:
         "Compare the rows of {wildcards.table} with ERM: paired bootstrap, Holm correction"
     script:
@@ -40,9 +41,9 @@ rule compare_methods:
 rule write_table:
     input:
         scores="results/scores/{table}.parquet",
-        comparisons="results/comparisons/{table}.csv",
+        comparisons="results/comparisons/{table}.parquet",
         ledgers=cost_ledgers,
-        selections=selection_ledgers,
+        supervisions=supervision_ledgers,
         maps=map_ledgers,
     output:
         **table_outputs("{table}", "table"),
@@ -54,7 +55,7 @@ rule write_table:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_table.py", slices.table_slice),
+        spec=spec("write_table"),
     message:
         "Write {wildcards.table}: mean and standard deviation over seeds, and cost"
     script:
@@ -63,7 +64,7 @@ rule write_table:
 
 rule write_model_costs:
     input:
-        ledgers=run_files(plan.all_erm_runs(config), "ledger.json"),
+        ledgers=run_files(plan.all_erm_runs(settings), "ledger.json"),
     output:
         **table_outputs("table3", "model_costs"),
     log:
@@ -72,7 +73,7 @@ rule write_model_costs:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_model_costs.py", slices.model_costs_slice),
+        spec=spec("write_model_costs"),
     message:
         "Write Table 3: what fine-tuning each model costs"
     script:
@@ -81,8 +82,8 @@ rule write_model_costs:
 
 rule write_easy_shares:
     input:
-        maps=map_files(plan.all_reference_runs(config)),
-        ledgers=run_files(plan.all_reference_runs(config), "ledger.json"),
+        maps=map_files(plan.all_reference_runs(settings)),
+        ledgers=run_files(plan.all_reference_runs(settings), "ledger.json"),
     output:
         **table_outputs("table4", "easy_share"),
     log:
@@ -91,7 +92,7 @@ rule write_easy_shares:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_easy_shares.py", slices.easy_share_slice),
+        spec=spec("write_easy_shares"),
     message:
         "Write Table 4: the share of easy instances by reference model"
     script:
@@ -100,8 +101,8 @@ rule write_easy_shares:
 
 rule write_patience:
     input:
-        trajectories=run_files(plan.full_runs(config), "trajectory.parquet"),
-        ledgers=run_files(plan.full_runs(config), "ledger.json"),
+        trajectories=run_files(plan.full_runs(settings), "trajectory.parquet"),
+        ledgers=run_files(plan.full_runs(settings), "ledger.json"),
     output:
         **table_outputs("patience", "patience"),
     log:
@@ -110,7 +111,7 @@ rule write_patience:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_patience.py", slices.patience_slice),
+        spec=spec("write_patience"),
     message:
         "Read the full runs early, at every patience"
     script:
@@ -119,8 +120,8 @@ rule write_patience:
 
 rule write_claims:
     input:
-        evaluations=evaluation_files(paper.claim_runs(config)),
-        ledgers=run_files(paper.claim_runs(config), "ledger.json"),
+        evaluations=evaluation_files(plan.claim_runs(settings)),
+        ledgers=run_files(with_references(plan.claim_runs(settings)), "ledger.json"),
     output:
         **table_outputs("claims", "claims"),
     log:
@@ -129,7 +130,7 @@ rule write_claims:
     conda:
         "../envs/analysis.yaml"
     params:
-        spec=spec("write_claims.py", slices.claims_slice),
+        spec=spec("write_claims"),
     message:
         "Decide the claims of the paper's prose on these runs"
     script:

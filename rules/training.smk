@@ -7,23 +7,25 @@ rule train_reference:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
+        # All data of the task are checked before any training; a new evaluation set retrains nothing.
+        checks=ancient("results/checks/{task}.json"),
     output:
-        **encoder_outputs("results/runs/{task}/{model}/full/full/seed{seed}/model"),
-        dynamics="results/runs/{task}/{model}/full/full/seed{seed}/dynamics.parquet",
-        trajectory="results/runs/{task}/{model}/full/full/seed{seed}/trajectory.parquet",
-        ledger=run_ledger("results/runs/{task}/{model}/full/full/seed{seed}/ledger.json"),
+        **model_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
+        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
+        trajectory="results/runs/{task}/{model}/all/full/seed{seed}/trajectory.parquet",
+        ledger=run_ledger("results/runs/{task}/{model}/all/full/seed{seed}/ledger.json"),
     log:
-        "logs/train/{task}/{model}/full/full/seed{seed}.log",
+        "logs/train/{task}/{model}/all/full/seed{seed}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
-        gpu=GPUS * config["runtime"]["processes"],
+        gpu=GPUS * settings.runtime.processes,
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("train.py", reference_slice),
+        spec=spec("train_reference"),
     message:
         "Fine-tune {wildcards.model} on all training data (ERM), recording its training dynamics, seed {wildcards.seed}"
     script:
@@ -35,24 +37,27 @@ rule train_main:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
         train=training_set,
         development=development_sets,
-        selection=selection_file,
+        # All data of the task are checked before any training; a new evaluation set retrains nothing.
+        checks=ancient("results/checks/{task}.json"),
+        supervision=supervision_file,
+        reference=reference_ledger,
     output:
-        **encoder_outputs("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/model"),
-        trajectory="results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/trajectory.parquet",
-        ledger=run_ledger("results/runs/{task}/{model}/{selection}/{budget}/seed{seed}/ledger.json"),
+        **model_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
+        trajectory="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/trajectory.parquet",
+        ledger=run_ledger("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/ledger.json"),
     log:
-        "logs/train/{task}/{model}/{selection}/{budget}/seed{seed}.log",
+        "logs/train/{task}/{model}/{supervision}/{budget}/seed{seed}.log",
     cache: SHARED
     conda:
         "../envs/train.yaml"
-    threads: config["runtime"]["threads"]
+    threads: settings.runtime.threads
     resources:
-        gpu=GPUS * config["runtime"]["processes"],
+        gpu=GPUS * settings.runtime.processes,
         mem_mb=memory,
         runtime=minutes,
     params:
-        spec=spec("train.py", slices.training_slice),
+        spec=spec("train_main"),
     message:
-        "Fine-tune the main model {wildcards.model} on {wildcards.selection}, budget {wildcards.budget}, seed {wildcards.seed}"
+        "Fine-tune the main model {wildcards.model} on {wildcards.supervision}, budget {wildcards.budget}, seed {wildcards.seed}"
     script:
         "../workflow/scripts/train.py"

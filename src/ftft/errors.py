@@ -2,9 +2,21 @@
 
 
 class FtftError(Exception):
-    """A fault that its message explains in full, so that no traceback is owed to the user."""
+    """A fault that its message explains in full, so that no traceback is owed to the user.
 
-    def __init__(self, what: str, *, got: object = None, expected: object = None, fix: str | None = None):
+    `passing` says that the fault may be gone when the same job is tried again, as a network's is.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        expected: object = None,
+        fix: str | None = None,
+        passing: bool = False,
+    ):
+        self.passing = passing
         details = (("got", got), ("expected", expected), ("what to do", fix))
         super().__init__(
             "\n".join([what, *(f"  {name}: {value}" for name, value in details if value is not None)])

@@ -14,8 +14,8 @@ pytestmark = [
     ),
 ]
 
-RUN = "demo/small/full/full/seed0"
-EVALUATION = f"results/evaluations/{RUN}.parquet"
+RUN = "demo/small/all/full/seed0"
+EVALUATION = f"results/evaluations/{RUN}/validation.parquet"
 # One folder of jobs: what was asked for, and how each ended.
 QSUB = """\
 #!/bin/sh

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync: apt-get install rsync"),
 ]
 
-LEDGER = "results/runs/demo/small/full/full/seed0/ledger.json"
+LEDGER = "results/runs/demo/small/all/full/seed0/ledger.json"
 
 
 class Server(BaseHTTPRequestHandler):

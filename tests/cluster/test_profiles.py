@@ -28,7 +28,7 @@ def test_a_dry_run_plans_the_table(another, profile):
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"^total\s+26$", run.stdout, re.MULTILINE)
+    assert re.search(r"^total\s+36$", run.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -12,7 +12,7 @@ from slurm import Slurm, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("has_slurm")]
 
 TABLE = "results/tables/table1.csv"
-RUN = "demo/small/full/full/seed0"
+RUN = "demo/small/all/full/seed0"
 LEDGER = f"results/runs/{RUN}/ledger.json"
 LOG = f"logs/train/{RUN}.log"
 # `auto` asks SLURM for a GPU and, as CUDA finds none, trains on the CPU: the same bytes as `cpu`.
@@ -157,4 +157,4 @@ def test_one_training_on_two_nodes_is_cancelled_and_repeated(another):
         assert (job["NumNodes"], job["NodeList"], job["TresPerNode"]) == ("2", "n[1-2]", "gres:gpu:1")
     assert "found the training state" in (workflow.folder / LOG).read_text()
     assert contents(workflow) == contents(local)
-    assert json.loads((workflow.folder / LEDGER).read_text())["cost"]["processes"] == 2
+    assert json.loads((workflow.folder / LEDGER).read_text())["execution"]["processes"] == 2

@@ -5,12 +5,14 @@ import pytest
 from accelerate.state import AcceleratorState
 from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
-from ftft.data import demo
+from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.execution.progress import Progress
 from ftft.models.encoders import prepare_encoder
 from ftft.models.tokens import tokenize
-from ftft.training.loop import TrainingData, train
+from ftft.tasks.base import kind_of
+from ftft.training.feed import Development, TrainingData
+from ftft.training.loop import train
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +36,21 @@ def encoder(tmp_path_factory, train_set):
 
 @pytest.fixture(scope="session")
 def training_data(encoder, train_set) -> TrainingData:
+    kind = kind_of("classification")
+
     def tokens(dataset):
-        return tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"])
+        texts, _ = kind.features(dataset)
+        return tokenize(texts, encoder / "tokenizer.json", RECIPE["max_length"])
 
     held_out = {name: demo_dataset(name, 30) for name in ("validation", "r1_dev", "r3_dev")}
     return TrainingData(
+        kind,
         tokens(train_set),
         train_set.labels,
-        np.arange(len(train_set)),
-        {name: (tokens(dataset), dataset.labels) for name, dataset in held_out.items()},
+        3,
+        train_set.label_names,
+        Supervision.of(np.arange(len(train_set))),
+        {name: Development(tokens(dataset), dataset.labels, 3) for name, dataset in held_out.items()},
     )
 
 
@@ -53,8 +61,7 @@ def fine_tune(encoder, training_data):
     def run(data=training_data, seed=0, early_stopping=None, runtime=RUNTIME, scratch=None, **recipe):
         spec = {
             "recipe": {**RECIPE, **recipe},
-            "labels": list(demo.LABELS),
-            "development": list(data.development),
+            "metrics": ["accuracy", "macro_f1"],
             "early_stopping": early_stopping,
         }
         # A process of the workflow trains one model; accelerate keeps its precision for the process.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ftft.artifacts import write_parquet
 from ftft.paper.cad import SPLITS
 
 NLI = ["entailment", "neutral", "contradiction"]
@@ -118,7 +119,7 @@ def _write_hub(path, spec):
     rows = enumerate(belonging(f"hub {spec['split']}", NLI))
     numbered = [{**row, "idx": number, "label": NLI.index(row["label"])} for number, row in rows]
     columns = ["premise", "hypothesis", "label", HUB_UIDS[spec["id"]]]
-    pq.write_table(pa.Table.from_pylist(numbered).select(columns), path)
+    write_parquet(path, pa.Table.from_pylist(numbered).select(columns), {})
 
 
 def make_up(name, spec):

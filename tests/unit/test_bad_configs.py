@@ -2,7 +2,9 @@
 
 import copy
 import datetime
+import json
 import os
+import time
 
 import pytest
 import yaml
@@ -11,12 +13,11 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from ftft.canonical import canonical_json
+from ftft.artifacts import canonical_json
 from ftft.errors import ConfigError
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import plan
-from ftft.pipeline.config import load_schema, resolve
-from ftft.pipeline.given import check_file
+from ftft.pipeline.config import Configuration, check_file, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ERM = "{task: demo, rows: [{method: ERM, main: large}]}"
@@ -123,16 +124,7 @@ OVERLAYS = {
     "wildcard": ("models: {'{task}': {source: hub}}", "models: the name '{task}' may hold letters"),
     "shell": ("models: {'$(id)': {source: hub}}", "models: the name '$(id)' may hold letters"),
     "empty name": ("models: {'': {source: hub}}", "models: the name '' may hold letters"),
-    "long name": (f"models: {{{'m' * 81}: {{source: hub}}}}", "is too long"),
-    "device": (
-        "models: {nul: {source: package, package: p}}",
-        "models: the name 'nul' is no file's on Windows",
-    ),
-    "device with a suffix": (
-        f"tables: {{Com1.x: {ERM}}}",
-        "tables: the name 'Com1.x' is no file's on Windows",
-    ),
-    "dot at the end": (f"tables: {{t.: {ERM}}}", "tables: the name 't.' is no file's on Windows"),
+    "long name": (f"models: {{{'m' * 81}: {{source: hub}}}}", "expected at most 80 characters"),
     "names that differ by case": (f"tables: {{Table1: {ERM}}}", "'table1' and 'Table1' are one file"),
     "data sets that differ by case": (
         "tasks: {demo: {datasets: {Train: {source: demo, split: train, rows: 9}}}}",
@@ -142,6 +134,12 @@ OVERLAYS = {
         "models: {random: {source: package, package: p}}",
         "models: the name 'random' is reserved",
     ),
+    "name of all data": (
+        "models: {all: {source: package, package: p}}",
+        "models: the name 'all' is reserved",
+    ),
+    "table that another rule writes": (f"tables: {{claims: {ERM}}}", "the name 'claims' is reserved"),
+    "table over another's provenance": (f"tables: {{t.provenance: {ERM}}}", "'t.provenance' is reserved"),
     "reserved table": (f"tables: {{table3: {ERM}}}", "tables: the name 'table3' is reserved"),
     "table of training lengths": (
         f"tables: {{training-length-demo: {ERM}}}",
@@ -234,10 +232,7 @@ OVERLAYS = {
         "tasks: {demo: {datasets: {x: {source: file, path: /dev/null}}}}",
         "there is no file",
     ),
-    "compressed file": (
-        "tasks: {demo: {datasets: {x: {source: file, path: rows.csv.gz}}}}",
-        "cannot tell the f",
-    ),
+    "archive": ("tasks: {demo: {datasets: {x: {source: file, path: rows.zip}}}}", "cannot tell the format"),
     "braces in a path": (
         "tasks: {demo: {datasets: {x: {source: file, path: '{task}.csv'}}}}",
         "as a wildcard",
@@ -249,7 +244,10 @@ OVERLAYS = {
     "label twice": ("tasks: {demo: {labels: [a, b, a]}}", "tasks.demo.labels", "expected each entry once"),
     "one label": ("tasks: {demo: {labels: [a]}}", "tasks.demo.labels: got ['a'], expected at least 2"),
     "text twice": ("tasks: {demo: {text: [premise, premise]}}", "tasks.demo.text", "each entry once"),
-    "three texts": ("tasks: {demo: {text: [a, b, c]}}", "tasks.demo.text: ['a', 'b', 'c'] is too long"),
+    "three texts": (
+        "tasks: {demo: {text: [a, b, c]}}",
+        "tasks.demo.text: got ['a', 'b', 'c'], expected at most 2",
+    ),
     "label as text": (
         "tasks: {demo: {text: [premise, label]}}",
         "the column 'label' is the label and a text",
@@ -295,21 +293,21 @@ OVERLAYS = {
         "finetune: {demo: {main: large, reference: random}}",
         "finetune.demo.reference: there is no model 'random'",
     ),
-    "model taken home by no region": (
-        "finetune: {demo: {main: large, reference: small, region: eazy}}",
-        "finetune.demo.region: got 'eazy', expected a region or one of selections; did you mean 'easy'?",
+    "model taken home by no selector": (
+        "finetune: {demo: {main: large, reference: small, selector: eazy}}",
+        "finetune.demo.selector: got 'eazy', expected a selector or one of selections; did you mean 'easy'?",
     ),
     "licence over two lines": (
         'finetune: {demo: {main: large, reference: small, license: "a\\nb"}}',
         "finetune.demo.license: got 'a\\nb', expected text in one line",
     ),
-    "region that is not": (
-        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: small, region: ambigous}]}}",
-        "tables.t.rows[0].region: got 'ambigous', expected a region or one of selections; did you mean",
+    "selector that is not": (
+        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: small, selector: ambigous}]}}",
+        "tables.t.rows[0].selector: got 'ambigous', expected a selector or one of selections; did you mean",
     ),
-    "selection by a region's name": (
+    "selection by a selector's name": (
         "selections: {easy: {mixture: class_balanced}}",
-        "selections: the name 'easy' is that of a region",
+        "selections: the name 'easy' is that of a selector",
     ),
     "selection with a dash": (
         "selections: {too-easy: {mixture: class_balanced}}",
@@ -334,22 +332,22 @@ OVERLAYS = {
     ),
     "selection with two readings": (
         "{models: {s-hard-to: {source: package, package: p}}, "
-        "selections: {learn: {mixture: class_balanced}}, "
-        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: s-hard-to, region: learn}]}}}",
+        "selections: {learn: {mixture: class_balanced}}, tables: {t: {task: demo, rows: "
+        "[{method: DM, main: large, reference: s-hard-to, selector: learn}]}}}",
         "'s-hard-to-learn' could also be read as 'hard-to-learn' of 's'; rename the selection",
     ),
     "EL2N from an epoch that is not": (
         "{selection: {el2n_epochs: [1, 4]}, tables: {t: {task: demo, rows: "
-        "[{method: DM, main: large, reference: small, region: el2n}]}}}",
+        "[{method: DM, main: large, reference: small, selector: el2n}]}}}",
         "selection.el2n_epochs: got [1, 4], but the reference 'small' trains for 3 epochs, counted from 0",
     ),
-    "region of all data": (
-        "tables: {t: {task: demo, rows: [{method: ERM, main: large, region: easy}]}}",
-        "tables.t.rows[0].region: a region is a reference model's; remove it",
+    "selector of all data": (
+        "tables: {t: {task: demo, rows: [{method: ERM, main: large, selector: easy}]}}",
+        "tables.t.rows[0].selector: it goes by a reference model; remove it",
     ),
-    "region of random data": (
-        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: random, region: easy}]}}",
-        "tables.t.rows[0].region: a region is a reference model's",
+    "selector of random data": (
+        "tables: {t: {task: demo, rows: [{method: DM, main: large, reference: random, selector: easy}]}}",
+        "tables.t.rows[0].selector: it goes by a reference model",
     ),
     "two models in one role": (
         "models: {small: {stands_for: bert-tiny}, large: {stands_for: bert-tiny}}",
@@ -434,6 +432,43 @@ def test_file_that_reads_otherwise_than_it_looks_is_refused(what, tmp_path):
     assert str(path) in message and words in message and "what to do" in message
 
 
+LAUGHS = "a: &x0 [0, 0, 0]\n" + "".join(
+    f"{letter}: &x{number} [{', '.join([f'*x{number - 1}'] * 3)}]\n"
+    for number, letter in enumerate("bcdefghijklmnopqrstuvwxyz", 1)
+)
+MERGES = "a: &x0 {k: 0}\n" + "".join(
+    f"{letter}: &x{number} {{<<: [{', '.join([f'*x{number - 1}'] * 9)}]}}\n"
+    for number, letter in enumerate("bcdefghijk", 1)
+)
+
+
+@pytest.mark.parametrize("text", [LAUGHS, MERGES], ids=["lists", "merges"])
+def test_a_file_whose_aliases_explode_is_refused_quickly(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    started = time.perf_counter()
+    with pytest.raises(ConfigError, match="more than 200000 values, aliases unfolded"):
+        check_file(tmp_path / "config.yaml")
+    assert time.perf_counter() - started < 5
+
+
+def test_a_value_whose_aliases_explode_is_refused_quickly(tiny):
+    value = 0
+    for _ in range(18):
+        value = [value] * 9
+    tiny["models"]["small"]["architecture"]["x"] = value
+    started = time.perf_counter()
+    with pytest.raises(ConfigError, match="more than 200000 values"):
+        resolve(tiny)
+    assert time.perf_counter() - started < 5
+
+
+def test_a_long_value_is_cut_in_the_message(tiny):
+    tiny["seeds"] = "x" * 10_000_000
+    with pytest.raises(ConfigError) as caught:
+        resolve(tiny)
+    assert len(str(caught.value)) < 1000
+
+
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         check_file(tmp_path / "absent.yaml")
@@ -460,7 +495,6 @@ def test_folder_that_may_not_be_entered_is_no_traceback(tiny, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     tiny["tasks"]["demo"]["datasets"]["x"] = {"source": "file", "path": "closed/rows.csv"}
-    load_schema()
     monkeypatch.setattr(os, "stat", refuse)
     with pytest.raises(ConfigError, match=r"there is no file 'closed/rows\.csv'"):
         resolve(tiny)
@@ -484,7 +518,7 @@ VALID = {
                     "source": "demo",
                     "split": "train",
                     "rows": 9,
-                    "label_names": {0: "yes", "n": "no"},
+                    "label_names": {"0": "yes", "n": "no"},
                 },
                 "validation": {"source": "demo", "split": "validation", "rows": 9, "where": {"a": [1, "b"]}},
                 "r1_dev": {"source": "demo", "split": "r1_dev", "rows": 9, "seed": 1, "max_rows": 5},
@@ -533,7 +567,13 @@ VALID = {
             "cost_of": "large",
             "rows": [
                 {"method": "ERM", "main": "large", "section": "Baselines"},
-                {"method": "FTFT", "main": "large", "reference": "small", "region": "easy", "fraction": 0.2},
+                {
+                    "method": "FTFT",
+                    "main": "large",
+                    "reference": "small",
+                    "selector": "easy",
+                    "fraction": 0.2,
+                },
             ],
         }
     },
@@ -580,20 +620,22 @@ def spelled(place):
 def use(config):
     """Ask of a resolved configuration what Snakemake asks while it plans; all of it must be possible."""
     config = resolve(config)
-    for task in config["tasks"]:
-        canonical_json([slices.check_slice(config, task), plan.development_sets(config["tasks"][task])])
-        for dataset in config["tasks"][task]["datasets"]:
+    for task, entry in config.tasks.items():
+        canonical_json([slices.check_slice(config, task), entry.development_sets])
+        for dataset in entry.datasets:
             canonical_json(slices.dataset_slice(config, task, dataset)).encode()
-        for model in config["models"]:
+        for model in config.models:
             canonical_json(slices.training_slice(config, task, model, budget="full")).encode()
-    for model in config["models"]:
+    for model in config.models:
         canonical_json(slices.encoder_slice(config, model)).encode()
-    for name, table in config["tables"].items():
+    for name, table in config.tables.items():
         canonical_json(slices.table_slice(config, name)).encode()
         for run in plan.cost_runs(table, config):
             assert ".." not in run.path.split("/") and not run.path.startswith("/")
-            assert run.selection == "full" or plan.Selection.parse(run.selection).name == run.selection
+            if run.supervision != plan.ALL_DATA:
+                assert plan.Supervision.parse(run.supervision).name == run.supervision
     canonical_json([slices.claims_slice(config), slices.patience_slice(config)]).encode()
+    assert Configuration.model_validate(json.loads(json.dumps(config.dump()))) == config
     return config
 
 
@@ -604,7 +646,7 @@ def refusal(config):
 
 
 def test_the_configuration_to_change_is_valid():
-    assert use(copy.deepcopy(VALID))["tables"]["t"]["rows"]
+    assert use(copy.deepcopy(VALID)).tables["t"].rows
 
 
 @PROPERTY

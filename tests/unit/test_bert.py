@@ -20,10 +20,10 @@ from transformers import (
 from transformers.models.bert.modeling_bert import BertEncoder
 
 from ftft.models import fast
-from ftft.models.classifier import load_classifier
-from ftft.models.fast import bert, cpu
+from ftft.models.fast import bert
 from ftft.models.fast.bert import FirstTokenEncoder, PaddedBatch
 from ftft.models.fast.packed import Grid, PackedBatch
+from ftft.models.heads import load_classifier
 
 CLASSIFIERS = {
     "bert": (BertForSequenceClassification, BertConfig, {}),
@@ -58,11 +58,6 @@ BATCHES = [
     (30, 23),
     (3, 70, 3),
 ]
-
-
-@pytest.fixture(params=[False, True], ids=["mkl", "onednn"])
-def onednn(request, monkeypatch):
-    monkeypatch.setattr(cpu, "onednn_is_faster", lambda: request.param)
 
 
 def stock_and_fast(kind="bert", dtype=torch.float64, **changes):
@@ -111,14 +106,14 @@ def test_every_batch_agrees_with_stock(kind, lengths):
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_float32_agrees_with_stock(kind, training, onednn):
+def test_float32_agrees_with_stock(kind, training):
     models = [model.train(training) for model in stock_and_fast(kind, torch.float32, initializer_range=0.1)]
     for lengths in BATCHES:
         assert_same(*models, padded(*lengths), logits=1e-5, gradients=1e-4)
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_bfloat16_is_as_close_as_stock(kind, onednn):
+def test_bfloat16_is_as_close_as_stock(kind):
     stock, fast = stock_and_fast(kind, torch.float32, initializer_range=0.1)
     inputs = padded(30, 12, 30, 8)
     exact = stock(**inputs).logits
@@ -346,7 +341,7 @@ def test_speeding_up_twice_changes_nothing():
 def test_other_models_stay_as_they_are(model):
     model = model()
     before = kinds(model)
-    assert bert.speed_up(model) is model and kinds(model) == before
+    assert bert.read_first_token(model) is model and kinds(model) == before
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -364,7 +359,7 @@ def test_saved_model_is_a_stock_model(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_head_stays_in_float32(kind, tmp_path, onednn):
+def test_head_stays_in_float32(kind, tmp_path):
     stock, _ = stock_and_fast(kind, torch.float32, initializer_range=0.1)
     stock.save_pretrained(tmp_path)
     model = fast.speed_up(load_classifier(tmp_path, ["x", "y", "z"])).eval()
@@ -377,3 +372,11 @@ def test_encoder_of_a_classifier_alone_is_switched():
     stock, quick = stock_and_fast()
     assert type(stock.bert.encoder) is BertEncoder
     assert isinstance(quick.bert.encoder, BertEncoder) and type(quick.bert.encoder) is not BertEncoder
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_whoever_reads_all_tokens_gets_all_states(kind):
+    stock, _ = stock_and_fast(kind)
+    quick = fast.speed_up(copy.deepcopy(stock), first_token=False)
+    states = [model.base_model(**padded(7, 3)).last_hidden_state for model in (stock, quick)]
+    torch.testing.assert_close(states[1], states[0])

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
+from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from ftft.cartography.selection import REGION_SCORES
-from ftft.data.sources import READERS
+from ftft.artifacts import canonical_json
+from ftft.data.formats import FORMATS
+from ftft.data.readers import READERS
 from ftft.errors import ConfigError
-from ftft.paper.cad import PREPARATIONS
-from ftft.pipeline import plan
-from ftft.pipeline.config import FORMAT_BY_SUFFIX, load_schema, resolve
-from ftft.tasks.metrics import METRICS
-from ftft.training.batching import PLANS
+from ftft.paper import cad
+from ftft.pipeline import plan, registry
+from ftft.pipeline.config import Configuration, resolve
+from ftft.pipeline.config.tasks import PREPARATIONS
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = {ROOT / "config" / "fast.yaml", ROOT / "config" / "selectors.yaml"}
@@ -90,7 +92,7 @@ FAULTS = [
     (f"{MODELS}.a/b", {"source": "hub"}, "models: the name 'a/b'"),
     (f"{MODELS}.-x", {"source": "hub"}, "models: the name '-x'"),
     (f"{MODELS}.x\n", {"source": "hub"}, "models: the name 'x\\n'"),
-    (f"{MODELS}.{'x' * 81}", {"source": "hub"}, "is too long"),
+    (f"{MODELS}.{'x' * 81}", {"source": "hub"}, "expected at most 80 characters"),
     (f"{MODELS}.random", {"source": "package", "package": "p"}, "models: the name 'random' is reserved"),
     (f"{MODELS}.full", {"source": "package", "package": "p"}, "models: the name 'full' is reserved"),
     (f"{MODELS}.small", None, "models.small: got None, expected a mapping"),
@@ -106,7 +108,7 @@ FAULTS = [
     (f"{DATASETS}.validation.split", "tset", f"{DATASETS}.validation.split: got 'tset'", "r3_test"),
     (f"{DATASETS}.x", {"source": "file"}, f"{DATASETS}.x: source 'file' needs the key 'path'"),
     (f"{DATASETS}.x", {"source": "file", "path": "no.csv"}, "there is no file 'no.csv' (relative paths"),
-    (f"{DATASETS}.x", {"source": "file", "path": __file__}, "cannot tell the format", "csv, tsv, jsonl"),
+    (f"{DATASETS}.x", {"source": "file", "path": __file__}, "cannot tell the format", ".tab, .jsonl"),
     (f"{DATASETS}.x", {"source": "hub", "id": "a"}, "needs the key 'split'", "needs the key 'revision'"),
     (f"{DATASETS}.x", {"source": "cad"}, "source 'cad' needs the key 'path'", "needs the key 'split'"),
     (f"{DATASETS}.x", {"source": "cad", "path": "no.tsv"}, f"{DATASETS}.x.path: there is no file 'no.tsv'"),
@@ -138,7 +140,7 @@ FAULTS = [
     (f"{TABLE}.rows.1.reference", "small", f"{TABLE}.rows[1]: ERM(ES) trains on all data"),
     (f"{TABLE}.rows.3.reference", ABSENT, f"{TABLE}.rows[3]: DM needs a reference"),
     (f"{TABLE}.rows.4.reference", "smal", f"{TABLE}.rows[4].reference: there is no model 'smal'", "'small'?"),
-    (f"{TABLE}.rows.4.region", "hard", f"{TABLE}.rows[4].region: got 'hard'", "hard-to-learn"),
+    (f"{TABLE}.rows.4.selector", "hard", f"{TABLE}.rows[4].selector: got 'hard'", "hard-to-learn"),
     (
         f"{TABLE}.rows.4.steps",
         9,
@@ -208,17 +210,154 @@ def test_an_empty_configuration_names_what_it_needs():
 
 
 def test_defaults_are_filled_in_everywhere(tiny):
+    del tiny["checks"]
     config = resolve(tiny)
-    assert config["selection"] == {"fraction": 0.33, "rule": "exact", "el2n_epochs": [1]}
-    assert config["early_stopping"] == {"patience": 2, "monitors": ["ood"]}
-    assert config["checks"] == {"leakage": "warn"}
-    assert config["runtime"]["threads"] == 1 and config["runtime"]["device"] == "cpu"
-    task = config["tasks"]["demo"]
-    assert (task["metric"], task["label"]) == ("accuracy", "label")
-    assert task["datasets"]["train"]["seed"] == 0
-    assert config["tables"]["table1"]["rows"][4]["region"] == "ambiguous"
+    assert config.selection.dump() == {"fraction": 0.33, "rule": "exact", "el2n_epochs": [1]}
+    assert config.early_stopping.dump() == {"patience": 2, "monitors": ["ood"]}
+    assert config.checks.dump() == {"leakage": "warn", "failed_reference": "refuse"}
+    assert (config.runtime.threads, config.runtime.device, config.runtime.keep_models) == (1, "cpu", "all")
+    task = config.tasks["demo"]
+    assert (task.kind, task.metric, task.label) == ("classification", "accuracy", "label")
+    assert task.datasets["train"].seed == 0
+    assert config.tables["table1"].rows[4].selector == "ambiguous"
     del tiny["seeds"]
-    assert resolve(tiny)["seeds"] == [0, 1, 2, 3]
+    assert resolve(tiny).seeds == (0, 1, 2, 3)
+
+
+def test_jobs_get_the_same_configuration_as_plain_data(tiny):
+    tiny["tasks"]["demo"]["datasets"]["train"]["uid"] = None
+    config = resolve(tiny, configfiles=["a.yaml"])
+    dumped = json.loads(json.dumps(config.dump()))
+    assert Configuration.model_validate(dumped) == config
+    # An absent key is left out; null that was written is not.
+    assert "steps" not in dumped["models"]["small"]["training"]
+    assert dumped["tasks"]["demo"]["datasets"]["train"]["uid"] is None
+    assert dumped["runtime"]["configfiles"] == ["a.yaml"]
+
+
+def test_a_configuration_cannot_be_changed(tiny):
+    with pytest.raises(ValidationError):
+        resolve(tiny).seeds = (1,)
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"),
+    [
+        ("tables.table1.rows.1.monitor", "ood"),
+        ("tables.table1.left_out", ["ERM small"]),
+        ("runtime.configfiles", ["x"]),
+    ],
+)
+def test_what_the_workflow_sets_nobody_may_write(tiny, path, entry):
+    edit(tiny, path, entry)
+    assert f"unknown key '{path.rpartition('.')[2]}'; it is set by the workflow" in message_of(tiny)
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "value"),
+    [
+        ("seeds=[1]", "seeds", (1,)),
+        ("training={epochs: 2}", "training.epochs", 2.0),
+        ("training={learning_rate: 1e-5}", "training.learning_rate", 1e-5),
+        ("runtime={keep_states: false}", "runtime.keep_states", False),
+        ("checks={leakage: refuse}", "checks.leakage", "refuse"),
+        ("tasks={demo: {label: 3}}", "tasks.demo.label", "3"),
+    ],
+)
+def test_the_command_line_gives_numbers_as_text(tiny, option, place, value):
+    given = parse_config([option])
+    update_config(tiny, given)
+    found = resolve(tiny, command_line=given)
+    for key in place.split("."):
+        found = found[key] if isinstance(found, dict) else getattr(found, key)
+    assert found == value and type(found) is type(value)
+
+
+def test_what_the_command_line_leaves_unclear_is_refused(tiny):
+    given = parse_config(["seeds=3", "training={epochs: many}"])
+    update_config(tiny, given)
+    with pytest.raises(ConfigError) as caught:
+        resolve(tiny, command_line=given)
+    assert "seeds: got 3, expected a list" in str(caught.value)
+    assert "training.epochs: got 'many', expected a number" in str(caught.value)
+
+
+def ask(config, **entries):
+    """A table with one row that selects by the small model."""
+    row = {"method": "DM", "main": "large", "reference": "small", **entries}
+    config["tables"] = {"t": {"task": "demo", "rows": [row]}}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"epochs": 1}, "models.small.training.epochs: got 1, but tables.t.rows[0] selects by"),
+        ({"epochs": 1.9}, "models.small.training.epochs: got 1.9, but"),
+        # 200 rows in batches of 8 are 25 steps an epoch.
+        ({"steps": 49}, "models.small.training.steps: got 49 steps, complete epochs: 1, but"),
+        ({"epochs": 2}, None),
+        ({"steps": 50}, None),
+    ],
+)
+def test_a_reference_that_trains_for_too_short_is_told_before_any_job(tiny, recipe, words):
+    ask(tiny)
+    tiny["training"] = {"batch_size": 8}
+    tiny["models"]["small"]["training"] = recipe
+    if words is None:
+        assert resolve(tiny)
+    else:
+        assert words in message_of(tiny)
+
+
+def test_too_few_epochs_are_told_of_whatever_selects_by_them(tiny):
+    tiny["training"]["epochs"] = 1
+    tiny["finetune"] = {"demo": {"main": "large", "reference": "small"}}
+    assert "finetune.demo selects by the training dynamics of 'small'" in message_of(tiny)
+    del tiny["finetune"]
+    tiny["tables"]["table1"]["rows"] = [{"method": "ERM", "main": "large"}]
+    assert resolve(tiny)
+    tiny["figures"] = {"training_length": {"demo": {**LENGTHS, "references": ["small"]}}}
+    assert "figures.training_length.demo.rows[2] selects by" in message_of(tiny)
+
+
+def test_a_mixture_needs_the_epochs_of_the_selector_it_starts_from(tiny):
+    tiny["selections"] = {"own": {"mixture": "class_balanced", "selector": "el2n"}}
+    tiny["selection"] = {"el2n_epochs": [0, 3]}
+    ask(tiny, selector="own")
+    assert "selection.el2n_epochs: got [0, 3], but the reference 'small' trains for 3 epochs" in message_of(
+        tiny
+    )
+
+
+def test_a_kind_that_does_not_record_what_a_score_needs_is_refused(tiny, monkeypatch):
+    monkeypatch.setattr(type(registry.KINDS["classification"]), "signals", frozenset())
+    ask(tiny, selector="aum")
+    message = message_of(tiny)
+    assert (
+        "tables.t.rows[0].selector: 'aum' needs logits, which tasks of the kind 'classification'" in message
+    )
+    ask(tiny, selector="easy")
+    assert resolve(tiny)
+
+
+def test_a_metric_must_fit_the_kind(tiny):
+    tiny["tasks"]["demo"] |= {"kind": "multiple_choice", "choices": ["a", "b"], "metric": "macro_f1"}
+    assert "tasks.demo.metric: got 'macro_f1', expected one that fits the kind" in message_of(tiny)
+
+
+def test_a_selector_that_needs_no_model_goes_with_a_random_reference(tiny):
+    ask(tiny, reference="random", selector="longest")
+    row = resolve(tiny).tables["t"].rows[0]
+    assert plan.row_supervision(row, resolve(tiny)) == "random-longest-33"
+    ask(tiny, reference="small", selector="longest")
+    assert "tables.t.rows[0].selector: got 'longest', expected a selector" in message_of(tiny)
+
+
+def test_a_registered_mixture_may_stand_in_a_row(tiny):
+    ask(tiny, selector="with_easy")
+    config = resolve(tiny)
+    assert config.selector_of("with_easy") == ("with_easy", {"easy": 0.1, "selector": "ambiguous"})
+    assert config.scores_of("with_easy") == ("confidence", "variability")
 
 
 def test_resolving_leaves_the_given_configuration_alone(tiny):
@@ -232,16 +371,16 @@ def test_equal_settings_resolve_to_equal_text(tiny):
     spelled = copy.deepcopy(tiny)
     spelled["training"] = dict(reversed(tiny["training"].items()))
     spelled["training"] |= {"epochs": 3.0, "max_grad_norm": 1.0, "batch_size": 32.0}
-    assert json.dumps(resolve(tiny), sort_keys=True) == json.dumps(resolve(spelled), sort_keys=True)
+    assert canonical_json(resolve(tiny).dump()) == canonical_json(resolve(spelled).dump())
 
 
 @pytest.mark.parametrize(
     ("shared", "own", "expected"),
     [
         ({}, {}, {"epochs": 4, "checkpoints": 12}),
-        ({"steps": 9}, {}, {"steps": 9, "checkpoints": 12}),
-        ({"epochs": 2}, {"steps": 9}, {"steps": 9, "checkpoints": 12}),
-        ({"steps": 9}, {"epochs": 2}, {"epochs": 2, "checkpoints": 12}),
+        ({"steps": 90}, {}, {"steps": 90, "checkpoints": 12}),
+        ({"epochs": 2}, {"steps": 90}, {"steps": 90, "checkpoints": 12}),
+        ({"steps": 90}, {"epochs": 2}, {"epochs": 2, "checkpoints": 12}),
         ({"checkpoints": 3}, {"checkpoint_every": 5}, {"epochs": 4, "checkpoint_every": 5}),
         ({"checkpoint_every": 5}, {"checkpoints": 3}, {"epochs": 4, "checkpoints": 3}),
     ],
@@ -250,47 +389,43 @@ def test_a_models_own_recipe_overrides_the_shared_one(tiny, shared, own, expecte
     tiny["training"] = {"learning_rate": 1.0e-3, **shared}
     tiny["models"]["large"]["training"] = {"batch_size": 8, **own}
     config = resolve(tiny)
-    recipe = config["models"]["large"]["training"]
+    recipe = config.models["large"].training.dump()
     lengths = {"steps", "epochs", "checkpoints", "checkpoint_every"}
     assert {key: value for key, value in recipe.items() if key in lengths} == expected
     assert (recipe["learning_rate"], recipe["batch_size"], recipe["warmup_fraction"]) == (1.0e-3, 8, 0.1)
-    assert config["models"]["small"]["training"]["batch_size"] == 32
-    assert "training" not in config
+    assert config.models["small"].training.batch_size == 32
 
 
-@pytest.mark.parametrize(("suffix", "form"), [*FORMAT_BY_SUFFIX.items(), (".CSV", "csv")])
+SUFFIXES = [(suffix, name) for name, form in FORMATS.items() for suffix in form.suffixes]
+
+
+@pytest.mark.parametrize(("suffix", "form"), [*SUFFIXES, (".CSV", "csv"), (".csv.gz", "csv")])
 def test_a_files_format_comes_from_its_suffix_unless_named(tiny, tmp_path, suffix, form):
     path = tmp_path / f"rows{suffix}"
     path.touch()
     datasets = tiny["tasks"]["demo"]["datasets"]
     datasets["plain"] = {"source": "file", "path": str(path)}
     datasets["named"] = {"source": "file", "path": str(path), "format": "tsv"}
-    resolved = resolve(tiny)["tasks"]["demo"]["datasets"]
-    assert (resolved["plain"]["format"], resolved["named"]["format"]) == (form, "tsv")
+    resolved = resolve(tiny).tasks["demo"].datasets
+    assert (resolved["plain"].format, resolved["named"].format) == (form, "tsv")
 
 
 def test_raw_labels_are_spelled_as_rows_are_read(tiny):
     raw = {0: "entailment", "n": "neutral", True: "contradiction", 2.5: "neutral"}
     tiny["tasks"]["demo"]["datasets"]["train"]["label_names"] = raw
-    names = resolve(tiny)["tasks"]["demo"]["datasets"]["train"]["label_names"]
+    names = resolve(tiny).tasks["demo"].datasets["train"].label_names
     assert names == {"0": "entailment", "n": "neutral", "true": "contradiction", "2.5": "neutral"}
 
 
 @pytest.mark.parametrize(
     ("offered", "implemented"),
     [
-        (lambda defs: defs["row"]["properties"]["method"], plan.METHODS),
-        (lambda defs: defs["mixture"]["properties"]["region"], REGION_SCORES),
-        (lambda defs: defs["mixture"]["properties"]["mixture"], plan.MIXTURES),
-        (lambda defs: defs["recipe"]["properties"]["batch_plan"], PLANS),
-        (lambda defs: defs["task"]["properties"]["metric"], METRICS),
-        (lambda defs: defs["table"]["properties"]["metric"], METRICS),
-        (lambda defs: defs["dataset"]["properties"]["format"], READERS),
-        (lambda defs: defs["dataset"]["properties"]["preparation"], PREPARATIONS),
+        (registry.FORMATS, READERS),
+        (PREPARATIONS, cad.PREPARATIONS),
     ],
 )
-def test_every_mode_that_the_schema_offers_is_implemented(offered, implemented):
-    assert set(offered(load_schema()["$defs"])["enum"]) == set(implemented)
+def test_everything_that_a_configuration_may_name_is_implemented(offered, implemented):
+    assert set(offered) == set(implemented)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
@@ -304,8 +439,11 @@ def test_a_shipped_configuration_resolves(path, tmp_path, monkeypatch):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
     folder.mkdir(exist_ok=True)
+    for model in config["models"].values():
+        if "path" in model:
+            (folder / model["path"]).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(folder)
-    assert resolve(config)["tables"]
+    assert resolve(config).tables
 
 
 def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
@@ -313,8 +451,7 @@ def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
     laid_over = copy.deepcopy(preset)
     update_config(laid_over, yaml.safe_load((ROOT / "config" / "fast.yaml").read_text(encoding="utf-8")))
     before, after = resolve(preset), resolve(laid_over)
-    for model in after["models"].values():
-        assert model["training"].pop("batch_plan") == "length_grouped"
-    for model in before["models"].values():
-        assert model["training"].pop("batch_plan") == "random"
-    assert before == after
+    for name, model in after.models.items():
+        assert model.training.batch_plan == "length_grouped"
+        assert model.training.changed(batch_plan=None) == before.models[name].training
+    assert after.tasks == before.tasks and after.tables == before.tables

@@ -17,11 +17,10 @@ from published_forms import HSD, LEVELS, NLI, ROWS, make_up, write_anli, write_c
 from ftft.artifacts import read_json
 from ftft.data import sources
 from ftft.data.checks import check_task
-from ftft.data.dataset import prepare
 from ftft.paper.cad import SPLITS
 from ftft.pipeline import parameters as slices
-from ftft.pipeline import plan
 from ftft.pipeline.config import resolve
+from ftft.tasks.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 # What a data set's name and its rows must agree on.
@@ -55,18 +54,18 @@ def load(task, paths):
         spec |= {"rows": min(spec["rows"], 60)} if spec["source"] == "demo" else {}
         rows, provenance = sources.read(spec, name, path)
         datasets[name] = prepare(rows, spec, name, provenance)
-    return config["tasks"]["task"], datasets
+    return config.tasks["task"], datasets
 
 
 def found_in_training(task, datasets, folder):
     """How many training instances reappear in each other data set that the task uses."""
-    names = plan.used_datasets(task)
+    names = task.used_datasets
     for name in names:
         datasets[name].save(folder / name)
-    spec = {"train": task["train"], "datasets": names, "leakage": "warn"}
+    spec = {"train": task.train, "datasets": names, "leakage": "warn"}
     check_task(spec, [folder / name for name in names], folder / "report.json")
     report = read_json(folder / "report.json")
-    return {name: report[name]["found_in_training"] for name in names if name != task["train"]}
+    return {name: report[name]["found_in_training"] for name in names if name != task.train}
 
 
 def expected_rows(spec):
@@ -87,14 +86,14 @@ def test_an_entry_reads_the_rows_that_its_name_promises(task, tmp_path, monkeypa
     settled, datasets = load(TASKS[task], paths)
     texts = {}
     for name, dataset in datasets.items():
-        spec = settled["datasets"][name]
+        spec = settled.datasets[name].dump()
         assert len(dataset) == expected_rows(spec), name
-        assert set(dataset.labels) == set(range(len(settled["labels"]))), name
+        assert set(dataset.labels) == set(range(len(settled.labels))), name
         texts[name] = set(zip(*dataset.texts, strict=True))
         if spec["source"] == "demo":
             continue
         for text, label in zip(dataset.texts[0], dataset.labels, strict=True):
-            assert text.endswith(f" means {settled['labels'][label]}"), name
+            assert text.endswith(f" means {settled.labels[label]}"), name
             part = text.split(", row")[0] if spec["source"] != "cad" else spec["split"]
             assert set(PART.findall(part)) <= set(PART.findall(name)), name
     assert set(found_in_training(settled, datasets, tmp_path).values()) <= {0}
@@ -115,10 +114,10 @@ def test_an_entry_fits_the_real_rows(task, real_data, tmp_path, monkeypatch):
         rows = dataset.provenance["steps"][0]["rows"]
         whole = next((size for stem, size in SIZES.items() if Path(paths[name]).stem.startswith(stem)), rows)
         assert rows == whole == pq.read_metadata(paths[name]).num_rows, name
-        assert len(dataset) == min(rows, settled["datasets"][name].get("max_rows", rows)), name
-        assert set(dataset.labels) == set(range(len(settled["labels"]))), name
+        assert len(dataset) == min(rows, settled.datasets[name].max_rows or rows), name
+        assert set(dataset.labels) == set(range(len(settled.labels))), name
     seen = {name: set(map(folded, zip(*dataset.texts, strict=True))) for name, dataset in datasets.items()}
-    train = seen.pop(settled["train"])
+    train = seen.pop(settled.train)
     overlap = {name: len(train & texts) for name, texts in seen.items()}
     assert set(overlap.values()) == {0}
 

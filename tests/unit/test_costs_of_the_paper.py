@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ftft.paper import roles as paper
-from ftft.statistics.costs import method_cost
+from ftft.paper.costs import printed_cost
 
 SEEDS = 4
 with open(paper.PAPER / "costs.csv", encoding="utf-8") as file:
@@ -19,7 +19,7 @@ def test_a_printed_cost_is_reproduced(row):
     consumed = float(row["consumed_checkpoints"] or 0) / SEEDS
     share = consumed / float(row["planned_checkpoints"]) if consumed else 1.0
     unit = MILLIONS[paper.read("tables")["cost_of"]]
-    cost = method_cost(MILLIONS[row["main"]], unit, share, MILLIONS.get(row["reference"], 0.0))
+    cost = printed_cost(MILLIONS[row["main"]], unit, share, MILLIONS.get(row["reference"], 0.0))
     assert f"{cost:.2f}" == row["cost"]
 
 

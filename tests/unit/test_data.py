@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
-from ftft.data.dataset import Dataset, prepare
+from ftft.data.dataset import Dataset
+from ftft.data.keep import keep
+from ftft.data.rows import with_places
 from ftft.errors import ArtifactError, DataError
+from ftft.tasks.prepare import prepare
 
 READ = {"source": "file", "steps": [{"step": "read", "rows": 3}]}
 SPEC = {"source": "file", "text": ["a", "b"], "label": "label", "uid": "uid", "labels": ["no", "yes"]}
@@ -49,17 +52,17 @@ def test_one_text_column_is_enough():
         ({"text": ["a", "c"]}, {}, ("lacks the column(s) c", "uid, a, b, label")),
         ({"label": "gold"}, {}, ("lacks the column(s) gold",)),
         ({"uid": "id"}, {}, ("lacks the column(s) id",)),
-        ({}, {"label": ["yes", "no", "maybe"]}, ("'maybe' in 1 row(s): 3", "one of no, yes", "label_names")),
-        ({}, {"label": ["yes", None, "no"]}, ("(missing) in 1 row(s): 2",)),
-        ({}, {"label": ["yes", "", "no"]}, ("'' in 1 row(s): 2",)),
-        ({}, {"label": ["yes", "no ", "no"]}, ("'no ' in 1 row(s): 2",)),
-        ({"label_names": {"1": "yes"}}, {"label": ["1", "no", "2"]}, ("'2' in 1 row(s): 3", "1, no, yes")),
-        ({}, {"a": ["one", None, "three"]}, ("missing or empty texts in column 'a'", "1 row(s): 2")),
-        ({}, {"b": ["", "second", "third"]}, ("missing or empty texts in column 'b'", "1 row(s): 1")),
-        ({}, {"b": ["x", " \t\n\u00a0", ""]}, ("2 row(s): 2, 3",)),
-        ({}, {"uid": ["u0", "u1", "u0"]}, ("duplicate or missing uids", "'u0' first, in 1 row(s): 3")),
-        ({}, {"uid": ["u0", None, "u2"]}, ("None first, in 1 row(s): 2", "uid: null")),
-        ({}, {"uid": ["u0", "u1", ""]}, ("'' first, in 1 row(s): 3",)),
+        ({}, {"label": ["yes", "no", "maybe"]}, ("'maybe' in 1 row: row 3", "one of no, yes", "label_names")),
+        ({}, {"label": ["yes", None, "no"]}, ("(missing) in 1 row: row 2",)),
+        ({}, {"label": ["yes", "", "no"]}, ("'' in 1 row: row 2",)),
+        ({}, {"label": ["yes", "no ", "no"]}, ("'no ' in 1 row: row 2",)),
+        ({"label_names": {"1": "yes"}}, {"label": ["1", "no", "2"]}, ("'2' in 1 row: row 3", "1, no, yes")),
+        ({}, {"a": ["one", None, "three"]}, ("missing or empty texts in column 'a'", "1 row: row 2")),
+        ({}, {"b": ["", "second", "third"]}, ("missing or empty texts in column 'b'", "1 row: row 1")),
+        ({}, {"b": ["x", " \t\n\u00a0", ""]}, ("2 rows: row 2 (uid 'u1'), row 3",)),
+        ({}, {"uid": ["u0", "u1", "u0"]}, ("duplicate or missing uids", "'u0' first, in 1 row: row 3")),
+        ({}, {"uid": ["u0", None, "u2"]}, ("(missing) first, in 1 row: row 2", "uid: null")),
+        ({}, {"uid": ["u0", "u1", ""]}, ("'' first, in 1 row: row 3",)),
         ({}, {"label": ["yes", "yes", "yes"]}, ("one class only", "3 rows labelled 'yes'")),
         ({"max_rows": 1}, {}, ("one class only", "1 rows")),
         ({}, {name: [] for name in COLUMNS}, ("'train' is empty", "0 rows")),
@@ -73,13 +76,17 @@ def test_unusable_rows_are_refused_by_name_and_number(spec, columns, texts):
         assert text in str(caught.value)
 
 
-def test_rows_are_counted_among_those_that_pass_where():
-    with pytest.raises(DataError, match=r"1 row\(s\): 2 \(the first row that where keeps is 1\)"):
-        prepared({"where": {"a": "x"}}, b=["x", "", "y"])
+def test_a_row_is_named_by_its_place_in_the_file_whatever_was_left_out_before():
+    columns = {**COLUMNS, "a": ["y", "x", "x"], "b": ["x", "z", ""]}
+    records = with_places(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
+    spec = {**SPEC, "where": {"a": "x"}}
+    kept, _ = keep(records, spec, "train", "rows.csv")
+    with pytest.raises(DataError, match=r"1 row: row 3 of the file \(uid 'u2'\)"):
+        prepare(kept, spec, "train", READ)
 
 
 def test_only_the_first_bad_rows_are_listed():
-    with pytest.raises(DataError, match=r"9 row\(s\): 1, 2, 3, 4, 5, \.\.\. \(the first row is 1\)"):
+    with pytest.raises(DataError, match=r"9 rows: row 1 \(uid 'a'\), .*row 5 \(uid 'e'\), and 4 more"):
         prepared(uid=list("abcdefghi"), a=[None] * 9, b=["x"] * 9, label=["no"] * 9)
 
 

@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -9,20 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
-from ftft.cartography import datamap, dynamics
-from ftft.cartography.datamap import (
-    DataMap,
-    MapFile,
-    build_map,
-    confidence_and_variability,
-    correctness,
-    write_map,
-)
-from ftft.cartography.dynamics import load_dynamics, save_dynamics, true_class_probability
+from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map, write_score
+from ftft.cartography.dynamics import Dynamics, load_dynamics, save_dynamics
+from ftft.cartography.scores import SCORES, confidence, correctness, variability
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
-from ftft.training.recording import LogitsRecorder
+from ftft.tasks.base import kind_of, true_class_probability
+from ftft.training.recording import EpochRecorder
 
+CLASSIFICATION = kind_of("classification")
 # Class probabilities by epoch; the true class of the instances is 0, 1, 2.
 DOUBTFUL = [(0.25, 0.5, 0.25), (0.5, 0.25, 0.25), (0.75, 0.2, 0.05), (0.5, 0.3, 0.2)]
 MODEST_WINNER = [(0.3, 0.4, 0.3)] * 4
@@ -79,19 +70,20 @@ def test_a_true_class_that_wins_with_less_than_one_half_is_correct():
 
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_fewer_than_two_epochs_give_no_map(epochs):
+    dynamics = Dynamics(UIDS, np.ones((epochs, 3), np.float32), np.ones((epochs, 3), bool))
     with pytest.raises(ArtifactError, match=rf"got: {epochs} complete epoch\(s\)\n.*at least 2"):
-        build_map(np.ones((epochs, 3)), LOGITS[:epochs], LABELS, UIDS)
+        DataMap.of(dynamics)
 
 
 def test_all_recorded_epochs_reach_the_map_at_their_own_instance(tmp_path):
     dataset = Dataset(UIDS, (["a", "b", "c"],), LABELS, ["x", "y", "z"])
-    recorder = LogitsRecorder(3, 3)
+    recorder = EpochRecorder(3, 3)
     for epoch, order in enumerate([[2, 0, 1], [0, 1, 2], [1, 2, 0], [2, 1, 0]]):
         for rows in (order[:2], order[2:]):
-            recorder.record(torch.tensor(rows), torch.from_numpy(LOGITS[epoch, rows]))
-    save_dynamics(tmp_path / "dynamics.parquet", recorder.epochs, dataset, {})
-    uids, labels, p_true, logits = load_dynamics(tmp_path / "dynamics.parquet", dataset)
-    assert scores_of(build_map(p_true, logits, labels, uids)) == scores_of(map_of([0, 1, 2]))
+            recorder.record(np.array(rows), torch.from_numpy(LOGITS[epoch, rows]))
+    save_dynamics(tmp_path / "dynamics.parquet", CLASSIFICATION, recorder.epochs, dataset, {})
+    dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    assert scores_of(DataMap.of(dynamics)) == scores_of(map_of([0, 1, 2]))
 
 
 def test_a_saved_map_loads_unchanged(tmp_path):
@@ -102,31 +94,21 @@ def test_a_saved_map_loads_unchanged(tmp_path):
     assert scores_of(loaded) == scores_of(data_map)
 
 
-@given(st.integers(2, 20), st.integers(1, 30), st.integers(0, 9), st.lists(st.integers(0, 30), max_size=4))
-def test_scores_are_numpys_and_the_same_in_any_block(epochs, instances, seed, cuts):
+@given(st.integers(2, 20), st.integers(1, 30), st.integers(0, 9))
+def test_scores_are_numpys(epochs, instances, seed):
     random = np.random.default_rng(seed)
     p_true = random.random((epochs, instances), np.float32)
-    logits = random.integers(0, 3, (epochs, instances, 3)).astype(np.float32)
-    labels = random.integers(0, 3, instances)
-    confidence, variability = confidence_and_variability(p_true)
-    np.testing.assert_allclose(confidence, p_true.astype(float).mean(0), rtol=1e-15)
-    np.testing.assert_allclose(variability, p_true.astype(float).std(0), rtol=1e-13, atol=1e-16)
-    by_class = list(np.moveaxis(logits, -1, 0))
-    correct = correctness(by_class, labels)
-    np.testing.assert_array_equal(correct, (logits.argmax(-1) == labels).mean(0))
-    for start, stop in pairwise([0, *sorted(min(cut, instances) for cut in cuts), instances]):
-        part = slice(start, stop)
-        np.testing.assert_array_equal(
-            confidence_and_variability(p_true[:, part]), [confidence[part], variability[part]]
-        )
-        some = correctness([values[:, part] for values in by_class], labels[part])
-        np.testing.assert_array_equal(some, correct[part])
+    correct = random.random((epochs, instances)) < 0.5
+    np.testing.assert_allclose(confidence(p_true), p_true.astype(float).mean(0), rtol=1e-15)
+    np.testing.assert_allclose(variability(p_true), p_true.astype(float).std(0), rtol=1e-13, atol=1e-16)
+    np.testing.assert_array_equal(correctness(correct), correct.mean(0))
 
 
-def test_an_instance_alone_has_the_scores_it_has_among_others():
+@pytest.mark.parametrize("score", [confidence, variability])
+def test_an_instance_alone_has_the_score_it_has_among_others(score):
     p_true = np.random.default_rng(0).random((30, 100), np.float32)
-    alone = [confidence_and_variability(p_true[:, row : row + 1]) for row in range(100)]
-    np.testing.assert_array_equal(np.concatenate(alone, axis=1), confidence_and_variability(p_true))
+    alone = [score(p_true[:, row : row + 1]) for row in range(100)]
+    np.testing.assert_array_equal(np.concatenate(alone), score(p_true))
 
 
 N, EPOCHS = 23, 3
@@ -141,32 +123,26 @@ MANY = Dataset(
 def files(folder, epochs=EPOCHS):
     logits = np.random.default_rng(5).normal(size=(epochs, N, 3)).astype(np.float32)
     MANY.save(folder / "train.parquet")
-    save_dynamics(folder / "dynamics.parquet", list(logits), MANY, {})
+    save_dynamics(folder / "dynamics.parquet", CLASSIFICATION, list(logits), MANY, {})
     return folder / "dynamics.parquet", folder / "train.parquet"
 
 
-@pytest.mark.parametrize(("largest", "cached", "threads"), [(1, 1, 1), (4, 3, 2), (7, 100, 3), (100, 5, 1)])
-def test_the_map_of_a_file_is_that_of_the_arrays_whatever_the_blocks(
-    tmp_path, monkeypatch, largest, cached, threads
-):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", largest)
-    monkeypatch.setattr(datamap, "CACHED", cached)
+def test_the_map_of_a_file_is_that_of_the_arrays(tmp_path):
     dynamics_file, data_file = files(tmp_path)
-    write_map(dynamics_file, data_file, tmp_path / "map.parquet", threads, further=True)
+    further = [name for name in SCORES if name not in COORDINATES]
+    write_map(dynamics_file, data_file, tmp_path / "map.parquet")
     written, metadata = DataMap.load(tmp_path / "map.parquet")
-    uids, labels, p_true, logits = load_dynamics(dynamics_file, MANY)
-    assert scores_of(written) == scores_of(build_map(p_true, logits, labels, uids))
+    read = load_dynamics(dynamics_file, MANY)
+    built = build_map(read.p_true, read.logits, read.labels, read.uids)
+    assert scores_of(written) == scores_of(built)
+    for name in further:
+        write_score(dynamics_file, data_file, tmp_path / name, name)
+        score, described = read_parquet(tmp_path / name)
+        assert score["uid"].to_pylist() == MANY.uids
+        np.testing.assert_array_equal(score["score"], built[name])
+        assert described == {"data_hash": MANY.content_hash, "score": name}
     assert metadata == {"data_hash": MANY.content_hash, "epochs": EPOCHS}
-    assert read_parquet(tmp_path / "map.parquet")[0].column_names == ["uid", *datamap.SCORES]
-
-
-def test_a_map_on_disk_gives_its_uids_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 10)
-    write_map(*files(tmp_path), tmp_path / "map.parquet")
-    data_map = MapFile(tmp_path / "map.parquet")
-    assert len(data_map) == N and [len(block) for block in data_map.blocks("confidence")] == [8, 8, 7]
-    assert data_map.uids_of(np.array([8, 15])).to_pylist() == ["u8", "u15"]
-    assert data_map.uids_of(np.array([22])).to_pylist() == ["u22"]
+    assert read_parquet(tmp_path / "map.parquet")[0].column_names == ["uid", *COORDINATES]
 
 
 def test_no_map_is_left_where_there_is_none_to_build(tmp_path):
@@ -177,14 +153,3 @@ def test_no_map_is_left_where_there_is_none_to_build(tmp_path):
     with pytest.raises(ArtifactError, match="recorded on other data"):
         write_map(dynamics_file, data_file, tmp_path / "map.parquet")
     assert not (tmp_path / "map.parquet").exists()
-
-
-def test_the_map_of_a_file_needs_no_pandas(root, tmp_path):
-    dynamics_file, data_file = files(tmp_path)
-    code = (
-        "import sys; sys.path[0] = 'src'; from ftft.cartography.datamap import write_map; "
-        f"write_map({str(dynamics_file)!r}, {str(data_file)!r}, {str(tmp_path / 'map.parquet')!r}); "
-        "print('pandas' in sys.modules)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], cwd=root, text=True, capture_output=True, check=True)
-    assert out.stdout.strip() == "False"

@@ -2,24 +2,18 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
-from ftft.cartography import dynamics
-from ftft.cartography.dynamics import (
-    DynamicsFile,
-    block_size,
-    load_dynamics,
-    save_dynamics,
-    true_class_probability,
-)
+from ftft.cartography.dynamics import load_dynamics
+from ftft.cartography.dynamics import save_dynamics as save_of_kind
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
-from ftft.training.recording import LogitsRecorder
+from ftft.tasks.base import kind_of, true_class_probability
+from ftft.training.recording import EpochRecorder
 
 N, CLASSES, EPOCHS = 7, 3, 2
 LOGITS = np.random.default_rng(0).normal(size=(EPOCHS, N, CLASSES)).astype(np.float32)
@@ -31,38 +25,42 @@ DATA = Dataset(
 )
 
 
+def save_dynamics(path, epochs, dataset, metadata):
+    save_of_kind(path, kind_of("classification"), epochs, dataset, metadata)
+
+
 def feed(recorder, epoch, order, batch_size):
     for start in range(0, len(order), batch_size):
         rows = np.array(order[start : start + batch_size])
-        recorder.record(torch.from_numpy(rows), torch.from_numpy(epoch[rows]))
+        recorder.record(rows, torch.from_numpy(epoch[rows]))
 
 
 @given(st.lists(st.permutations(range(N)), min_size=1, max_size=EPOCHS), st.integers(1, N + 1))
 def test_rows_land_at_their_own_instance_whatever_the_order(orders, batch_size):
-    recorder = LogitsRecorder(N, CLASSES)
+    recorder = EpochRecorder(N, CLASSES)
     for epoch, order in zip(LOGITS, orders, strict=False):
         feed(recorder, epoch, order, batch_size)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[: len(orders)])
 
 
 def test_a_last_batch_of_one_instance_completes_the_epoch():
-    recorder = LogitsRecorder(N, CLASSES)
+    recorder = EpochRecorder(N, CLASSES)
     feed(recorder, LOGITS[0], range(N), N - 1)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[:1])
 
 
 def test_an_incomplete_last_epoch_is_dropped():
-    recorder = LogitsRecorder(N, CLASSES)
+    recorder = EpochRecorder(N, CLASSES)
     feed(recorder, LOGITS[0], range(N), 2)
     feed(recorder, LOGITS[1], range(N - 1), 2)
     np.testing.assert_array_equal(recorder.epochs, LOGITS[:1])
 
 
 def test_recorded_logits_are_detached_copies_in_float32():
-    recorder = LogitsRecorder(1, 2)
+    recorder = EpochRecorder(1, 2)
     logits = torch.tensor([[1.0, 2.0]], dtype=torch.bfloat16, requires_grad=True)
-    recorder.record(torch.tensor([0]), logits)
-    recorder.record(torch.tensor([0]), 2 * logits)
+    recorder.record(np.array([0]), logits)
+    recorder.record(np.array([0]), 2 * logits)
     assert [epoch.tolist() for epoch in recorder.epochs] == [[[1.0, 2.0]], [[2.0, 4.0]]]
     assert recorder.epochs[0].dtype == np.float32
 
@@ -87,62 +85,29 @@ def path(tmp_path):
 
 
 def test_saved_dynamics_load_exactly(path):
-    uids, labels, p_true, logits = load_dynamics(path, DATA)
-    assert (uids, labels.tolist()) == (DATA.uids, DATA.labels.tolist())
-    np.testing.assert_array_equal(logits, LOGITS)
+    read = load_dynamics(path, DATA)
+    assert (read.uids, read.labels.tolist()) == (DATA.uids, DATA.labels.tolist())
+    np.testing.assert_array_equal(read.logits, LOGITS)
     expected = [true_class_probability(epoch, DATA.labels) for epoch in LOGITS]
-    np.testing.assert_array_equal(p_true, expected)
-    assert logits.dtype == p_true.dtype == np.float32
+    np.testing.assert_array_equal(read.p_true, expected)
+    np.testing.assert_array_equal(read.correct, LOGITS.argmax(-1) == DATA.labels)
+    assert read.logits.dtype == read.p_true.dtype == np.float32
+    assert load_dynamics(path, DATA, logits=False).logits is None
 
 
 def test_the_file_is_dense_epoch_after_epoch_and_says_where_it_comes_from(path):
     table, metadata = read_parquet(path)
-    assert table.column_names == ["epoch", "row", "p_true", "logit_0", "logit_1", "logit_2"]
+    assert table.column_names == ["epoch", "row", "p_true", "correct", "logit_0", "logit_1", "logit_2"]
     assert table["epoch"].to_pylist() == [0] * N + [1] * N
     assert table["row"].to_pylist() == list(range(N)) * 2
     expected = {"run": {"seed": 3}, "data_hash": DATA.content_hash, "instances": N, "epochs": EPOCHS}
     assert metadata == expected
-    parts = pq.ParquetFile(path).metadata
-    assert [parts.row_group(index).num_rows for index in range(parts.num_row_groups)] == [N] * EPOCHS
 
 
 def test_a_run_shorter_than_an_epoch_leaves_a_file_without_rows(path):
     save_dynamics(path, [], DATA, {})
-    _, _, p_true, logits = load_dynamics(path, DATA)
-    assert (p_true.shape, logits.shape) == ((0, N), (0, N, CLASSES))
-
-
-@pytest.mark.parametrize("largest", [1, 2, 3, 4, 6])
-def test_an_epoch_is_cut_into_row_groups_of_one_size_and_reads_the_same(tmp_path, monkeypatch, largest):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", largest)
-    path = tmp_path / "dynamics.parquet"
-    save_dynamics(path, list(LOGITS), DATA, {})
-    parts = pq.ParquetFile(path).metadata
-    sizes = [parts.row_group(index).num_rows for index in range(parts.num_row_groups)]
-    size = block_size(N)
-    assert size <= largest and sizes == [min(size, N - start) for start in range(0, N, size)] * EPOCHS
-    np.testing.assert_array_equal(load_dynamics(path, DATA).logits, LOGITS)
-
-
-def test_row_groups_are_few_and_of_one_size(monkeypatch):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 10)
-    assert [block_size(instances) for instances in (0, 1, 10, 11, 20, 21, 99)] == [1, 1, 10, 6, 10, 7, 10]
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3, 9])
-def test_blocks_come_in_order_whatever_the_threads(tmp_path, monkeypatch, threads):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 2)
-    path = tmp_path / "dynamics.parquet"
-    save_dynamics(path, list(LOGITS), DATA, {})
-    found = DynamicsFile(path, DATA).map(lambda block, item: (block.start, item), "abcd", threads=threads)
-    assert list(found) == [(0, "a"), (2, "b"), (4, "c"), (6, "d")]
-
-
-def test_row_groups_that_straddle_epochs_are_refused(path):
-    table, metadata = read_parquet(path)
-    write_parquet(path, table, metadata, row_group_size=N + 1)
-    with pytest.raises(ArtifactError, match="an instance lacks an epoch, or rows are out of order"):
-        load_dynamics(path, DATA)
+    read = load_dynamics(path, DATA)
+    assert (read.p_true.shape, read.correct.shape) == ((0, N), (0, N))
 
 
 def test_a_torn_file_is_refused(path):
@@ -151,21 +116,12 @@ def test_a_torn_file_is_refused(path):
         load_dynamics(path, DATA)
 
 
-def test_values_that_are_not_finite_are_counted_and_the_first_in_time_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", 2)
+def test_values_that_are_not_finite_are_counted_and_the_first_in_time_is_named(tmp_path):
     diverged = LOGITS.copy()
     diverged[1, 0, 2] = diverged[0, 5, 1] = diverged[1, 6, 0] = np.nan
     save_dynamics(tmp_path / "dynamics.parquet", list(diverged), DATA, {})
     with pytest.raises(ArtifactError, match=r"got: 3 value.*epoch 0, instance u5"):
         load_dynamics(tmp_path / "dynamics.parquet", DATA)
-
-
-def test_without_a_data_set_instances_go_by_their_rows(path):
-    table, metadata = read_parquet(path)
-    damaged = with_column("p_true", lambda p: p.__setitem__(N + 2, np.nan))(table)
-    write_parquet(path, damaged, metadata, row_group_size=N)
-    with pytest.raises(ArtifactError, match="epoch 1, instance 2"):
-        DynamicsFile(path).read(0)
 
 
 ORDER = [1, 0, *range(2, N)]
@@ -183,7 +139,7 @@ ORDER = [1, 0, *range(2, N)]
 )
 def test_dynamics_of_other_data_are_refused(path, other):
     other = replace(other, label_names=other.label_names or DATA.label_names)
-    with pytest.raises(ArtifactError, match=r"do not fit: they were recorded on other data(.|\n)*snakemake"):
+    with pytest.raises(ArtifactError, match=r"do not fit(.|\n)*recorded on other data(.|\n)*snakemake"):
         load_dynamics(path, other)
 
 
@@ -209,7 +165,6 @@ def with_column(name, change):
         (with_column("epoch", lambda epoch: epoch.fill(0)), "an instance lacks an epoch"),
         (with_column("row", lambda row: row.__setitem__(0, 1)), "rows are out of order"),
         (with_column("p_true", lambda p: p.__setitem__(N + 2, np.nan)), "1 value.*epoch 1, instance u2"),
-        (with_column("logit_1", lambda x: x.__setitem__(4, np.inf)), "1 value.*epoch 0, instance u4"),
     ],
     ids=[
         "reversed rows",
@@ -218,12 +173,11 @@ def with_column(name, change):
         "repeated epoch",
         "repeated instance",
         "not a number",
-        "infinite",
     ],
 )
 def test_damaged_dynamics_are_refused(path, tamper, message):
     table, metadata = read_parquet(path)
-    write_parquet(path, tamper(table), metadata, row_group_size=N)
+    write_parquet(path, tamper(table), metadata)
     with pytest.raises(ArtifactError, match=message):
         load_dynamics(path, DATA)
 

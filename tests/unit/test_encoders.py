@@ -1,17 +1,21 @@
 """Encoders as local folders, from every source."""
 
+import json
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small import ARCHITECTURE
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import processors
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2Model
 
-from ftft.artifacts import read_json, write_json
-from ftft.errors import ModelError
-from ftft.models.classifier import load_classifier
+from ftft.artifacts import MODEL_FILES, indented_json, read_folder, read_json, read_stamp, write_text
+from ftft.errors import ArtifactError, ModelError
 from ftft.models.encoders import prepare_encoder
+from ftft.models.heads import load_classifier
+from ftft.models.settling import settle_pairs
+from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
@@ -34,6 +38,15 @@ ARCHITECTURES = {
         "unigram",
     ),
 }
+
+
+def plain(path):
+    """A JSON file of another program."""
+    return json.loads(path.read_text())
+
+
+def write_json(path, value):
+    write_text(path, indented_json(value))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -274,7 +287,7 @@ def test_absent_pooler_is_drawn_with_the_head(encoder, source, tmp_path):
 
 
 def edit_config(source, **values):
-    write_json(source / "config.json", {**read_json(source / "config.json"), **values})
+    write_json(source / "config.json", {**plain(source / "config.json"), **values})
 
 
 def test_encoder_of_code_of_its_own_is_refused(source, tmp_path):
@@ -287,14 +300,14 @@ def test_encoder_of_code_of_its_own_is_refused(source, tmp_path):
 def test_code_beside_a_known_kind_is_left_alone(source, tmp_path):
     edit_config(source, auto_map={"AutoConfig": "configuration.Ours", "AutoModel": "modeling.Ours"})
     target = prepare(source, tmp_path / "target")
-    assert "auto_map" not in read_json(target / "config.json")
+    assert "auto_map" not in plain(target / "config.json")
     load_classifier(target, ["x", "y"])
 
 
 @pytest.mark.parametrize("code", ["tokenization.Ours", ["tokenization.Ours", None]])
 def test_tokenizer_of_code_of_its_own_is_not_run(code, source, tmp_path):
     (source / "tokenization.py").write_text("raise SystemExit")
-    settings = read_json(source / "tokenizer_config.json")
+    settings = plain(source / "tokenizer_config.json")
     write_json(
         source / "tokenizer_config.json",
         {**settings, "tokenizer_class": "Ours", "auto_map": {"AutoTokenizer": code}},
@@ -304,7 +317,7 @@ def test_tokenizer_of_code_of_its_own_is_not_run(code, source, tmp_path):
 
 
 def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
-    settings = read_json(source / "config.json")
+    settings = plain(source / "config.json")
     write_json(source / "config.json", {key: settings[key] for key in settings if key != "model_type"})
     prepare(source, tmp_path / "named by the weights")
     save_pickle(source, load_file(encoder / "model.safetensors"))
@@ -315,7 +328,7 @@ def test_kind_that_nothing_names_is_refused(encoder, source, tmp_path):
 def test_scratch_encoder_has_a_provenance(encoder):
     provenance = read_json(encoder / "provenance.json")
     assert provenance["source"] == "scratch" and provenance["architecture"] == ARCHITECTURE
-    assert set(provenance["written"]) == {"model.safetensors", "tokenizer.json"}
+    assert set(read_stamp(encoder / "provenance.json")["files"]) == set(MODEL_FILES)
 
 
 def test_head_is_drawn_from_the_seed(encoder):
@@ -324,3 +337,103 @@ def test_head_is_drawn_from_the_seed(encoder):
         torch.manual_seed(seed)
         heads.append(load_classifier(encoder, ["x", "y"]).classifier.weight)
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+def test_folder_without_tokenizer_is_refused(source, tmp_path):
+    (source / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="holds no tokenizer"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "tokenizer.json", "config.json"])
+def test_git_lfs_pointer_is_named(name, source, tmp_path):
+    (source / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ModelError, match=f"{name} is a Git LFS pointer"):
+        prepare(source, tmp_path / "target")
+
+
+def test_vocabulary_larger_than_the_embeddings_is_refused(source, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    size = len(tokenizer)
+    tokenizer.add_tokens(["onemore"])
+    tokenizer.save_pretrained(source)
+    with pytest.raises(ModelError, match=f"'onemore' has the id {size}, and there are {size} embeddings"):
+        prepare(source, tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
+)
+@pytest.mark.parametrize(
+    ("damage", "fault"), [("edited", "is not the file that was left there"), ("missing", "cannot be read")]
+)
+def test_changed_file_of_a_prepared_encoder_is_found(file, damage, fault, encoder, tmp_path):
+    folder = shutil.copytree(encoder, tmp_path / "copy")
+    read_folder(folder / "provenance.json")
+    content = (folder / file).read_bytes()
+    (folder / file).unlink()
+    if damage == "edited":
+        (folder / file).write_bytes(content[:-1] + b" ")
+    with pytest.raises(ArtifactError, match=f"{file} {fault}"):
+        read_folder(folder / "provenance.json")
+
+
+@pytest.mark.parametrize("length", [None, -1, 10**30])
+def test_lengths_that_mean_no_limit(length):
+    from types import SimpleNamespace
+
+    from ftft.models.checks import require_length
+
+    model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=length))
+    require_length(model, SimpleNamespace(model_max_length=10**30), 4096)
+    with pytest.raises(ModelError, match="at most 512"):
+        require_length(model, SimpleNamespace(model_max_length=512), 513)
+
+
+@pytest.fixture
+def decoder(encoder, tmp_path):
+    """A GPT-2 whose tokenizer has an end token, no padding token, and no template."""
+    folder = tmp_path / "decoder"
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    tokenizer = type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer, eos_token="[MASK]", unk_token="[UNK]"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(
+            vocab_size=len(tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2, pad_token_id=None
+        )
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_decoder_is_padded_with_its_end_token_and_pairs_are_kept_apart(decoder, tmp_path):
+    target = prepare(decoder, tmp_path / "target")
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    end = tokenizer.convert_tokens_to_ids("[MASK]")
+    assert json.loads((target / "config.json").read_text())["pad_token_id"] == end == tokenizer.pad_token_id
+    tokens = tokenize((["the nurse", ""], ["the cook", ""]), target / "tokenizer.json", 32)
+    first = tokens.ids[: tokens.offsets[1]].tolist()
+    one, other = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("the nurse", "the cook")
+    )
+    assert first == [*one, end, *other]
+    empty = tokenize(([""],), target / "tokenizer.json", 32)
+    assert empty.ids.tolist() == [end] and len(empty) == 1
+
+
+def test_separator_of_the_configuration_stands_between(decoder, tmp_path):
+    spec = {"source": "folder", "max_length": 32, "path": str(decoder), "separator": "and the"}
+    prepare_encoder(spec, None, tmp_path / "target")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "target")
+    parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("nurse", "and the", "cook")]
+    assert tokenizer("nurse", "cook")["input_ids"] == [*parts[0], *parts[1], *parts[2]]
+
+
+def test_pairs_that_nothing_can_part_are_refused(decoder):
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="runs the two texts of a pair together"):
+        settle_pairs(tokenizer, None)

@@ -7,8 +7,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from ftft.execution import energy
-from ftft.execution.energy import EnergyMeter
+from ftft.execution import meter as meters
+from ftft.execution.meter import Meter
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 UUID = "5fa3c1d2-0000-0000-0000-000000000001"
@@ -30,6 +30,12 @@ class Zone:
         self.folder.joinpath("energy_uj").write_text(f"{self.value}\n")
 
 
+@pytest.fixture(autouse=True)
+def small_counters(monkeypatch):
+    """Let counters of a joule be read in time, as real ones of many kilojoules are."""
+    monkeypatch.setattr(meters, "LARGEST_WATTS", 0.01)
+
+
 @pytest.fixture
 def package(tmp_path):
     return Zone(tmp_path, "intel-rapl:0", "package-0")
@@ -44,45 +50,68 @@ def test_packages_are_added_and_their_parts_left_out(tmp_path, package):
         Zone(tmp_path, "intel-rapl:2", "psys"),
         Zone(tmp_path, "intel-rapl-mmio:0", "package-0"),
     ]
-    meter = EnergyMeter(CPU, tmp_path)
+    meter = Meter(CPU, tmp_path)
     for exponent, zone in enumerate(zones):
         zone.consume(10**exponent)
     meter.stop()
     assert meter.joules == 11e-6
-    assert meter.scope == "2 CPU packages, shared with other processes"
+    assert meter.reading[1:] == ("package-0, package-1", 11e-6)
 
 
 def test_a_counter_may_start_anew(tmp_path, package):
-    meter = EnergyMeter(CPU, tmp_path)
+    meter = Meter(CPU, tmp_path)
     package.consume(900_000)
     meter.stop()
     assert package.value == 400_000
     assert meter.joules == 0.9
-    assert meter.scope == "CPU package, shared with other processes"
+    assert meter.reading[1] == "package-0"
 
 
 def test_updates_catch_a_counter_that_starts_anew_many_times(tmp_path, package, monkeypatch):
     now = 0.0
-    monkeypatch.setattr(energy, "time", SimpleNamespace(monotonic=lambda: now))
-    meter = EnergyMeter(CPU, tmp_path)
+    monkeypatch.setattr(meters, "time", SimpleNamespace(monotonic=lambda: now, perf_counter=lambda: now))
+    meter = Meter(CPU, tmp_path)
     for _ in range(10):
-        now += energy.READING_INTERVAL
+        now += meters.READING_INTERVAL
         package.consume(700_000)
         meter.update()
     meter.stop()
     assert meter.joules == 7.0
 
 
+def test_a_process_that_was_halted_for_long_knows_of_no_energy(tmp_path, package, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(meters, "time", SimpleNamespace(monotonic=lambda: now, perf_counter=lambda: now))
+    meter = Meter(CPU, tmp_path)
+    now += 101.0
+    package.consume(700_000)
+    meter.update()
+    assert meter.joules is None and meter.seconds == 101.0
+
+
+def test_a_training_that_goes_on_adds_up(tmp_path, package):
+    first, second, third = (Meter(CPU, tmp_path) for _ in range(3))
+    package.consume(100)
+    second.restore(first.state())
+    package.consume(10)
+    assert second.state()["joules"] == pytest.approx(210e-6)
+    assert second.seconds > first.seconds
+    # What the first process could not measure is not known afterwards either.
+    third.restore({"seconds": 5.0, "joules": None})
+    third.stop()
+    assert third.joules is None and third.seconds >= 5.0
+
+
 def test_updates_read_now_and_then_only(tmp_path, package, monkeypatch):
-    meter = EnergyMeter(CPU, tmp_path)
-    monkeypatch.setattr(EnergyMeter, "_read", None)
+    meter = Meter(CPU, tmp_path)
+    monkeypatch.setattr(Meter, "_start", None)
     for _ in range(1000):
         meter.update()
 
 
 def test_nothing_counts_before_the_meter_in_a_pause_or_after_the_stop(tmp_path, package):
     package.consume(100)
-    meter = EnergyMeter(CPU, tmp_path)
+    meter = Meter(CPU, tmp_path)
     package.consume(10)
     with meter.paused():
         package.consume(1000)
@@ -94,41 +123,41 @@ def test_nothing_counts_before_the_meter_in_a_pause_or_after_the_stop(tmp_path, 
 
 @pytest.mark.parametrize("folder", ["nothing_here", "."])
 def test_a_machine_without_counters_has_no_energy(tmp_path, folder):
-    meter = EnergyMeter(CPU, tmp_path / folder)
+    meter = Meter(CPU, tmp_path / folder)
     meter.update()
     meter.stop()
-    assert (meter.joules, meter.scope) == (None, None)
+    assert meter.reading[1:] == ("", None)
 
 
 @pytest.mark.parametrize("file", ["name", "energy_uj", "max_energy_range_uj"])
 @pytest.mark.parametrize("moment", ["from the outset", "later"])
 def test_a_counter_that_may_not_be_read_has_no_energy(tmp_path, package, monkeypatch, file, moment):
     def deny():
-        original = energy.Path.read_text
+        original = meters.Path.read_text
 
         def read_text(path):
             if path.name == file:
                 raise PermissionError(path)
             return original(path)
 
-        monkeypatch.setattr(energy.Path, "read_text", read_text)
+        monkeypatch.setattr(meters.Path, "read_text", read_text)
 
     if moment == "from the outset":
         deny()
-    meter = EnergyMeter(CPU, tmp_path)
+    meter = Meter(CPU, tmp_path)
     package.consume(5)
     deny()
     meter.stop()
     readable = moment == "later" and file != "energy_uj"
-    assert (meter.joules, meter.scope is not None) == ((5e-6, True) if readable else (None, False))
+    assert meter.joules == (5e-6 if readable else None)
 
 
 def test_one_package_of_two_is_not_given_for_both(tmp_path, package):
     second = Zone(tmp_path, "intel-rapl:1", "package-1")
-    meter = EnergyMeter(CPU, tmp_path)
+    meter = Meter(CPU, tmp_path)
     second.folder.joinpath("energy_uj").unlink()
     meter.stop()
-    assert (meter.joules, meter.scope) == (None, None)
+    assert meter.reading[1:] == ("", None)
 
 
 class NVMLError(Exception):
@@ -150,7 +179,6 @@ def nvml(monkeypatch):
 
     module.nvmlInit = lambda: None
     module.nvmlDeviceGetHandleByUUID = handle
-    module.nvmlDeviceGetIndex = lambda handle: handle
     module.nvmlDeviceGetTotalEnergyConsumption = lambda handle: module.millijoules[handle]
     monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=UUID))
@@ -158,11 +186,11 @@ def nvml(monkeypatch):
 
 
 def test_the_gpu_is_found_by_its_uuid(nvml, tmp_path, package):
-    meter = EnergyMeter(GPU, tmp_path)
+    meter = Meter(GPU, tmp_path)
     nvml.millijoules[:] = [10_000, 2_520]
     package.consume(99)
     meter.stop()
-    assert (meter.joules, meter.scope) == (2.5, "GPU 1, whole board")
+    assert meter.reading[1:] == (f"GPU-{UUID}", 2.5)
 
 
 def fail(*arguments):
@@ -170,25 +198,24 @@ def fail(*arguments):
 
 
 @pytest.mark.parametrize(
-    "function",
-    ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetIndex", "nvmlDeviceGetTotalEnergyConsumption"],
+    "function", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetTotalEnergyConsumption"]
 )
 @pytest.mark.parametrize("moment", ["from the outset", "later"])
 def test_faults_of_nvml_leave_no_energy(nvml, monkeypatch, function, moment):
     if moment == "from the outset":
         monkeypatch.setattr(nvml, function, fail)
-    meter = EnergyMeter(GPU)
+    meter = Meter(GPU)
     nvml.millijoules[1] += 1
     monkeypatch.setattr(nvml, function, fail)
     meter.stop()
     readable = moment == "later" and function != "nvmlDeviceGetTotalEnergyConsumption"
-    assert (meter.joules, meter.scope is not None) == ((0.001, True) if readable else (None, False))
+    assert meter.joules == (0.001 if readable else None)
 
 
 def test_part_of_a_gpu_has_no_energy_of_its_own(nvml, monkeypatch):
     part = SimpleNamespace(uuid="11111111-0000-0000-0000-000000000001")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: part)
-    assert EnergyMeter(GPU).scope is None
+    assert Meter(GPU).joules is None
 
 
 def test_nvml_is_optional(nvml, monkeypatch):
@@ -200,8 +227,8 @@ def test_nvml_is_optional(nvml, monkeypatch):
         return original(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", without_nvml)
-    assert EnergyMeter(GPU).joules is None
+    assert Meter(GPU).joules is None
 
 
 def test_other_devices_report_nothing():
-    assert EnergyMeter(torch.device("meta")).scope is None
+    assert Meter(torch.device("meta")).joules is None

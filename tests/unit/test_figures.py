@@ -344,7 +344,7 @@ def test_rows_and_columns_name_their_model_and_seed(name, models, seeds):
 
 @pytest.mark.parametrize(("models", "written"), [(9, True), (12, False)])
 def test_numbers_are_written_where_they_fit(models, written):
-    rows = {(f"m{model}", seed): [model, seed] for model in range(models) for seed in range(4)}
+    rows = {(f"m{model}", seed): [model, 100 + seed] for model in range(models) for seed in range(4)}
     axes = overlap.draw(overlap.overlap_frame(rows, 0.33), TITLE).axes[0]
     assert bool(axes.texts) == written
 
@@ -498,3 +498,29 @@ def test_lines_break_at_spaces_and_hyphens_within_the_width():
     assert "".join(lines).replace(" ", "") == text.replace(" ", "") and len(lines) > 2
     assert max(map(style.text_width, lines)) <= 1.0
     assert style.wrap("unbreakable", 0.1) == "unbreakable"
+
+
+@pytest.mark.parametrize(
+    ("draw", "frame"),
+    [
+        (overlap.draw, lambda: overlap.overlap_frame({}, 0.33)),
+        (overlap.draw, lambda: overlap.average_over_seeds(overlap.overlap_frame({}, 0.33))),
+        (true_class.draw, lambda: true_class.true_class_frame([], 0.1)),
+    ],
+)
+def test_runs_that_all_failed_make_a_figure_that_says_so(draw, frame, tmp_path):
+    figure = draw(frame(), TITLE, ["small, seed 0", "small, seed 1"])
+    texts = " ".join(text.get_text() for text in figure.texts)
+    assert "There is no run to show. Failed runs left out: small, seed 0; small, seed 1." in texts
+    style.save(figure, frame(), {form: tmp_path / f"figure.{form}" for form in ("svg", "png", "csv")})
+
+
+def test_figures_of_runs_that_all_failed_are_drawn():
+    failed = pd.DataFrame(
+        [("ERM", None, 100, 0, "r1", np.nan)],
+        columns=["method", "reference", "steps", "seed", "dataset", "value"],
+    )
+    training_length.draw(training_length.training_length_frame(failed), TITLE, **NLI)
+    columns = ["label", "seed", "kept_step", "stop_step"]
+    curve = pd.DataFrame([("ERM", 0, 10, np.nan)], columns=["label", "seed", "step", "score"])
+    learning_curves.draw(learning_curves.curve_frame(curve, pd.DataFrame(columns=columns)), TITLE, "accuracy")

@@ -1,21 +1,24 @@
 """The model that is taken home: which run it is of, what its card says."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
 
-from ftft.artifacts import file_hash, read_json, write_json, write_parquet
+from ftft.artifacts import MODEL_FILES, file_hashes, read_json, write_json, write_parquet
 from ftft.errors import ArtifactError, TrainingError
-from ftft.results.finetuned import expected_cost, score_runs, write_finetuned
+from ftft.results.finetuned import expected_cost, load_evaluations, score_runs, write_finetuned
+from ftft.statistics.exclusions import run_key
 
 LABELS = ["negative", "positive"]
 SPEC = {
     "task": "reviews",
     "main": "large",
     "reference": "small",
-    "selection": "small-ambiguous-25",
+    "supervision": "small-ambiguous-25",
     "license": "mit",
     "seeds": [0, 1, 2],
     "labels": LABELS,
@@ -35,12 +38,20 @@ SPEC = {
 GOLD = np.array([0, 1] * 10)
 
 
-def ledger(model, seed, kept=3, consumed=6, score=0.9):
-    selection, budget = ("full", "full") if model == "small" else (SPEC["selection"], "stopped-ood")
+def ledger(model, seed, kept=3, consumed=6, score=0.9, monitored=("other",)):
+    supervision, budget = ("all", "full") if model == "small" else (SPEC["supervision"], "stopped-ood")
     return {
-        "run": {"task": "reviews", "model": model, "selection": selection, "budget": budget, "seed": seed},
+        "run": {
+            "task": "reviews",
+            "model": model,
+            "supervision": supervision,
+            "budget": budget,
+            "seed": seed,
+        },
         "spec": {
-            "early_stopping": {"patience": 2, "metric": "accuracy", "monitored": ["other"]},
+            "early_stopping": None
+            if model == "small"
+            else {"patience": 2, "metric": "accuracy", "monitored": list(monitored)},
             "recipe": SPEC["recipe"],
         },
         "outcome": {
@@ -51,15 +62,16 @@ def ledger(model, seed, kept=3, consumed=6, score=0.9):
             "kept_checkpoint": kept,
             "stopped_early": consumed < 12,
             "training_instances": 25,
+            "cut": {"rows": 5, "of": 25, "most": 40},
             "validation": {"accuracy": score},
-            "majority": {"accuracy": 0.5},
+            "floor": {"accuracy": 0.5},
         },
         "cost": {
             "parameters": {"without_embeddings": 10},
             "training_seconds": 5.0,
-            "precision": "float32",
-            "device": "cpu",
+            "evaluation_seconds": 2.0,
         },
+        "execution": {"precision": "float32", "device": "cpu"},
         "versions": {"torch": "9.9"},
     }
 
@@ -80,16 +92,16 @@ def run(tmp_path):
         write_parquet(folder / "trajectory.parquet", pa.Table.from_pylist(trajectory), {})
         for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
             (folder / "model" / name).write_text(f"{name} of {seed}")
-        origin = {"run": entry["run"], "weights": file_hash(folder / "model" / "model.safetensors")}
-        write_json(folder / "model" / "config.json", {"ftft": origin})
+        files = file_hashes(folder / "model", MODEL_FILES[1:])
+        write_json(folder / "model" / "config.json", {"ftft": {"run": entry["run"]}}, files)
         predictions = np.where(np.arange(20) < wrong, 1 - GOLD, GOLD)
-        frame = pd.concat(
-            pd.DataFrame({"dataset": name, "uid": "u", "label": GOLD, "prediction": predictions})
-            for name in SPEC["datasets"]
-        )
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        write_parquet(folder / "evaluation.parquet", table, {"run": entry["run"], "labels": LABELS})
-        return folder / "ledger.json", folder / "evaluation.parquet"
+        for name in ("validation", "test", "other"):
+            table = pa.table(
+                {"uid": [str(row) for row in range(20)], "label": GOLD, "prediction": predictions}
+            )
+            about = {"run": entry["run"], "dataset": name, "kind": "classification", "labels": LABELS}
+            write_parquet(folder / f"{name}.parquet", table, about)
+        return folder / "ledger.json"
 
     return leave
 
@@ -98,19 +110,21 @@ def run(tmp_path):
 def finish(tmp_path):
     """Write the model of some runs; returns its folder."""
 
-    def finish(runs, **spec):
+    def finish(runs, failed_references=(), labels=("negative", "positive"), **spec):
         references = []
         for seed in SPEC["seeds"]:
             references.append(tmp_path / f"reference{seed}.json")
-            write_json(references[-1], ledger("small", seed, consumed=12))
-        counts = {"negative": 50, "positive": 50}
+            score = 0.5 if seed in failed_references else 0.9
+            write_json(references[-1], ledger("small", seed, consumed=12, score=score))
+        counts = dict.fromkeys(labels, 50)
         checks = {name: {"labels": counts} for name in ("train", "validation", "other", "test")}
         write_json(tmp_path / "checks.json", checks)
-        ledgers, evaluations = zip(*runs, strict=True)
+        datasets = {**SPEC, **spec}["datasets"]
+        evaluations = [ledger.with_name(f"{name}.parquet") for ledger in runs for name in datasets]
         out = tmp_path / "out"
         names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
         files = [out / name for name in names]
-        write_finetuned({**SPEC, **spec}, ledgers, evaluations, references, tmp_path / "checks.json", files)
+        write_finetuned({**SPEC, **spec}, runs, evaluations, references, tmp_path / "checks.json", files)
         return out
 
     return finish
@@ -132,27 +146,31 @@ def test_a_failed_run_is_not_taken_however_high_its_monitored_score(run, finish)
     )
     assert read_json(folder / "config.json")["ftft"]["run"]["seed"] == 1
     card = (folder / "README.md").read_text()
+    assert "0: it learnt nothing (accuracy 50.00, of the trivial answer 50.00)" in card
     assert "1 of 3 seeds failed" in card and "85.00 ± 7.07" in card
 
 
 def test_without_a_run_that_learnt_there_is_no_model(run, finish, tmp_path):
-    with pytest.raises(TrainingError, match=r"no run of large learnt.*\n.*0.5000 on.*\n.*above 0.5000"):
+    with pytest.raises(TrainingError, match=r"large can be taken home\n.*seed 0: it learnt nothing \(accur"):
         finish([run(seed, dev=0.6, wrong=9, score=0.5) for seed in (0, 1, 2)])
     assert not (tmp_path / "out").exists()
 
 
 def test_a_model_that_is_not_its_runs_is_refused(run, finish):
     runs = [run(seed, dev=0.6, wrong=seed) for seed in (0, 1, 2)]
-    (runs[0][0].parent / "model" / "model.safetensors").write_text("another")
-    with pytest.raises(ArtifactError, match="is not what its run left there"):
+    (runs[0].parent / "model" / "model.safetensors").write_text("another")
+    with pytest.raises(ArtifactError, match="is not the file that was left there"):
         finish(runs)
 
 
-def test_intervals_are_those_of_the_binomial(run):
+def test_intervals_are_those_of_the_binomial(run, tmp_path):
     # 80 % of 20 right: the normal interval is 0.8 ± 1.96 sqrt(0.8 x 0.2 / 20) = 0.625 to 0.975.
-    files = dict([run(0, dev=0.6, wrong=4)])
-    (row, _) = score_runs({**SPEC, "resamples": 20_000}, files, list(files), next(iter(files))).itertuples()
-    assert (row.instances, row.score, row.majority) == (20, 0.8, 0.5) and np.isnan(row.std)
+    kept = read_json(run(0, dev=0.6, wrong=4))
+    folder = tmp_path / "seed0"
+    evaluations = load_evaluations([folder / "validation.parquet", folder / "test.parquet"])
+    spec = {**SPEC, "resamples": 20_000}
+    (row, _) = score_runs(spec, evaluations, [run_key(kept["run"])], kept).itertuples()
+    assert (row.instances, row.score, row.floor) == (20, 0.8, 0.5) and np.isnan(row.std)
     assert row.low == pytest.approx(0.625, abs=0.03) and row.high == pytest.approx(0.975, abs=0.03)
 
 
@@ -177,6 +195,8 @@ def test_the_card_is_what_the_hub_reads(run, finish):
         "Seed 0; 60 of 120 planned steps of 4 instances",
         "Stopped after 2 checkpoints without improvement.",
         'classify("a text")',
+        "5 of 25 training texts (20.0 %) were longer and were cut, the longest of 40 tokens to 16.",
+        "Accuracy: the share of instances that are predicted right",
         "[owner/large](https://huggingface.co/owner/large/tree/0000",
         "the first 3 layers of the encoder in the folder `encoders/small`",
         "| other | development, out of distribution | 100 | negative 50, positive 50 | - |",
@@ -188,3 +208,47 @@ def test_the_card_is_what_the_hub_reads(run, finish):
 def test_a_pair_of_texts_is_shown_as_the_pipeline_takes_it(run, finish):
     folder = finish([run(seed, dev=0.6, wrong=2) for seed in (0, 1, 2)], text=["premise", "hypothesis"])
     assert 'classify({"text": "a text", "text_pair": "another text"})' in (folder / "README.md").read_text()
+
+
+def test_a_run_on_a_failed_reference_is_not_taken(run, finish):
+    runs = [run(0, dev=0.99, wrong=0), run(1, dev=0.6, wrong=4), run(2, dev=0.5, wrong=2)]
+    folder = finish(runs, failed_references=[0])
+    assert read_json(folder / "config.json")["ftft"]["run"]["seed"] == 1
+    assert "seed 0: its reference small learnt nothing" in (folder / "README.md").read_text()
+
+
+def test_without_a_reference_that_learnt_there_is_no_model(run, finish):
+    with pytest.raises(TrainingError, match="seed 2: its reference small learnt nothing"):
+        finish([run(seed, dev=0.6, wrong=2) for seed in (0, 1, 2)], failed_references=[0, 1, 2])
+
+
+def test_a_score_on_the_set_that_chose_the_model_says_so(run, finish):
+    chosen = {"datasets": ["other", "test"]}
+    folder = finish([run(seed, dev=0.6, wrong=2) for seed in (0, 1, 2)], **chosen)
+    rows = (folder / "scores.csv").read_text().splitlines()
+    assert rows[1].startswith("other,") and rows[1].endswith(",checkpoint and seed")
+    assert rows[2].startswith("test,") and rows[2].endswith(",")
+    card = (folder / "README.md").read_text()
+    assert "| other† | 20 |" in card and "† other chose the checkpoint and seed of this model" in card
+
+
+HOSTILE = "`x` | <b>&amp;\n# Title\x1b[31m {task} ![i](http://evil)" + "y" * 5000
+
+
+def test_texts_from_outside_are_text_in_the_card(run, finish):
+    runs = [run(seed, dev=0.6, wrong=2) for seed in (0, 1, 2)]
+    folder = finish(
+        runs,
+        labels=[HOSTILE, "b"],
+        license=HOSTILE,
+        text=[HOSTILE],
+        main_source={"source": "folder", "path": HOSTILE},
+    )
+    card = (folder / "README.md").read_text()
+    _, front, text = card.split("---\n", 2)
+    assert yaml.safe_load(front)["license"].startswith("`x` | <b>")
+    assert "\x1b" not in card and "\n# Title" not in card and len(card) < 10_000
+    outside_code = re.sub(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+    assert not re.search(r"(?<!\\)<b>", outside_code) and "](http://evil" not in outside_code.replace(
+        "\\](", ""
+    )

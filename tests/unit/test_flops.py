@@ -143,24 +143,17 @@ def test_a_workload_sums_its_batches(batches):
     count = FlopCount(7, 5, 3, 2)
     workload = Workload()
     for lengths in batches:
-        workload.add(np.array(lengths), max(lengths))
+        workload.add(np.array(lengths))
     real = sum(7 + sum(5 + 3 * length + 2 * length**2 for length in lengths) for lengths in batches)
-    padded = sum(7 + len(lengths) * (5 + 3 * max(lengths) + 2 * max(lengths) ** 2) for lengths in batches)
-    assert count.of(workload.batches, workload.instances, workload.tokens, workload.pairs) == real
-    assert (
-        count.of(workload.batches, workload.instances, workload.padded_tokens, workload.padded_pairs)
-        == padded
-    )
-    assert workload.widest == max(map(max, batches))
+    assert count.of(workload.batches, workload.features, workload.tokens, workload.pairs) == real
+    assert workload.longest == max(map(max, batches))
 
 
 def test_flops_of_a_workload():
     config = configuration("deberta-v2")
     workload = Workload()
-    workload.add(np.array([9, 13]), 16)
-    measured = workload.flops(config)
-    assert measured["padded_flops"] == counted(config, 2, 16)
+    workload.add(np.array([9, 13]))
     # The projections of relative positions are in both counts, and once in the batch's.
     projections = count_of("deberta-v2").per_batch
-    assert measured["flops"] == counted(config, 1, 9) + counted(config, 1, 13) - projections
-    assert workload.flops(FUNNEL) == {"flops": None, "padded_flops": None}
+    assert workload.flops(config) == counted(config, 1, 9) + counted(config, 1, 13) - projections
+    assert workload.flops(FUNNEL) is None

@@ -22,11 +22,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
 from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
-from ftft.artifacts import read_json
+from ftft.artifacts import MODEL_FILES, read_json, read_stamp
 from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
-from ftft.models.classifier import load_classifier
 from ftft.models.encoders import prepare_encoder
+from ftft.models.heads import load_classifier
 from ftft.models.tokens import tokenize
 from ftft.models.vocabulary import train_tokenizer
 
@@ -156,7 +156,7 @@ def roberta_large(folder, train_set):
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
     write_json(folder / "vocab.json", tokenizer.get_vocab())
     tokenizer.save(str(folder / "tokenizer.json"))
-    whole = read_json(folder / "tokenizer.json")
+    whole = json.loads((folder / "tokenizer.json").read_text())
     ends = {"sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
     write_json(folder / "tokenizer.json", {**whole, "post_processor": {"type": "RobertaProcessing", **ends}})
     write_json(folder / "tokenizer_config.json", {"model_max_length": 512})
@@ -276,7 +276,7 @@ def test_whole_tokenizer_is_kept(kind, stand_in, prepared):
 
 def test_pairs_have_the_encoders_own_template(kind, prepared):
     pair = Dataset(["a"], (["the nurse"], ["is tall"]), np.array([0]), ["no", "yes"])
-    tokens = tokenize(pair, prepared / "tokenizer.json", 32)
+    tokens = tokenize(pair.texts, prepared / "tokenizer.json", 32)
     cls, sep = ("<s>", "</s>") if kind == "roberta_large" else ("[CLS]", "[SEP]")
     tokenizer = read_tokenizer(prepared)
     a, b = (tokenizer.encode(texts[0], add_special_tokens=False).ids for texts in pair.texts)
@@ -308,9 +308,8 @@ def test_provenance_names_what_was_read_and_written(kind, stand_in, prepared):
     assert provenance["read"] == {
         path.name: sha256(path) for path in source.iterdir() if path.name not in unread
     }
-    assert provenance["written"] == {
-        name: sha256(prepared / name) for name in ("model.safetensors", "tokenizer.json")
-    }
+    written = read_stamp(prepared / "provenance.json")["files"]
+    assert written == {name: sha256(prepared / name) for name in MODEL_FILES}
     pooler = ["pooler.dense.bias", "pooler.dense.weight"] if kind == "roberta_large" else []
     assert provenance["left_to_the_head"] == pooler
     assert {path.suffix for path in prepared.iterdir()} == {".json", ".safetensors"}

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftft.cartography import dynamics
 from ftft.cartography.datamap import build_map
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.interchange import export_cartography, import_cartography, write_dynamics
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
+from ftft.tasks.base import kind_of
 
 UIDS = ["b", "a", "ç 'quoted \"", "10", "9"]
 DATA = Dataset(UIDS, (["text"] * 5,), np.array([1, 0, 1, 2, 0]), ["x", "y", "z"])
@@ -25,7 +25,7 @@ EPOCH_1 = [{"guid": 8, "logits_epoch_1": [4, 5], "gold": 1}, {"guid": 7, "logits
 
 def export(folder, logits=LOGITS, dataset=DATA):
     dataset.save(folder / "data.parquet")
-    save_dynamics(folder / "dynamics.parquet", list(logits), dataset, {})
+    save_dynamics(folder / "dynamics.parquet", kind_of("classification"), list(logits), dataset, {})
     export_cartography(folder / "dynamics.parquet", folder / "data.parquet", folder / "training_dynamics")
     return folder / "training_dynamics"
 
@@ -37,15 +37,14 @@ def written(folder, *epochs):
     return folder
 
 
-@pytest.mark.parametrize("largest", [1, 2, 100])
-def test_the_round_trip_is_exact_whatever_the_blocks(tmp_path, monkeypatch, largest):
-    monkeypatch.setattr(dynamics, "LARGEST_BLOCK", largest)
-    uids, labels, p_true, logits = import_cartography(export(tmp_path))
+def test_the_round_trip_is_exact(tmp_path):
+    found = import_cartography(export(tmp_path))
     original = load_dynamics(tmp_path / "dynamics.parquet", DATA)
-    assert uids == sorted(UIDS) and labels.tolist() == DATA.labels[ORDER].tolist()
-    np.testing.assert_array_equal(logits, LOGITS[:, ORDER])
-    np.testing.assert_array_equal(p_true, original.p_true[:, ORDER])
-    assert logits.dtype == p_true.dtype == np.float32
+    assert found.uids == sorted(UIDS) and found.labels.tolist() == DATA.labels[ORDER].tolist()
+    np.testing.assert_array_equal(found.logits, LOGITS[:, ORDER])
+    np.testing.assert_array_equal(found.p_true, original.p_true[:, ORDER])
+    np.testing.assert_array_equal(found.correct, original.correct[:, ORDER])
+    assert found.logits.dtype == found.p_true.dtype == np.float32 and found.correct.dtype == bool
 
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -77,9 +76,9 @@ def test_the_files_are_those_that_cartography_reads(tmp_path):
 
 
 def test_epochs_may_be_logged_in_any_order_and_guids_be_numbers(tmp_path):
-    uids, labels, _, logits = import_cartography(written(tmp_path, EPOCH_0, EPOCH_1))
-    assert (uids, labels.tolist()) == (["7", "8"], [0, 1])
-    assert logits.tolist() == [[[0.5, -1], [2, 3]], [[6, 7], [4, 5]]]
+    found = import_cartography(written(tmp_path, EPOCH_0, EPOCH_1))
+    assert (found.uids, found.labels.tolist()) == (["7", "8"], [0, 1])
+    assert found.logits.tolist() == [[[0.5, -1], [2, 3]], [[6, 7], [4, 5]]]
 
 
 def test_imported_dynamics_become_the_workflows_files_and_the_same_jsonl_again(tmp_path):
@@ -87,12 +86,13 @@ def test_imported_dynamics_become_the_workflows_files_and_the_same_jsonl_again(t
     files = tmp_path / "dynamics.parquet", tmp_path / "data.parquet"
     write_dynamics(imported, *files)
     loaded = load_dynamics(files[0], Dataset.load(files[1]))
-    for ours, theirs in zip(loaded, imported, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert loaded.uids == imported.uids
+    for name in ("labels", "p_true", "correct", "logits"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(imported, name), err_msg=name)
     export_cartography(*files, tmp_path / "again")
     again = import_cartography(tmp_path / "again")
     assert again.logits.tobytes() == imported.logits.tobytes()
-    maps = [build_map(p, x, y, u) for u, y, p, x in (imported, again)]
+    maps = [build_map(one.p_true, one.logits, one.labels, one.uids) for one in (imported, again)]
     np.testing.assert_array_equal(maps[0].variability, maps[1].variability)
 
 

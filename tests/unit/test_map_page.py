@@ -18,6 +18,7 @@ from ftft.data.dataset import Dataset, uid_hash
 from ftft.errors import ArtifactError
 from ftft.pipeline.fingerprint import folder_hash
 from ftft.results import map_page
+from ftft.tasks.base import kind_of
 
 N, EPOCHS = 23, 3
 HOSTILE = "</script><script>alert(1)</script><!-- ]]> $title ${page} \\u003c \u2028 \x00 \U0001f600"
@@ -69,7 +70,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def files(tmp_path):
     DATA.save(tmp_path / "train.parquet")
-    save_dynamics(tmp_path / "dynamics.parquet", list(LOGITS), DATA, {})
+    save_dynamics(tmp_path / "dynamics.parquet", kind_of("classification"), list(LOGITS), DATA, {})
     write_map(tmp_path / "dynamics.parquet", tmp_path / "train.parquet", tmp_path / "map.parquet")
     return [tmp_path / f"{name}.parquet" for name in ("map", "dynamics", "train")]
 
@@ -185,7 +186,7 @@ def test_a_map_or_dynamics_of_other_data_give_no_page(files, tmp_path, stale):
     folder = tmp_path / "other"
     folder.mkdir()
     other.save(folder / "train.parquet")
-    save_dynamics(folder / "dynamics.parquet", list(LOGITS), other, {})
+    save_dynamics(folder / "dynamics.parquet", kind_of("classification"), list(LOGITS), other, {})
     write_map(folder / "dynamics.parquet", folder / "train.parquet", folder / "map.parquet")
     files[stale] = folder / files[stale].name
     with pytest.raises(ArtifactError, match="on other data than"):

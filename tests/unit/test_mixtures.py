@@ -2,7 +2,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,17 +9,19 @@ from ftft.cartography.datamap import DataMap
 from ftft.cartography.mixtures import (
     class_balanced,
     coverage_centric,
-    even_quotas,
-    largest,
-    mixed,
     with_copies,
     with_easy,
 )
-from ftft.cartography.selection import select_random, select_region
+from ftft.cartography.selection import (
+    Pool,
+    choose,
+    even_quotas,
+    largest,
+    proportional_quotas,
+    select_random,
+    select_region,
+)
 from ftft.errors import DataError
-from ftft.pipeline import parameters as slices
-from ftft.pipeline.config import resolve
-from ftft.pipeline.plan import MIXTURES, REGIONS
 
 TEN = [f"u{row}" for row in range(10)]
 RISING = np.arange(10.0)
@@ -139,10 +140,10 @@ def test_no_mixture_depends_on_the_order_of_the_rows(points, seed, random):
     [
         (lambda: class_balanced(RISING, RISING, TEN, 0.04), "selection is empty"),
         (lambda: with_easy(RISING, RISING, TEN, 0.04, 0.1), "selection is empty"),
-        (lambda: with_easy(RISING, RISING, TEN, 0.5, 1.1), "'easy' is not a share\n  got: 1.1"),
-        (lambda: coverage_centric(RISING, TEN, 0.5, -0.1, 0), "'pruned' is not a share"),
+        (lambda: with_easy(RISING, RISING, TEN, 0.5, 1.1), "'easy' cannot be used\n  got: 1.1"),
+        (lambda: coverage_centric(RISING, TEN, 0.5, -0.1, 0), "'pruned' cannot be used"),
         (lambda: coverage_centric(RISING, TEN, 0.5, 0.6, 0), "of which 4 remain\n  expected: fraction"),
-        (lambda: with_copies(RISING, TEN, 0.5, 0, 0), "no copies to add\n  got: copies: 0"),
+        (lambda: with_copies(RISING, TEN, 0.5, 0, 0), "'copies' cannot be used\n  got: 0"),
         (lambda: with_copies(RISING, TEN, 0.04, 1, 0), "selection is empty"),
     ],
 )
@@ -156,33 +157,25 @@ FOUR_OF_EACH = np.array([0, 0, 0, 0, 0, 0, 1, 1])
 
 
 @pytest.mark.parametrize(
-    ("settings", "rows"),
+    ("name", "settings", "rows", "weights"),
     [
-        ({"mixture": "class_balanced"}, [0, 1, 6, 7]),
-        ({"mixture": "class_balanced", "region": "hard-to-learn"}, [4, 5, 6, 7]),
-        ({"mixture": "with_easy"}, [0, 1, 2, 3]),
-        ({"mixture": "with_easy", "easy": 0.5, "region": "hard-to-learn"}, [0, 1, 6, 7]),
-        ({"mixture": "with_copies", "copies": 2}, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 6, 7]),
-        ({"mixture": "coverage_centric", "pruned": 0.5}, [4, 5, 6, 7]),
+        ("class_balanced", {}, [0, 1, 6, 7], None),
+        ("class_balanced", {"selector": "hard-to-learn"}, [4, 5, 6, 7], None),
+        ("within_labels", {}, [0, 1, 2, 6], None),
+        ("within_labels", {"selector": "hard-to-learn"}, [3, 4, 5, 7], None),
+        ("with_easy", {}, [0, 1, 2, 3], None),
+        ("with_easy", {"easy": 0.5, "selector": "hard-to-learn"}, [0, 1, 6, 7], None),
+        ("with_copies", {"copies": 2}, list(range(8)), [3, 3, 3, 3, 1, 1, 1, 1]),
+        ("coverage_centric", {"pruned": 0.5}, [4, 5, 6, 7], None),
     ],
 )
-def test_a_configurations_own_selections(root, settings, rows):
-    config = yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
-    spec = slices.selection_slice(resolve({**config, "selections": {"own": settings}}), "small-own-50")
-    data_map = DataMap(
-        [f"u{row}" for row in range(8)], SCORES["confidence"], SCORES["variability"], SCORES["confidence"]
-    )
-    assert mixed(spec, 0, data_map, FOUR_OF_EACH).tolist() == rows
+def test_mixtures_by_name(name, settings, rows, weights):
+    data_map = DataMap(TEN[:8], SCORES["confidence"], SCORES["variability"], SCORES["confidence"])
+    chosen = choose(name, Pool(TEN[:8], 0.5, 0, data_map, FOUR_OF_EACH), settings)
+    assert chosen.rows.tolist() == rows and chosen.weights.tolist() == (weights or [1] * len(rows))
 
 
-def test_the_table_of_selectors_has_every_region_and_mixture(root):
-    overlay = yaml.safe_load((root / "config/selectors.yaml").read_text())
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
-    config = resolve({**default, **overlay})
-    rows = [
-        row["region"]
-        for row in config["tables"]["selectors"]["rows"]
-        if row.get("reference", "random") != "random"
-    ]
-    own = {name: entry["mixture"] for name, entry in config["selections"].items()}
-    assert set(rows) == {*REGIONS, *own} and set(own.values()) == set(MIXTURES)
+def test_quotas_in_proportion_use_the_whole_total():
+    assert proportional_quotas([6, 2], 4) == [3, 1]
+    assert proportional_quotas([1, 1, 1], 2) == [1, 1, 0]
+    assert proportional_quotas([9, 1], 5) == [5, 0]

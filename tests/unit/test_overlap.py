@@ -40,5 +40,5 @@ def test_independent_selections_share_the_selected_fraction():
 
 @pytest.mark.parametrize("selections", [([], [1]), ([1], [])])
 def test_an_empty_selection_is_refused(selections):
-    with pytest.raises(DataError, match="empty selection"):
+    with pytest.raises(DataError, match="an empty selection"):
         overlap(*selections)

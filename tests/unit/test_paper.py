@@ -16,6 +16,10 @@ def tiny(root):
     return config
 
 
+def published(config):
+    return paper.Roles.of(config.tasks, config.models).published_easy_shares()
+
+
 def play(config, task="nli", **models):
     config["tasks"]["demo"]["stands_for"] = task
     for name, role in models.items():
@@ -25,8 +29,8 @@ def play(config, task="nli", **models):
 
 def test_a_table_has_the_rows_whose_models_are_played_in_the_papers_order(tiny):
     config = play(tiny, large="deberta-v3-large", small="deberta-v3-small")
-    table = config["tables"]["table1"]
-    assert [(row["method"], row["main"], row.get("reference")) for row in table["rows"]] == [
+    table = config.tables["table1"]
+    assert [(row.method, row.main, row.reference) for row in table.rows] == [
         ("ERM", "small", None),
         ("ERM", "large", None),
         ("ERM(ES)", "large", None),
@@ -35,32 +39,32 @@ def test_a_table_has_the_rows_whose_models_are_played_in_the_papers_order(tiny):
         ("DM", "large", "small"),
         ("FTFT", "large", "small"),
     ]
-    assert len(table["left_out"]) == 15 - 7
-    assert table["left_out"][0] == "ERM deberta-v3-base"
-    assert "DM deberta-v3-large (electra-small)" in table["left_out"]
-    assert plan.cost_unit(table) == "large"
+    assert len(table.left_out) == 15 - 7
+    assert table.left_out[0] == "ERM deberta-v3-base"
+    assert "DM deberta-v3-large (electra-small)" in table.left_out
+    assert table.cost_unit == "large"
 
 
 def test_names_of_the_paper_play_themselves(tiny):
     tiny["tasks"]["hsd"] = tiny["tasks"].pop("demo")
     tiny["models"]["deberta-v3-large"] = tiny["models"].pop("large")
-    assert set(resolve(tiny)["tables"]) == {"table5"}
+    assert set(resolve(tiny).tables) == {"table5"}
 
 
 def test_tables_of_a_task_that_nobody_plays_are_not_there(tiny):
     config = play(tiny, "hsd", large="deberta-v3-base", small="deberta-v3-small")
-    assert set(config["tables"]) == {"table5", "table6"}
-    rows = config["tables"]["table6"]["rows"]
+    assert set(config.tables) == {"table5", "table6"}
+    rows = config.tables["table6"].rows
     # Table 6 alone has DeBERTaV3-Base as a main model.
-    assert ("DM", "large", "small") in [(row["method"], row["main"], row.get("reference")) for row in rows]
+    assert ("DM", "large", "small") in [(row.method, row.main, row.reference) for row in rows]
 
 
 def test_a_table_of_that_name_replaces_the_papers(tiny):
     rows = [{"method": "ERM", "main": "small"}]
     tiny["tables"] = {"table1": {"task": "demo", "rows": rows}}
     config = play(tiny, large="deberta-v3-large", small="deberta-v3-small")
-    assert len(config["tables"]["table1"]["rows"]) == 1
-    assert "table2" in config["tables"]
+    assert len(config.tables["table1"].rows) == 1
+    assert "table2" in config.tables
 
 
 @pytest.mark.parametrize(
@@ -71,31 +75,32 @@ def test_a_table_of_that_name_replaces_the_papers(tiny):
     ],
 )
 def test_overlap_figures_follow_the_papers_groups(tiny, roles, groups):
-    assert play(tiny, **roles)["figures"]["overlap"] == groups
+    assert play(tiny, **roles).dump()["figures"]["overlap"] == groups
 
 
 def test_without_roles_all_models_are_one_group(tiny):
     tiny["tables"] = {"mine": {"task": "demo", "rows": [{"method": "ERM", "main": "small"}]}}
-    assert resolve(tiny)["figures"]["overlap"] == {"references": ["small", "large"]}
+    assert resolve(tiny).dump()["figures"]["overlap"] == {"references": ["small", "large"]}
 
 
 def test_easy_shares_were_printed_for_the_papers_own_models_only(tiny):
-    assert paper.published_easy_shares(play(tiny, large="deberta-v3-large")) == {}
+    assert published(play(tiny, large="deberta-v3-large")) == {}
     tiny["tasks"] = {"nli": dict(tiny["tasks"]["demo"])}
     del tiny["tasks"]["nli"]["stands_for"]
     # A model of the paper's name that stands for another is not the paper's.
     impostor = {**tiny["models"]["small"], "stands_for": "bert-tiny"}
     tiny["models"] = {"deberta-v3-small": tiny["models"]["small"], "electra-base": impostor}
-    published = paper.published_easy_shares(resolve(tiny))
-    assert published == {"nli": {"deberta-v3-small": {"10": 82.8, "25": 67.54, "33": 61.72, "50": 46.15}}}
+    assert published(resolve(tiny)) == {
+        "nli": {"deberta-v3-small": {"10": 82.8, "25": 67.54, "33": 61.72, "50": 46.15}}
+    }
 
 
 def test_table_4_has_its_56_numbers_within_their_bounds():
+    names = {name: name for name in (*paper.read("tables")["models"], "nli", "hsd")}
+    roles = paper.Roles(names, names, frozenset(names))
     shares = [
         (int(rate), value)
-        for models in paper.published_easy_shares(
-            {"models": {name: {} for name in paper.read("tables")["models"]}, "tasks": {"nli": {}, "hsd": {}}}
-        ).values()
+        for models in roles.published_easy_shares().values()
         for rates in models.values()
         for rate, value in rates.items()
     ]
@@ -105,11 +110,11 @@ def test_table_4_has_its_56_numbers_within_their_bounds():
 
 def test_a_claim_is_translated_and_says_what_is_missing(tiny):
     config = play(tiny, large="deberta-v3-large", small="deberta-v3-small")
-    claims = {claim["claim"]: claim for claim in paper.claims(config)}
+    claims = {claim["claim"]: claim for claim in plan.claims(config)}
     # Claim 4 is about HSD.
     assert set(claims) == {"1a", "1b", "2a", "2b", "2c", "3a", "3b", "5a", "5b", "6a", "6b"}
     (stopped,) = claims["5a"]["tests"]
-    assert (stopped["left"]["method"], stopped["left"]["main"], stopped["right"]["method"]) == (
+    assert (stopped["left"].method, stopped["left"].main, stopped["right"].method) == (
         "ERM(ES)",
         "large",
         "ERM",
@@ -123,11 +128,11 @@ def test_claims_about_training_length_compare_every_length(tiny):
     lengths = {"main": "large", "references": ["small"], "steps": [20, 40]}
     tiny["figures"] = {"training_length": {"demo": lengths}}
     config = play(tiny, large="deberta-v3-large", small="deberta-v3-small")
-    claims = {claim["claim"]: claim for claim in paper.claims(config)}
-    compared = [(test["left"]["steps"], test["right"].get("steps")) for test in claims["6a"]["tests"]]
+    claims = {claim["claim"]: claim for claim in plan.claims(config)}
+    compared = [(test["left"].steps, test["right"].steps) for test in claims["6a"]["tests"]]
     assert compared == [(20, 20), (40, 40)] * 2
-    assert [test["right"].get("steps") for test in claims["6b"]["tests"]] == [None] * 4
-    lengths_run = {run.budget for run in paper.claim_runs(config) if run.budget.startswith("steps")}
+    assert [test["right"].steps for test in claims["6b"]["tests"]] == [None] * 4
+    lengths_run = {run.budget for run in plan.claim_runs(config) if run.budget.startswith("steps")}
     assert lengths_run == {"steps-20", "steps-40"}
 
 

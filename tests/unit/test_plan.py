@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import canonical_json
-from ftft.cartography.selection import REGION_SCORES
 from ftft.errors import ConfigError
 from ftft.pipeline import parameters as slices
-from ftft.pipeline import plan
-from ftft.pipeline.config import load_schema, resolve
-from ftft.pipeline.plan import Run, Selection
+from ftft.pipeline import plan, registry
+from ftft.pipeline.config import METHODS, resolve
+from ftft.pipeline.config.errors import known_keys
+from ftft.pipeline.config.settings import Runtime
+from ftft.pipeline.names import Run, Supervision
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
-SELECTIONS = st.builds(
-    Selection, NAMES, st.sampled_from(list(REGION_SCORES)), st.floats(1e-9, 1)
-) | st.builds(Selection, st.none(), st.none(), st.floats(1e-9, 1))
+SUPERVISIONS = st.builds(
+    Supervision, NAMES, st.sampled_from(list(registry.SELECTORS)), st.floats(1e-9, 1)
+) | st.builds(Supervision, st.none(), st.none(), st.floats(1e-9, 1))
 
 
 @pytest.fixture
@@ -25,34 +26,34 @@ def tiny(root):
     return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
 
 
-@given(SELECTIONS)
-def test_a_selections_name_spells_it(selection):
-    parsed = Selection.parse(selection.name)
-    assert (parsed.reference, parsed.region) == (selection.reference, selection.region)
-    assert parsed.fraction == pytest.approx(selection.fraction, abs=1e-12)
-    assert parsed.name == selection.name
+@given(SUPERVISIONS)
+def test_a_supervisions_name_spells_it(supervision):
+    parsed = Supervision.parse(supervision.name)
+    assert (parsed.reference, parsed.selector) == (supervision.reference, supervision.selector)
+    assert parsed.fraction == pytest.approx(supervision.fraction, abs=1e-12)
+    assert parsed.name == supervision.name
 
 
 @pytest.mark.parametrize(
-    ("selection", "name"),
+    ("supervision", "name"),
     [
-        (Selection(None, None, 0.33), "random-33"),
-        (Selection(None, None, 1), "random-100"),
-        (Selection("small", "ambiguous", 0.29), "small-ambiguous-29"),
-        (Selection("small", "hard-to-learn", 0.125), "small-hard-to-learn-12.5"),
-        (Selection("a-easy-5", "easy", 1e-7), "a-easy-5-easy-0.00001"),
-        (Selection("a-hard", "with_easy.2", 0.5), "a-hard-with_easy.2-50"),
+        (Supervision(None, None, 0.33), "random-33"),
+        (Supervision(None, None, 1), "random-100"),
+        (Supervision("small", "ambiguous", 0.29), "small-ambiguous-29"),
+        (Supervision("small", "hard-to-learn", 0.125), "small-hard-to-learn-12.5"),
+        (Supervision("a-easy-5", "easy", 1e-7), "a-easy-5-easy-0.00001"),
+        (Supervision("a-hard", "with_easy.2", 0.5), "a-hard-with_easy.2-50"),
     ],
 )
-def test_selection_names(selection, name):
-    assert selection.name == name
-    assert Selection.parse(name) == replace(selection, fraction=pytest.approx(selection.fraction))
+def test_supervision_names(supervision, name):
+    assert supervision.name == name
+    assert Supervision.parse(name) == replace(supervision, fraction=pytest.approx(supervision.fraction))
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "full",
+        "all",
         "random",
         "random-0",
         "random-101",
@@ -62,53 +63,52 @@ def test_selection_names(selection, name):
         "x-easy-1e1",
     ],
 )
-def test_other_names_are_no_selections(name):
-    with pytest.raises(ConfigError, match=f"'{name}' is not the name of a selection"):
-        Selection.parse(name)
+def test_other_names_are_no_supervisions(name):
+    with pytest.raises(ConfigError, match=f"'{name}' is not the name of a supervision"):
+        Supervision.parse(name)
 
 
-def run(model, selection="full", budget="full", seed=0):
-    return Run("demo", model, selection, budget, seed)
+def run(model, supervision="all", budget="full", seed=0):
+    return Run("demo", model, supervision, budget, seed)
 
 
 @pytest.mark.parametrize(
-    ("row", "selection", "budget", "references"),
+    ("row", "supervision", "budget", "references"),
     [
-        ({"method": "ERM"}, "full", "full", []),
-        ({"method": "ERM(ES)"}, "full", "stopped-ood", []),
+        ({"method": "ERM"}, "all", "full", []),
+        ({"method": "ERM(ES)"}, "all", "stopped-ood", []),
         ({"method": "DM", "reference": "random"}, "random-33", "full", []),
         ({"method": "FTFT", "reference": "random", "fraction": 0.1}, "random-10", "stopped-ood", []),
         ({"method": "DM", "reference": "small"}, "small-ambiguous-33", "full", ["small"]),
-        ({"method": "DM", "reference": "small", "region": "easy"}, "small-easy-33", "full", ["small"]),
+        ({"method": "DM", "reference": "small", "selector": "easy"}, "small-easy-33", "full", ["small"]),
         (
-            {"method": "FTFT", "reference": "large", "region": "hard-to-learn", "fraction": 0.5},
+            {"method": "FTFT", "reference": "large", "selector": "hard-to-learn", "fraction": 0.5},
             "large-hard-to-learn-50",
             "stopped-ood",
             ["large"],
         ),
     ],
 )
-def test_a_row_needs_one_main_run_per_seed_and_its_reference_runs(tiny, row, selection, budget, references):
+def test_a_row_needs_one_main_run_per_seed_and_its_reference_runs(tiny, row, supervision, budget, references):
     tiny["seeds"] = [3, 1]
     row = {"main": "large", **row}
     tiny["tables"]["table1"]["rows"] = [row]
     config = resolve(tiny)
-    row = config["tables"]["table1"]["rows"][0]
-    assert plan.row_selection(row, config) == selection
-    assert plan.row_runs(row, "demo", config) == [run("large", selection, budget, seed) for seed in (3, 1)]
+    row = config.tables["table1"].rows[0]
+    assert plan.row_supervision(row, config) == supervision
+    assert plan.row_runs(row, "demo", config) == [run("large", supervision, budget, seed) for seed in (3, 1)]
     expected = [run(reference, seed=seed) for reference in references for seed in (3, 1)]
     assert plan.reference_runs(row, "demo", config) == expected
 
 
 def test_every_method_that_the_schema_offers_has_its_runs(tiny):
-    methods = load_schema()["$defs"]["row"]["properties"]["method"]["enum"]
-    rows = [{"method": name, "main": "large"} for name in methods]
+    rows = [{"method": name, "main": "large"} for name in METHODS]
     for row in rows:
         if not row["method"].startswith("ERM"):
             row["reference"] = "small"
     tiny["tables"]["table1"]["rows"] = rows
     config = resolve(tiny)
-    assert plan.table_runs(config["tables"]["table1"], config) == [
+    assert plan.table_runs(config.tables["table1"], config) == [
         run("large"),
         run("large", budget="stopped-ood"),
         run("large", "small-ambiguous-33"),
@@ -119,28 +119,29 @@ def test_every_method_that_the_schema_offers_has_its_runs(tiny):
 def test_a_table_counts_the_cost_of_references_and_of_the_unit_once(tiny):
     tiny["tables"]["table1"]["rows"] = [{"method": "FTFT", "main": "large", "reference": "small"}] * 2
     config = resolve(tiny)
-    table = config["tables"]["table1"]
+    table = config.tables["table1"]
     ftft = run("large", "small-ambiguous-33", "stopped-ood")
     # ERM of the main model is what a row is compared with.
     assert plan.table_runs(table, config) == [ftft, run("large")]
     assert plan.table_reference_runs(table, config) == [run("small")]
     assert plan.cost_runs(table, config) == [ftft, run("large"), run("small")]
     tiny["models"]["other"] = tiny["models"]["small"]
-    assert plan.cost_runs({**table, "cost_of": "other"}, resolve(tiny))[-1] == run("other")
+    assert plan.cost_runs(table.changed(cost_of="other"), resolve(tiny))[-1] == run("other")
 
 
 def test_the_unit_of_cost_is_the_last_rows_main_model_unless_named(tiny):
     table = tiny["tables"]["table1"]
     table["rows"].append({"method": "ERM", "main": "small"})
-    assert plan.cost_unit(table) == "small"
-    assert plan.cost_unit({**table, "cost_of": "large"}) == "large"
+    assert resolve(tiny).tables["table1"].cost_unit == "small"
+    table["cost_of"] = "large"
+    assert resolve(tiny).tables["table1"].cost_unit == "large"
 
 
 def test_a_row_is_shown_once_per_monitor(tiny):
     tiny["early_stopping"] = {"monitors": ["ood", "id"]}
     config = resolve(tiny)
-    rows = config["tables"]["table1"]["rows"]
-    budgets = [(row["method"], plan.row_budget(row)) for row in rows]
+    rows = config.tables["table1"].rows
+    budgets = [(row.method, plan.row_budget(row)) for row in rows]
     assert budgets == [
         ("ERM", "full"),
         ("ERM(ES)", "stopped-ood"),
@@ -156,7 +157,7 @@ def test_a_shorter_row_has_runs_and_a_baseline_of_its_own_length(tiny):
     row = {"method": "DM", "main": "large", "reference": "small", "steps": 20}
     tiny["tables"]["table1"]["rows"] = [row]
     config = resolve(tiny)
-    table = config["tables"]["table1"]
+    table = config.tables["table1"]
     shorter = [run("large", "small-ambiguous-33", "steps-20"), run("large", budget="steps-20")]
     assert plan.table_runs(table, config) == shorter
     # Its cost is measured against the full length.
@@ -166,8 +167,8 @@ def test_a_shorter_row_has_runs_and_a_baseline_of_its_own_length(tiny):
 def test_training_lengths_make_a_table_of_every_method_and_length(tiny):
     lengths = {"main": "large", "references": ["random", "small"], "steps": [20, 40]}
     tiny["figures"] = {"training_length": {"demo": lengths}}
-    rows = resolve(tiny)["tables"]["training-length-demo"]["rows"]
-    shown = [(row["method"], row.get("reference"), row.get("steps")) for row in rows]
+    rows = resolve(tiny).tables["training-length-demo"].rows
+    shown = [(row.method, row.reference, row.steps) for row in rows]
     assert shown == [
         (method, reference, steps)
         for method, reference in (("ERM", None), ("DM", "random"), ("DM", "small"))
@@ -191,8 +192,8 @@ def test_an_overlap_needs_two_selections(tiny):
     tiny["seeds"] = [0, 1]
     config = resolve(tiny)
     assert plan.overlap_groups(config, "demo") == {"references": ["small"]}
-    assert plan.overlap_selections(config, "demo", "references") == [
-        f"results/selections/demo/small-ambiguous-33/seed{seed}.parquet" for seed in (0, 1)
+    assert plan.overlap_supervisions(config, "demo", "references") == [
+        f"results/supervisions/demo/small-ambiguous-33/seed{seed}.parquet" for seed in (0, 1)
     ]
 
 
@@ -200,9 +201,9 @@ def test_a_run_knows_the_files_it_left_and_came_from():
     files = run("large", "small-ambiguous-33", "stopped-ood", 7).files()
     assert files["ledger"] == "results/runs/demo/large/small-ambiguous-33/stopped-ood/seed7/ledger.json"
     assert files["data_map"] == "results/maps/demo/small/seed7.parquet"
-    assert files["reference"] == "results/runs/demo/small/full/full/seed7/ledger.json"
+    assert files["reference"] == "results/runs/demo/small/all/full/seed7/ledger.json"
     assert "data_map" not in run("large", "random-33").files()
-    assert "selection" not in run("large").files()
+    assert "supervision" not in run("large").files()
 
 
 def test_a_runs_path_tells_it_apart():
@@ -212,8 +213,9 @@ def test_a_runs_path_tells_it_apart():
 def test_the_validation_set_is_scored_first_and_once(tiny):
     task = tiny["tasks"]["demo"]
     task["dev"] = ["r1_dev", "validation", "r3_dev"]
-    assert plan.development_sets(task) == ["validation", "r1_dev", "r3_dev"]
-    assert plan.used_datasets(task) == ["train", "validation", "r1_dev", "r3_dev", "r1_test", "r3_test"]
+    resolved = resolve(tiny).tasks["demo"]
+    assert resolved.development_sets == ["validation", "r1_dev", "r3_dev"]
+    assert resolved.used_datasets == ["train", "validation", "r1_dev", "r3_dev", "r1_test", "r3_test"]
 
 
 @pytest.mark.parametrize(("monitor", "monitored"), [("ood", ["r1_dev", "r3_dev"]), ("id", ["validation"])])
@@ -250,8 +252,8 @@ def slices_of(tiny):
     }
     for dataset in ("train", "r1_test"):
         made[f"data {dataset}"] = slices.dataset_slice(config, "demo", dataset)
-    for selection in ("small-ambiguous-33", "random-33"):
-        made[f"selection {selection}"] = slices.selection_slice(config, selection)
+    for name in ("small-ambiguous-33", "random-33"):
+        made[f"supervision {name}"] = slices.supervision_slice(config, name)
     for model in ("small", "large"):
         made[f"encoder {model}"] = slices.encoder_slice(config, model)
         made[f"evaluation {model}"] = slices.evaluation_slice(config, "demo", model)
@@ -283,6 +285,8 @@ RUNTIME = [
         "fast_models": False,
         "scratch": "elsewhere",
         "state_minutes": 7,
+        "micro_batch_size": 4,
+        "keep_models": "none",
         "keep_states": False,
         "trackers": ["tensorboard"],
     }.items()
@@ -290,8 +294,8 @@ RUNTIME = [
 EDITS = [
     ({"early_stopping": {"patience": 3}}, STOPPED),
     ({"early_stopping": {"monitors": ["id"]}}, ROWS),
-    ({"selection": {"rule": "quantile"}}, {"selection small-ambiguous-33"}),
-    ({"selection": {"fraction": 0.5}}, ROWS | {"patience"}),
+    ({"selection": {"rule": "quantile"}}, {"supervision small-ambiguous-33"}),
+    ({"selection": {"fraction": 0.5}}, ROWS | {"scores", "patience"}),
     ({"checks": {"leakage": "refuse"}}, {"check"}),
     ({"seeds": [0, 1]}, SUMMARIES | {"table"}),
     ({"training": {"epochs": 5}}, TRAINING),
@@ -301,8 +305,8 @@ EDITS = [
     ({"models": {"large": {"parameters_m": 3}}}, {"table", "table3", "patience"}),
     ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),
     ({"models": {"small": {"tokenizer": {"kind": "bpe"}}}}, {"encoder small"}),
-    ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, EVALUATION | ROWS),
-    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, EVALUATION | ROWS | {"check"}),
+    ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, ROWS),
+    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, ROWS | {"check"}),
     ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | {"check", "patience"}),
     ({"tasks": {"demo": {"metric": "macro_f1"}}}, STOPPED | ROWS | {"scores", "table4", "patience"}),
     ({"tasks": {"demo": {"labels": ["neutral", "entailment", "contradiction"]}}}, DATA | TRAINING),
@@ -330,4 +334,4 @@ def test_an_edit_changes_the_slices_that_read_it_and_no_other(tiny, edit, change
 
 def test_every_runtime_key_is_tried():
     tried = {key for edit, _ in RUNTIME for key in edit["runtime"]}
-    assert tried == set(load_schema()["properties"]["runtime"]["properties"])
+    assert tried == set(known_keys(Runtime))

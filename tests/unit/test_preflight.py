@@ -13,20 +13,18 @@ from ftft.cartography.datamap import DataMap
 from ftft.errors import ArtifactError
 from ftft.paper import roles as paper
 from ftft.results.preflight import (
-    Band,
     Reference,
-    band_of,
     build_preflight,
     cost_note,
-    judge,
+    findings,
     measure,
     parameter_count,
+    ranks,
 )
 from ftft.results.preflight_page import page, strips, write_preflight
 
 N = 100
 PUBLISHED = paper.easy_shares_by_effect("50")
-NLI = Band(35.50, 46.15, "NLI")
 HOSTILE = '"><script>alert(1)</script> $task &amp;'
 
 
@@ -59,7 +57,7 @@ def data_map(easy, shift=0):
 
 
 def ledger(accuracy=0.8):
-    outcome = {"validation": {"accuracy": accuracy}, "majority": {"accuracy": 0.4}}
+    outcome = {"validation": {"accuracy": accuracy}, "floor": {"accuracy": 0.4}}
     return {"outcome": outcome, "cost": {}}
 
 
@@ -100,7 +98,7 @@ def test_measures_by_hand(files):
     np.testing.assert_allclose(small.easy[0.50], [40, 44])
     assert small.easy_share == 42
     np.testing.assert_array_equal(small.scores, [0.7, 0.8])
-    assert (small.majority, small.failed) == (0.4, 0)
+    assert (small.floor, small.failed) == (0.4, 0)
     # The 33 of seed 0: rows 0 to 32. Those of seed 1: rows 95 and below up to 11 places ahead, then 0 to 21.
     assert small.between_seeds == pytest.approx(np.mean([row < 22 for row in range(33)]))
     # base's only good run is that of small's seed 0.
@@ -110,7 +108,7 @@ def test_measures_by_hand(files):
     np.testing.assert_allclose(base.easy[0.50], [40])
 
 
-def test_rates_other_than_the_verdicts_are_those_of_table_4(files):
+def test_the_rates_are_those_of_table_4(files):
     # At q = 10 %: ten most variable rows 0 to 9, ten hardest rows 0 to 9.
     (found,) = measure(spec([("small", 0)]), *files([(data_map(40), 0.8)])).values()
     assert {rate: values.tolist() for rate, values in found.easy.items()} == {
@@ -129,70 +127,34 @@ def test_failed_references_have_no_figures(files):
     assert np.isnan([found.easy_share, found.between_seeds, found.with_others]).all()
 
 
-def test_bands_are_the_papers():
-    assert band_of(spec([], compared=["nli"])) == NLI
-    assert band_of(spec([], compared=["hsd"])) == Band(41.73, 44.54, "HSD")
-    # On a task of neither kind a verdict asks for both.
-    assert band_of(spec([], compared=["nli", "hsd"])) == Band(35.50, 46.15, "NLI and HSD")
+def test_the_excess_is_over_what_independent_halves_leave():
+    assert reference([47.0, 49.0]).excess == 48 - 25
 
 
-@pytest.mark.parametrize("task", ["nli", "hsd"])
-def test_the_papers_own_references_are_judged_by_what_they_did(task):
-    for effect, verdict in (("effective", "promising"), ("ineffective", "poor")):
-        for share in PUBLISHED[task][effect].values():
-            assert judge(reference([share] * 4), band_of(spec([], compared=[task])), 0.33)[0] == verdict
-    assert sorted(PUBLISHED[task]["ineffective"]) == ["bert-tiny", "electra-small"]
-    assert len(PUBLISHED[task]["effective"]) == 5
+def test_ranks_by_hand():
+    values = {"a": 2.0, "b": 3.0, "c": 2.0, "d": float("nan")}
+    assert ranks(values, most_first=True) == {"a": 2, "b": 1, "c": 2, "d": None}
+    assert ranks(values, most_first=False) == {"a": 1, "b": 3, "c": 1, "d": None}
 
 
-@pytest.mark.parametrize(
-    ("found", "verdict", "reasons"),
-    [
-        (
-            reference([46.0, 46.3]),
-            "promising",
-            ["46.15 % of the instances are easy, as with the paper's effective references (46.15 or more)"],
-        ),
-        (
-            reference([46.14]),
-            "doubtful",
-            [
-                "46.14 % of the instances are easy, between the paper's ineffective (35.50 or less) "
-                "and effective references (46.15 or more)",
-                "how far seeds agree is not known from one run",
-            ],
-        ),
-        (
-            reference([35.5, 35.5]),
-            "poor",
-            ["35.50 % of the instances are easy, as with the paper's ineffective references (35.50 or less)"],
-        ),
-        (reference([35.51, 35.51]), "doubtful", None),
-        # As the paper prints them, with two decimals.
-        (reference([46.146, 46.146]), "promising", None),
-        (reference([], failed=2), "poor", ["no run did better than the majority class"]),
-        (reference(failed=1), "doubtful", [None, "1 of 3 runs did no better than the majority class"]),
-        (reference([20.0, 20.0], failed=1, between_seeds=0.3), "poor", [None, None, None]),
-        (
-            reference(between_seeds=0.46),
-            "doubtful",
-            [None, "its runs share 46 % of their ambiguous instances, where 33 % is chance"],
-        ),
-        # Kappa: (0.47 - 0.33) / 0.67 = 0.21.
-        (reference(between_seeds=0.47), "promising", [None]),
-        (
-            reference([47.0], between_seeds=float("nan")),
-            "promising",
-            [None, "how far seeds agree is not known from one run"],
-        ),
-    ],
-)
-def test_verdicts_and_their_reasons(found, verdict, reasons):
-    judged, given = judge(found, NLI, 0.33)
-    assert judged == verdict
-    if reasons:
-        assert len(given) == len(reasons)
-        assert all(wanted in (None, text) for wanted, text in zip(reasons, given, strict=True))
+def test_findings_are_numbers_with_their_places():
+    found = {"small": reference(failed=1), "base": reference([20.0]), "tiny": reference([], failed=2)}
+    parameters = {"large": 304, "small": 44, "base": 86, "tiny": 4}
+    table = build_preflight(spec([], [("large", name) for name in found]), found, parameters)
+    assert table["reference"].tolist() == ["small", "base", "tiny"]
+    small, base, tiny = (
+        findings(row["reference"], found, row, 0.33, "accuracy") for row in table.to_dict("records")
+    )
+    assert small == [
+        "47.00 % of the instances are easy, 22.00 points more than independent halves leave (place 1 of 3)",
+        "two of its runs share 70 % of their ambiguous instances, where 33 % is chance (place 1 of 3)",
+        "accuracy 80.00 in distribution, where the trivial answer has 40.00 (place 1 of 3)",
+        "1 of 3 runs did no better than the trivial answer",
+    ]
+    assert base[0].startswith("20.00 % of the instances are easy, 5.00 points fewer")
+    assert base[1] == "how far seeds agree is not known from one run"
+    assert tiny == ["none of its 2 runs did better than the trivial answer: do not use its data map"]
+    assert table["rank_cost"].tolist() == [2, 3, 1]
 
 
 def test_expected_costs_are_those_of_the_papers_ftft():
@@ -218,18 +180,17 @@ def test_what_does_not_pay_is_said():
     assert cost_note(0.62, 100.0, 162.0) == "FTFT does not pay: it costs 100 to 162 % of ERM"
 
 
-def test_a_row_per_pair_in_their_order():
+def test_a_row_per_pair_the_most_easy_instances_first():
     pairs = [("large", "base"), ("large", "small"), ("other", "small")]
     parameters = {"large": 4.0, "other": 2.0, "base": 2.0, "small": 1.0}
     found = {"base": reference([30.0, 34.0]), "small": reference(failed=1)}
     table = build_preflight(spec([], pairs), found, parameters)
-    assert list(zip(table["main"], table["reference"], strict=True)) == pairs
-    assert table["verdict"].tolist() == ["poor", "doubtful", "doubtful"]
-    assert table["parameter_ratio"].tolist() == [0.5, 0.25, 0.5]
-    first = table.iloc[0]
+    # By their easy shares: 47 of small, 32 of base.
+    assert list(zip(table["main"], table["reference"], strict=True)) == [*pairs[1:], pairs[0]]
+    assert table["parameter_ratio"].tolist() == [0.25, 0.5, 0.5]
+    first = table.iloc[2]
     assert (first["easy_50"], first["runs"], first["failed"]) == (32.0, 2, 0)
     assert first["easy_50_std"] == pytest.approx(8**0.5)
-    assert first["reasons"].startswith("32.00 % of the instances are easy, as with")
     assert first["cost_note"].startswith("FTFT costs 88 to 150 % of ERM")
 
 
@@ -250,7 +211,7 @@ def test_parameters_are_counted_from_the_header(tmp_path):
 def test_the_count_is_that_of_the_ledgers_without_the_head(encoder):
     from transformers import AutoModelForSequenceClassification
 
-    from ftft.models.classifier import parameter_counts
+    from ftft.models.heads import parameter_counts
 
     model = AutoModelForSequenceClassification.from_pretrained(encoder)
     head = [*model.classifier.parameters(), *model.bert.pooler.parameters()]
@@ -313,11 +274,8 @@ def test_a_card_per_reference_the_best_first():
     found = {"poor": reference([20.0, 20.0]), "good": reference(), "fair": reference([40.0, 40.0])}
     parameters = {"large": 4.0, "other": 1.0, "poor": 1.0, "good": 1.0, "fair": 1.0}
     text = page(spec([], pairs), found, build_preflight(spec([], pairs), found, parameters))
-    assert re.findall(r'<li class="(\w+)"><h3 dir="auto">(\w+)</h3>', text) == [
-        ("promising", "good"),
-        ("doubtful", "fair"),
-        ("poor", "poor"),
-    ]
+    assert re.findall(r'<li><h3 dir="auto">(\w+)</h3>', text) == ["good", "fair", "poor"]
+    assert not {"promising", "doubtful"} & set(re.findall(r"\w+", text))
     costs = re.findall(r'<span dir="auto">(\w+)</span>: (FTFT .*?) %', text)
     assert costs[:2] == [
         ("large", "FTFT costs 62 to 125"),
@@ -327,13 +285,11 @@ def test_a_card_per_reference_the_best_first():
 
 def test_marks_stand_where_their_shares_are():
     found = {"small": reference([30.0, 50.0])}
-    text = strips(PUBLISHED, found, NLI)
+    text = strips(PUBLISHED, found)
     own = next(strip for strip in text.split('class="strip"') if '<span dir="auto">small</span>' in strip)
     # The axis begins at 10 %: below the least of all shares, TinyBERT's 19.60 on NLI.
     assert [float(x) for x in re.findall(r'<line class="run" x1="([\d.]+)%"', own)] == [50.0, 100.0]
     assert re.findall(r'<svg x="([\d.]+)%"', own) == ["75.00"]
-    assert re.findall(r'class="poor" width="([\d.]+)%"', own) == ["63.75"]
-    assert re.findall(r'class="promising" x="([\d.]+)%" width="([\d.]+)%"', own) == [("90.38", "9.62")]
 
 
 @pytest.mark.parametrize("counted", [False, True])
@@ -343,8 +299,7 @@ def test_the_whole_step(files, tmp_path, encoder, counted):
     folders = {"large": encoder, "small": encoder} if counted else {}
     write_preflight(spec([("small", 0), ("small", 1)]), *saved, folders, outputs)
     table = pd.read_csv(outputs["csv"])
-    assert table["verdict"].tolist() == ["promising"]
+    assert table["rank_easy"].tolist() == [1]
     assert table["parameter_ratio"].tolist() == [1.0 if counted else 0.1447]
     text = outputs["page"].read_text()
-    assert '<li class="promising"><h3 dir="auto">small</h3>' in text
-    assert "Compared with NLI: 46.15 % and more" in " ".join(text.split())
+    assert '<li><h3 dir="auto">small</h3>' in text

@@ -2,41 +2,50 @@
 
 import csv
 import itertools
-import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ftft.artifacts import write_json, write_parquet
+from ftft.artifacts import read_json, write_json, write_parquet
 from ftft.cartography.datamap import DataMap
 from ftft.errors import ArtifactError
 from ftft.paper.claims import FAILS, HOLDS, OPEN, Comparison, decide, write_claims
+from ftft.pipeline.names import Run
 from ftft.results.easy_share import write_easy_shares
 from ftft.results.model_costs import write_model_costs
 from ftft.results.patience import read_every_patience, write_patience
 from ftft.results.provenance import write_provenance
+from ftft.results.tables import score_columns, write_table
 from ftft.statistics.bootstrap import Difference
-from ftft.statistics.comparisons import Contest, compare_rows
+from ftft.statistics.comparisons import compare_rows, load_comparisons
+from ftft.statistics.scores import collect_scores, load_scores
 
+SIZES = {"large": 80, "small": 20}
 SETS = {"id": 400, "r1": 300, "r2": 300}
 
 
-def ledger(model, selection="full", budget="full", seed=0, validation=0.9, task="nli", **cost):
+def ledger(model, supervision="all", budget="full", seed=0, validation=0.9, task="nli", **cost):
     return {
-        "run": {"task": task, "model": model, "selection": selection, "budget": budget, "seed": seed},
+        "run": {"task": task, "model": model, "supervision": supervision, "budget": budget, "seed": seed},
         "outcome": {
             "planned_steps": 100,
             "steps": 100,
             "planned_checkpoints": 4,
             "consumed_checkpoints": 4,
             "validation": {"accuracy": validation, "macro_f1": validation},
-            "majority": {"accuracy": 0.5, "macro_f1": 0.3},
+            "floor": {"accuracy": 0.5, "macro_f1": 0.3},
         },
+        "spec": {"early_stopping": None},
         "cost": {
-            "parameters": {"without_embeddings": {"large": 80, "small": 20}[model] * 10**6},
-            "flops": {"large": 8e9, "small": 1e9}[model],
+            "parameters": {"without_embeddings": SIZES[model] * 10**6},
+            "flops": 1e8 * SIZES[model] / (1 if model == "large" else 2),
             "training_seconds": 10.0,
             "energy_joules": 5000.0,
             "peak_memory_mb": 300.0,
@@ -48,34 +57,28 @@ def ledger(model, selection="full", budget="full", seed=0, validation=0.9, task=
 class Runs:
     """Evaluations and ledgers of made-up runs, right on a given share of every set."""
 
-    def __init__(self, folder):
-        self.folder, self.evaluations, self.ledgers = folder, [], []
+    def __init__(self, folder, sets=SETS):
+        self.folder, self.sets, self.evaluations, self.ledgers = folder, sets, [], []
 
-    def add(self, model, right, selection="full", budget="full", seed=0, validation=0.9, uids=None):
+    def add(self, model, right, supervision="all", budget="full", seed=0, validation=0.9, uids=None):
         number = len(self.ledgers)
-        made = ledger(model, selection, budget, seed, validation)
-        parts = []
-        for position, (name, size) in enumerate(SETS.items()):
+        made = ledger(model, supervision, budget, seed, validation)
+        for position, (name, size) in enumerate(self.sets.items()):
             generator = np.random.Generator(np.random.PCG64([position]))
             labels = generator.integers(0, 2, size)
             share = right if isinstance(right, float) else right[name]
             # The same examples are hard for everybody; seeds differ in a few more.
             wrong = np.arange(size) >= share * size + (seed if 0 < share < 1 else 0)
-            parts.append(
-                pa.table(
-                    {
-                        "dataset": [name] * size,
-                        "uid": [f"{name}{row}" for row in (uids or range)(size)],
-                        "label": labels,
-                        "prediction": np.where(wrong, 1 - labels, labels),
-                    }
-                )
-            )
-        evaluation = self.folder / f"evaluation{number}.parquet"
-        write_parquet(evaluation, pa.concat_tables(parts), {"run": made["run"], "labels": ["no", "yes"]})
-        write_json(self.folder / f"ledger{number}.json", made)
-        self.evaluations.append(evaluation)
+            columns = {
+                "uid": [f"{name}{row}" for row in (uids or range)(size)],
+                "label": labels,
+                "prediction": np.where(wrong, 1 - labels, labels),
+            }
+            about = {"run": made["run"], "dataset": name, "kind": "classification", "labels": ["no", "yes"]}
+            self.evaluations.append(self.folder / f"evaluation{number}-{position}.parquet")
+            write_parquet(self.evaluations[-1], pa.table(columns), about)
         self.ledgers.append(self.folder / f"ledger{number}.json")
+        write_json(self.ledgers[-1], made)
 
 
 @pytest.fixture
@@ -83,9 +86,9 @@ def runs(tmp_path):
     return Runs(tmp_path)
 
 
-ERM = {"method": "ERM", "main": "large", "selection": "full", "budget": "full"}
-DM = {**ERM, "method": "DM", "reference": "small", "selection": "small-ambiguous-33"}
-RANDOM = {**ERM, "method": "DM", "reference": "random", "selection": "random-33"}
+ERM = {"method": "ERM", "main": "large", "supervision": "all", "budget": "full"}
+DM = {**ERM, "method": "DM", "reference": "small", "supervision": "small-ambiguous-33"}
+RANDOM = {**ERM, "method": "DM", "reference": "random", "supervision": "random-33"}
 COMPARED = {
     "metric": "accuracy",
     "failure_metric": "accuracy",
@@ -98,9 +101,13 @@ COMPARED = {
 
 
 def compared(runs, **spec):
-    output = runs.folder / "comparisons.csv"
-    compare_rows({**COMPARED, **spec}, runs.evaluations, runs.ledgers, output)
-    return pd.read_csv(output)
+    output, view = runs.folder / "comparisons.parquet", runs.folder / "comparisons.csv"
+    if not any("small-full" in path.name for path in runs.ledgers):
+        for seed in range(4):
+            runs.ledgers.append(runs.folder / f"small-full{seed}.json")
+            write_json(runs.ledgers[-1], ledger("small", seed=seed))
+    compare_rows({**COMPARED, **spec}, runs.evaluations, runs.ledgers, output, view)
+    return load_comparisons(output)
 
 
 def test_rows_are_compared_with_their_baseline_on_every_set(runs):
@@ -116,8 +123,8 @@ def test_rows_are_compared_with_their_baseline_on_every_set(runs):
     assert better["difference"].tolist() == pytest.approx([0.2] * 3)
     assert (better["low"] > 0.1).all() and (better["p_holm"] < 0.01).all()
     assert (same["difference"] == 0).all() and (same["p_holm"] == 1).all()
-    # Holm over the two rows of a set: the smaller p-value counts twice.
-    assert better["p_holm"].tolist() == pytest.approx((2 * better["p_value"]).tolist(), abs=2e-4)
+    # Holm over the six comparisons of the table: the smallest p-value counts six times.
+    assert better["p_holm"].min() == pytest.approx(6 * better["p_value"].min(), rel=1e-12)
     assert (frame["seeds"] == 3).all()
 
 
@@ -128,6 +135,37 @@ def test_failed_runs_are_no_part_of_a_comparison(runs):
     frame = compared(runs, rows=[DM], baselines=[ERM])
     assert (frame["seeds"] == 1).all()
     assert frame["difference"].tolist() == pytest.approx([0.2] * 3)
+    # One seed: an interval over examples, and nothing that a star could rest on.
+    assert (frame["low"] > 0.1).all() and frame[["p_value", "p_holm"]].isna().all(axis=None)
+
+
+def test_a_run_on_a_failed_reference_is_no_part_of_a_comparison(runs):
+    for seed in (0, 1, 2):
+        runs.add("large", 0.6, seed=seed)
+        runs.add("large", 0.8, "small-ambiguous-33", seed=seed)
+        runs.ledgers.append(runs.folder / f"small-full{seed}.json")
+        write_json(runs.ledgers[-1], ledger("small", seed=seed, validation=0.5 if seed == 1 else 0.9))
+    frame = compared(runs, rows=[DM], baselines=[ERM])
+    assert (frame["seeds"] == 2).all()
+    spec = {"failure_metric": "accuracy", "references": {"small-ambiguous-33": "small"}}
+    collect_scores(spec, runs.evaluations, runs.ledgers, runs.folder / "scores")
+    scores = load_scores(runs.folder / "scores")
+    left_out = scores[scores["failed"]]
+    assert set(left_out["supervision"]) == {"small-ambiguous-33"} and set(left_out["seed"]) == {1}
+    reason = "its reference small learnt nothing (accuracy 50.00, of the trivial answer 50.00)"
+    assert set(left_out["reason"]) == {reason}
+
+
+def test_a_run_whose_reference_is_not_known_is_refused(runs):
+    runs.add("large", 0.8, "small-ambiguous-33")
+    with pytest.raises(ArtifactError, match="the reference run of small-ambiguous-33, seed 0"):
+        compare_rows(
+            {**COMPARED, "rows": [DM], "baselines": [ERM]},
+            runs.evaluations,
+            runs.ledgers,
+            runs.folder / "out",
+            runs.folder / "view",
+        )
 
 
 def test_a_row_whose_runs_all_failed_is_not_compared(runs):
@@ -146,7 +184,7 @@ def test_evaluations_of_other_examples_are_refused(runs):
     runs.add("large", 0.6)
     runs.add("large", 0.8, "small-ambiguous-33", uids=lambda size: reversed(range(size)))
     with pytest.raises(ArtifactError, match="data set 'id' are not of the same examples"):
-        Contest(runs.evaluations, runs.ledgers, "accuracy", "accuracy", 1000)
+        compared(runs)
 
 
 def comparison(relation, low, high, p_value, margin=0.02, name="a"):
@@ -218,6 +256,8 @@ def test_claims_are_written_with_figures_verdict_and_test(runs):
     for seed in (0, 1, 2):
         runs.add("large", 0.6, seed=seed)
         runs.add("large", {"id": 0.59, "r1": 0.8, "r2": 0.8}, "small-ambiguous-33", seed=seed)
+        runs.ledgers.append(runs.folder / f"small-full{seed}.json")
+        write_json(runs.ledgers[-1], ledger("small", seed=seed))
     test = {"name": "DM - ERM", "left": DM, "right": ERM, "margin": 0.02}
     spec = {
         "claims": [
@@ -305,15 +345,16 @@ def test_patience_counts_stops_and_costs_over_seeds(tmp_path):
         ("large", 0): (0.5, 0.4, 0.6, 0.5),
         ("large", 1): (0.5, 0.6, 0.7, 0.8),
         ("small", 0): (0.1,) * 4,
+        ("small", 1): (0.1,) * 4,
     }
     for number, ((model, seed), scores) in enumerate(series.items()):
-        selection = "small-ambiguous-33" if model == "large" else "full"
+        supervision = "small-ambiguous-33" if model == "large" else "all"
         reference = "small" if model == "large" else None
         runs.append(
-            {"task": "nli", "model": model, "selection": selection, "seed": seed, "reference": reference}
+            {"task": "nli", "model": model, "supervision": supervision, "seed": seed, "reference": reference}
         )
         write_parquet(tmp_path / f"trajectory{number}", pa.Table.from_pylist(trajectory(*scores)), {})
-        write_json(tmp_path / f"ledger{number}", ledger(model, selection, seed=seed))
+        write_json(tmp_path / f"ledger{number}", ledger(model, supervision, seed=seed))
     spec = {
         "runs": runs,
         "rules": {"nli": {"ood": RULE}},
@@ -321,7 +362,7 @@ def test_patience_counts_stops_and_costs_over_seeds(tmp_path):
         "parameters_m": {"large": 80, "small": 20},
     }
     outputs = {form: tmp_path / f"patience.{form}" for form in ("csv", "md", "tex")}
-    files = [[tmp_path / f"{kind}{number}" for number in range(3)] for kind in ("trajectory", "ledger")]
+    files = [[tmp_path / f"{kind}{number}" for number in range(4)] for kind in ("trajectory", "ledger")]
     write_patience(spec, *files, outputs)
     frame = pd.read_csv(outputs["csv"])
     first = frame[(frame["main"] == "large") & (frame["patience"] == 1)].iloc[0]
@@ -336,7 +377,7 @@ def test_a_checkpoint_after_the_last_whole_interval_counts_as_the_last(tmp_path)
     write_parquet(tmp_path / "trajectory", pa.Table.from_pylist(trajectory(*scores)), {})
     write_json(tmp_path / "ledger", ledger("large"))
     spec = {
-        "runs": [{"task": "nli", "model": "large", "selection": "full", "seed": 0, "reference": None}],
+        "runs": [{"task": "nli", "model": "large", "supervision": "all", "seed": 0, "reference": None}],
         "rules": {"nli": {"ood": RULE}},
         "cost_of": {"nli": "large"},
         "parameters_m": {"large": 80},
@@ -371,19 +412,61 @@ def test_model_costs_are_percent_of_the_unit(tmp_path):
 
 def test_a_cell_leads_to_its_runs_and_their_command(tmp_path):
     values = [
-        {"model": "large", "selection": "full", "budget": "full", "seed": seed, "dataset": name}
-        | {"value": 0.5 + seed, "metric": "accuracy", "failed": seed == 1}
+        {"model": "large", "supervision": "all", "budget": "full", "seed": seed, "dataset": name}
+        | {"value": 0.5 + seed, "metric": "accuracy", "failed": seed == 1, "reason": "why" * (seed == 1)}
         for name in SETS
         for seed in (0, 1)
     ]
     write_parquet(tmp_path / "scores", pa.Table.from_pylist(values), {})
+    files = [[Run("nli", "large", "all", "full", seed).files() for seed in (0, 1)]]
     spec = {"task": "nli", "metric": "accuracy", "seeds": [0, 1], "rows": [ERM]}
+    spec |= {"datasets": ["id", "r1"], "files": files}
     write_provenance(spec, tmp_path / "scores", ["my config.yaml"], tmp_path / "out")
 
-    (row,) = json.loads((tmp_path / "out").read_text())["rows"]
+    (row,) = read_json(tmp_path / "out")["rows"]
     run, failed = row["runs"]
-    assert (run["failed"], failed["failed"]) == (False, True)
+    assert (run["failed"], failed["failed"], failed["reason"]) == (False, True, "why")
     assert run["scores"] == dict.fromkeys(SETS, 0.5)
-    assert run["files"]["log"] == "logs/train/nli/large/full/full/seed0.log"
-    target = "results/evaluations/nli/large/full/full/seed0.parquet"
-    assert run["command"] == f"snakemake --cores 1 --configfile 'my config.yaml' -- {target}"
+    assert run["files"]["log"] == "logs/train/nli/large/all/full/seed0.log"
+    folder = "results/evaluations/nli/large/all/full/seed0"
+    targets = f"{folder}/id.parquet {folder}/r1.parquet"
+    assert run["command"] == f"snakemake --cores 1 --configfile 'my config.yaml' -- {targets}"
+
+
+# All that a data set, a model or a table may be called, and what libraries take for something else.
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True) | st.sampled_from(
+    ["2023", "nan", "NaN", "NA", "null", "None", "1", "1.0", "1e3", "true", "inf", "mean", "runs", "x_std"]
+)
+
+
+TWO_NAMES = st.lists(NAMES, min_size=2, max_size=2, unique=True)
+
+
+@given(TWO_NAMES, TWO_NAMES)
+@settings(max_examples=15, deadline=None)
+def test_names_are_text_from_evaluations_to_the_last_table(datasets, models):
+    main, reference = models
+    supervision = f"{reference}-ambiguous-33"
+    dm = {"method": "DM", "main": main, "reference": reference, "supervision": supervision, "budget": "full"}
+    erm = {"method": "ERM", "main": main, "supervision": "all", "budget": "full"}
+    with TemporaryDirectory() as name, patch.dict(SIZES, {main: 80, reference: 20}):
+        folder = Path(name)
+        runs = Runs(folder, dict.fromkeys(datasets, 400))
+        for seed in (0, 1, 2):
+            runs.add(main, 0.6, seed=seed)
+            runs.add(main, 0.8, supervision, seed=seed)
+            runs.add(reference, 0.6, seed=seed)
+        common = {"metric": "accuracy", "datasets": datasets, "rows": [erm, dm], "seeds": [0, 1, 2]}
+        spec = {**COMPARED, **common, "baselines": [erm, erm], "references": {supervision: reference}}
+        spec |= {"task": "nli", "title": "T", "cost_of": main, "parameters_m": {}, "left_out": []}
+        collect_scores(spec, runs.evaluations, runs.ledgers, folder / "scores")
+        compare_rows(spec, runs.evaluations, runs.ledgers, folder / "comparisons", folder / "view")
+        outputs = {form: folder / f"table.{form}" for form in ("csv", "md", "tex", "costs")}
+        write_table(spec, folder / "scores", folder / "comparisons", runs.ledgers, {}, outputs)
+        lines = outputs["md"].read_text(encoding="utf-8").splitlines()
+        (line,) = [line for line in lines if line.startswith("| DM |")]
+        assert line.count("*") == 2 and " failed" not in line and line.endswith("| 3 | 3 |")
+        _, row = csv.DictReader(outputs["csv"].read_text(encoding="utf-8").splitlines())
+        columns = score_columns(datasets)
+        assert (row["main"], row["reference"]) == (main, reference)
+        assert all(0.79 < float(row[columns[dataset]]) < 0.82 for dataset in datasets)

@@ -1,34 +1,40 @@
 """Training states: exact continuation from any step, shared between budgets, refused when torn or foreign."""
 
+import errno
+import fcntl
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from ftft.errors import TrainingError
+from ftft.execution.identity import Execution
 from ftft.execution.interruption import Interrupted
+from ftft.execution.orchestrator import ORCHESTRATOR, this_process
+from ftft.execution.progress import Progress
 from ftft.execution.scratch import LOCK, Scratch
 from ftft.execution.state import read_state, write_state
-from ftft.pipeline.job import ORCHESTRATOR, this_process
-from ftft.training import loop
 from ftft.training.checkpoints import Checkpoints
 from ftft.training.step import TrainingStep
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
 STEPS = 15
+EXECUTION = Execution("cpu", "cpu", "float32", "own", 1, 1)
 
 
 @pytest.fixture
 def scratch(tmp_path):
-    def make(budget="full", identity="run", minutes=0.0, keep_states=True):
+    def make(budget="full", identity="run", minutes=0.0, keep_states=True, **execution):
         runtime = {"scratch": str(tmp_path), "state_minutes": minutes, "keep_states": keep_states}
-        return Scratch({"run": identity}, budget, runtime)
+        return Scratch({"run": identity}, replace(EXECUTION, **execution), budget, runtime)
 
     return make
 
@@ -37,6 +43,10 @@ def scratch(tmp_path):
 def files(tmp_path):
     """The states that lie in the scratch."""
     return lambda: sorted(tmp_path.glob("states/*/*/*.safetensors"))
+
+
+def step_of(path):
+    return int(path.name.partition(".")[0])
 
 
 class Killed(BaseException):
@@ -105,7 +115,7 @@ def test_only_the_rest_is_trained(fine_tune, scratch, killed_after, monkeypatch,
         killed_after(9)
         fine_tune(scratch=scratch())
     monkeypatch.undo()
-    assert [path.name for path in files()] == ["000000000009.safetensors"]
+    assert [step_of(path) for path in files()] == [9]
     steps = request.getfixturevalue("trained_steps")
     fine_tune(scratch=scratch())
     assert steps == list(range(10, STEPS + 1))
@@ -133,7 +143,7 @@ def test_sigterm_saves_a_state_and_ends(fine_tune, scratch, files, monkeypatch, 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="run it again: it goes on"):
         patch.setattr(owner, name, call)
         fine_tune(scratch=scratch(minutes=10.0))
-    assert [path.stem.lstrip("0") for path in files()] == ["7" if moment == "step" else "3"]
+    assert [step_of(path) for path in files()] == [7 if moment == "step" else 3]
     assert same(fine_tune(scratch=scratch(minutes=10.0)), untouched)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -174,7 +184,7 @@ def test_a_full_runs_state_lacks_the_best_weights(fine_tune, scratch, killed_aft
     assert same(stopped, fine_tune(early_stopping=MONITOR))
 
 
-@pytest.mark.parametrize("fault", ["torn", "foreign", "empty", "text"])
+@pytest.mark.parametrize("fault", ["torn", "foreign", "empty", "text", "flipped"])
 def test_a_state_that_does_not_fit_is_ignored_with_a_line(
     fine_tune, scratch, files, killed_after, monkeypatch, caplog, fault
 ):
@@ -185,7 +195,13 @@ def test_a_state_that_does_not_fit_is_ignored_with_a_line(
     (path,) = files()
     content = path.read_bytes()
     if fault == "foreign":
-        write_state(path, read_state(path, {"run": "run"}), {"run": "other"})
+        identity = {"run": "run", "execution": EXECUTION.identity()}
+        tree = read_state(path, identity)
+        path.unlink()
+        path = write_state(path.parent, ".".join(path.name.split(".")[:2]), tree, {"run": "other"})
+    elif fault == "flipped":
+        # In the midst of the weights, where nothing but the content itself gives it away.
+        path.write_bytes(content[:-5000] + bytes([content[-5000] ^ 1]) + content[-4999:])
     else:
         path.write_bytes({"torn": content[:-100], "empty": b"", "text": b"not a state " * 40}[fault])
     with caplog.at_level(logging.WARNING):
@@ -193,8 +209,46 @@ def test_a_state_that_does_not_fit_is_ignored_with_a_line(
     assert f"ignoring the training state {path}" in caplog.text
 
 
+def test_any_flipped_bit_of_a_state_is_noticed(tmp_path, caplog):
+    path = write_state(tmp_path, "0.x", {"a": torch.arange(40.0), "b": [1, 2.5]}, {"run": 1})
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        assert read_state(path, {"run": 1}) is None
+    path.write_bytes(content)
+    assert read_state(path, {"run": 1})["b"] == [1, 2.5]
+
+
+@pytest.mark.parametrize(
+    "other", [{"device_type": "cuda"}, {"precision": "bfloat16"}, {"kernels": "stock"}, {"processes": 2}]
+)
+def test_a_state_of_another_execution_is_left_alone_with_a_line(scratch, files, caplog, other):
+    scratch(**other).save(9, {"number": 9})
+    (path,) = files()
+    with caplog.at_level(logging.WARNING):
+        assert list(scratch().states()) == []
+    assert f"leaving the training state {path} alone: this training runs on cpu-float32-own-1" in caplog.text
+    scratch().save(12, {"number": 12})
+    assert path.exists() and next(scratch(**other).states())["number"] == 9
+    scratch().clear()
+    assert not files()
+
+
+@pytest.mark.parametrize("name", [{"device": "another CPU"}, {"threads": 2}])
+def test_names_and_threads_are_no_reason_to_start_again(scratch, name):
+    scratch().save(9, {"number": 9})
+    assert next(scratch(**name).states())["number"] == 9
+
+
+def test_the_state_before_a_damaged_one_is_gone_on_from(scratch, files):
+    scratch("stopped-ood").save(3, {"number": 3})
+    scratch("full").save(9, {"number": 9})
+    files()[0].write_bytes(b"")
+    assert [state["number"] for state in scratch().states()] == [3]
+
+
 def test_divergence_names_the_last_good_state(fine_tune, scratch):
-    with pytest.raises(loop.TrainingError, match=r"last good state: that of step \d+"):
+    with pytest.raises(TrainingError, match=r"last good state: that of step \d+"):
         fine_tune(learning_rate=1e30, max_grad_norm=1e30, warmup_fraction=0.5, scratch=scratch())
 
 
@@ -218,11 +272,18 @@ def test_the_end_of_an_orphan_is_kept(scratch, monkeypatch):
 def test_a_second_trainer_waits_and_says_for_whom(scratch):
     said, order = [], []
 
+    class Said(Progress):
+        def __init__(self):
+            super().__init__("", [])
+
+        def announce(self, message):
+            said.append(message)
+
     def second():
-        with scratch().held(said.append):
+        with scratch().held(Said()):
             order.append("second")
 
-    with scratch().held(said.append):
+    with scratch().held(Said()):
         thread = threading.Thread(target=second, daemon=True)
         thread.start()
         thread.join(0.5)
@@ -233,12 +294,32 @@ def test_a_second_trainer_waits_and_says_for_whom(scratch):
 
 
 def test_another_budget_does_not_wait(scratch):
-    with scratch("full").held(pytest.fail), scratch("stopped-ood").held(pytest.fail):
+    with scratch("full").held(Progress("", [])), scratch("stopped-ood").held(Progress("", [])):
         pass
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(scratch, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    refused = pytest.raises(TrainingError, match=r"has no file locks(.|\n)*set runtime.scratch")
+    with refused, scratch().held(Progress("", [])):
+        pass
+
+
+def test_the_next_state_does_not_depend_on_the_clock(scratch, monkeypatch):
+    minutes = scratch(minutes=10.0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert not minutes.due()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 601)
+    assert minutes.due()
+
+
 def test_nothing_is_left_of_a_run_that_ended(scratch, tmp_path):
-    with scratch().held(pytest.fail):
+    with scratch().held(Progress("", [])):
         scratch().save(1, {"number": 1})
         assert list(tmp_path.rglob(LOCK))
         scratch().clear()
@@ -252,11 +333,10 @@ def test_a_tree_comes_back_as_it_was(tmp_path):
         "array": np.array([1.5], np.float32),
         "none": None,
     }
-    path = tmp_path / "state.safetensors"
-    write_state(path, tree, {"run": 1})
+    path = write_state(tmp_path, "state.cpu", tree, {"run": 1})
     back = read_state(path, {"run": 1})
     assert torch.equal(back["a"][0]["x"], tree["a"][0]["x"]) and back["a"][0]["y"] == 0.1
     assert back["a"][1]["x"].dtype == torch.bfloat16
     assert back["list"] == tree["list"] and back["none"] is None
     assert back["array"].numpy().tolist() == [1.5]
-    assert [path.name for path in Path(tmp_path).iterdir()] == ["state.safetensors"]
+    assert list(tmp_path.iterdir()) == [path]

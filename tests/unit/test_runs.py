@@ -3,19 +3,21 @@
 import json
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from small import RECIPE, RUNTIME, demo_dataset
 
-from ftft.artifacts import read_parquet, write_json, write_parquet
-from ftft.errors import ArtifactError
+from ftft.artifacts import read_json, read_parquet, write_json
+from ftft.cartography.supervision import Supervision
+from ftft.errors import ArtifactError, TrainingError
 from ftft.execution.progress import Progress
-from ftft.statistics.scores import read_evaluation
+from ftft.statistics.scores import Evaluation, ledger_of, load_run_ledgers
 from ftft.training.runs import evaluate, fine_tune
 
-RUN = {"task": "demo", "model": "small", "selection": "full", "budget": "full", "seed": 0}
+RUN = {"task": "demo", "model": "small", "supervision": "all", "budget": "full", "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def files(tmp_path_factory, encoder):
     }
     spec = {
         "recipe": {**RECIPE, "epochs": 2.0},
-        "labels": ["entailment", "neutral", "contradiction"],
+        "metrics": ["accuracy", "macro_f1"],
         "development": ["validation"],
         "early_stopping": None,
     }
@@ -41,6 +43,8 @@ def files(tmp_path_factory, encoder):
         folder / "train.parquet",
         {"validation": folder / "validation.parquet"},
         None,
+        None,
+        "accuracy",
         {name.partition(".")[0]: path for name, path in outputs.items()},
         {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": True},
         Progress("test", []),
@@ -53,8 +57,9 @@ def predict(folder, model, run=RUN):
     evaluate(
         {"max_length": RECIPE["max_length"], "precision": "float32"},
         run,
+        "validation",
         model,
-        {"validation": folder / "validation.parquet"},
+        folder / "validation.parquet",
         folder / "evaluation.parquet",
         {**RUNTIME, "scratch": str(folder / "scratch")},
     )
@@ -84,17 +89,24 @@ def test_a_model_that_its_run_did_not_leave_is_refused(files, tmp_path, fault):
         (model / "config.json").write_text(json.dumps(config))
     elif fault == "torn":
         weights.write_bytes(weights.read_bytes()[:-4])
-    with pytest.raises(ArtifactError, match="is not what its run left there") as refused:
+    damaged = weights if fault in ("weights of another", "torn") else model / "config.json"
+    what = {"another run": "is of another run than its folder", "by hand": "is damaged or was edited"}
+    with pytest.raises(
+        ArtifactError, match=what.get(fault, "is not the file that was left there")
+    ) as refused:
         predict(files, model, run)
-    assert f"delete {weights} and let snakemake make it again" in str(refused.value)
+    assert str(refused.value).startswith(str(damaged))
+    assert f"snakemake make it again: snakemake {damaged}" in str(refused.value)
 
 
 def test_predictions_and_ledger_must_be_of_one_run(files, tmp_path):
     evaluation = predict(files, files / "model")
-    assert read_evaluation(evaluation, files / "ledger.json")[2]["run"] == RUN
-    write_json(tmp_path / "ledger.json", {"run": {**RUN, "seed": 1}})
-    with pytest.raises(ArtifactError, match="are not of the same run"):
-        read_evaluation(evaluation, tmp_path / "ledger.json")
+    found = ledger_of(Evaluation(evaluation), load_run_ledgers([files / "ledger.json"]))
+    assert found == read_json(files / "ledger.json") and found["run"] == RUN
+    for other in ({"seed": 1}, {"task": "another"}):
+        write_json(tmp_path / "ledger.json", {"run": {**RUN, **other}})
+        with pytest.raises(ArtifactError, match="is of a run without a ledger here"):
+            ledger_of(Evaluation(evaluation), load_run_ledgers([tmp_path / "ledger.json"]))
 
 
 def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
@@ -102,14 +114,23 @@ def test_predictions_rewritten_by_another_program_are_refused(files, tmp_path):
     table, _ = read_parquet(evaluation)
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "evaluation.parquet")
     with pytest.raises(ArtifactError, match="was not written by this workflow"):
-        read_evaluation(tmp_path / "evaluation.parquet", files / "ledger.json")
+        Evaluation(tmp_path / "evaluation.parquet")
 
 
-def test_a_selection_of_other_data_is_refused(files, encoder, tmp_path):
-    selection, _ = read_parquet(files / "train.parquet", ["uid"])
-    selection = selection.append_column("row", [list(range(selection.num_rows))])
-    write_parquet(tmp_path / "selection.parquet", selection, {"data_hash": "other"})
-    spec = {"recipe": RECIPE, "labels": [], "development": [], "early_stopping": None}
-    inputs = (encoder, files / "train.parquet", {}, tmp_path / "selection.parquet")
+def test_a_supervision_of_other_data_is_refused(files, encoder, tmp_path):
+    other = demo_dataset("validation", 20)
+    Supervision.of(np.arange(5)).save(tmp_path / "supervision.parquet", other, {})
+    spec = {"recipe": RECIPE, "metrics": ["accuracy"], "development": [], "early_stopping": None}
+    inputs = (encoder, files / "train.parquet", {}, tmp_path / "supervision.parquet", None, "accuracy")
     with pytest.raises(ArtifactError, match="was made on other data"):
+        fine_tune(spec, "code", RUN, *inputs, {}, {}, None)
+
+
+def test_a_failed_reference_stops_the_training_before_it_starts(files, encoder, tmp_path):
+    ledger = json.loads((files / "ledger.json").read_text())
+    ledger["outcome"] |= {"validation": {"accuracy": 0.3}, "floor": {"accuracy": 0.35}}
+    write_json(tmp_path / "ledger.json", ledger)
+    spec = {"recipe": RECIPE, "metrics": ["accuracy"]}
+    inputs = (encoder, files / "train.parquet", {}, None, tmp_path / "ledger.json", "accuracy")
+    with pytest.raises(TrainingError, match=r"reference run of small, seed 0, has failed(.|\n)*above 0.35"):
         fine_tune(spec, "code", RUN, *inputs, {}, {}, None)

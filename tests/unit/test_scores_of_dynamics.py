@@ -6,23 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
-from ftft.cartography import datamap
-from ftft.cartography.datamap import COORDINATES, DataMap, build_map, further_scores, write_map
-from ftft.cartography.dynamics import save_dynamics, true_class_probability
+from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map, write_score
+from ftft.cartography.dynamics import Dynamics, save_dynamics
 from ftft.cartography.scores import (
-    EL2N_EPOCHS,
-    FURTHER,
+    SCORES,
     area_under_margin,
     el2n,
     forgetting_events,
     predictive_entropy,
     threshold_closeness,
 )
-from ftft.cartography.selection import REGION_SCORES, select_region
-from ftft.cartography.selection_file import select
+from ftft.cartography.selection import ENDS, select, select_region
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
-from ftft.pipeline.plan import REGIONS, Selection
+from ftft.tasks.base import kind_of, true_class_probability
+
+FURTHER = [name for name in SCORES if name not in COORDINATES]
 
 
 def of_courses(*courses):
@@ -85,8 +84,9 @@ def p_true_of(logits, labels):
 
 
 def all_scores(logits, labels):
-    p_true = p_true_of(logits, labels)
-    return {name: score(p_true, logits, labels, EL2N_EPOCHS) for name, score in FURTHER.items()}
+    p_true, correct = p_true_of(logits, labels), logits.argmax(-1) == labels
+    dynamics = Dynamics([], p_true, correct, labels, logits)
+    return {name: SCORES[name].of(dynamics) for name in FURTHER}
 
 
 def assert_same(ours, theirs, tolerance=0.0):
@@ -139,79 +139,60 @@ DATA = Dataset([f"u{row}" for row in range(ROWS)], (["x"] * ROWS,), LABELS, ["a"
 
 
 @pytest.fixture
-def map_file(tmp_path):
+def files(tmp_path):
+    """The files of the map, of its further scores, and of what they are made of."""
     DATA.save(tmp_path / "train.parquet")
-    save_dynamics(tmp_path / "dynamics.parquet", list(LOGITS), DATA, {})
-    write_map(
-        tmp_path / "dynamics.parquet", tmp_path / "train.parquet", tmp_path / "map.parquet", further=True
-    )
-    return tmp_path / "map.parquet"
+    save_dynamics(tmp_path / "dynamics.parquet", kind_of("classification"), list(LOGITS), DATA, {})
+    sources = [tmp_path / "dynamics.parquet", tmp_path / "train.parquet"]
+    write_map(*sources, tmp_path / "map.parquet")
+    for name in FURTHER:
+        write_score(*sources, tmp_path / name, name)
+    return sources, tmp_path / "map.parquet", [tmp_path / name for name in FURTHER]
 
 
-def test_a_map_holds_the_scores_whatever_its_blocks(map_file, tmp_path, monkeypatch):
+def test_a_map_holds_the_scores(files):
+    _, map_file, score_files = files
     expected = all_scores(LOGITS, LABELS)
-    monkeypatch.setattr(datamap, "CACHED", 7)
-    by_class = list(np.moveaxis(LOGITS, -1, 0))
-    assert_same(further_scores(p_true_of(LOGITS, LABELS), by_class, LABELS), expected)
     built = build_map(p_true_of(LOGITS, LABELS), LOGITS, LABELS, DATA.uids)
-    written, metadata = DataMap.load(map_file)
-    assert list(written.further) == list(built.further) == list(FURTHER)
+    written = DataMap.load_for(map_file, DATA, score_files)
+    assert list(written.further) == list(built.further) == FURTHER
     assert_same(built.further, expected)
     assert_same(written.further, expected)
-    written.save(tmp_path / "again.parquet", metadata)
-    assert read_parquet(tmp_path / "again.parquet")[0].equals(read_parquet(map_file)[0])
 
 
-# By region: the score, and whether the largest are taken.
-ENDS = {
-    "ambiguous": ("variability", True),
-    "hard-to-learn": ("confidence", False),
-    "easy": ("confidence", True),
-    "forgetting": ("forgetting", True),
-    "aum": ("aum", False),
-    "el2n": ("el2n", True),
-    "entropy": ("entropy", True),
-    "threshold": ("threshold", True),
-}
-
-
-@pytest.mark.parametrize("region", REGIONS)
-def test_every_region_of_the_configuration_selects_its_end_of_its_score(region, map_file, tmp_path):
-    spec = {"region": region, "fraction": 0.25, "rule": "exact"}
-    select(spec, 0, DATA, map_file, tmp_path / "selection.parquet")
+@pytest.mark.parametrize("region", ENDS)
+def test_every_end_selects_its_end_of_its_score(region, files, tmp_path):
+    _, map_file, score_files = files
+    spec = {"selector": region, "fraction": 0.25, "rule": "exact"}
+    select(spec, 0, DATA, map_file, tmp_path / "selection.parquet", score_files)
     rows = read_parquet(tmp_path / "selection.parquet")[0]["row"].to_pylist()
-    data_map, _ = DataMap.load(map_file)
+    data_map = DataMap.load_for(map_file, DATA, score_files)
     assert rows == select_region(data_map, region, 0.25).tolist() and len(rows) == 10
-    name, most = ENDS[region]
-    (scores,) = data_map.blocks(name)
-    chosen, left = scores[rows], np.delete(scores, rows)
-    assert (chosen.min() >= left.max()) if most else (chosen.max() <= left.min())
-    assert Selection.parse(f"small-{region}-33") == Selection("small", region, 0.33)
+    name, sign = ENDS[region]
+    scores = sign * data_map[name]
+    assert scores[rows].min() >= np.delete(scores, rows).max()
 
 
-def test_a_mixture_is_written_like_any_selection(map_file, tmp_path):
-    spec = {"region": "aum", "mixture": "with_copies", "copies": 2, "base": 1.0, "fraction": 0.25}
-    select(spec, 3, DATA, map_file, tmp_path / "selection.parquet")
+def test_a_mixture_is_written_like_any_selection(files, tmp_path):
+    _, map_file, score_files = files
+    settings = {"selector": "aum", "copies": 2}
+    spec = {"selector": "with_copies", "settings": settings, "fraction": 0.25}
+    select(spec, 3, DATA, map_file, tmp_path / "selection.parquet", score_files)
     table, metadata = read_parquet(tmp_path / "selection.parquet")
-    rows = table["row"].to_numpy()
-    data_map, _ = DataMap.load(map_file)
+    data_map = DataMap.load_for(map_file, DATA, score_files)
     lowest = select_region(data_map, "aum", 0.25)
-    assert len(rows) == 40 + 20 and np.array_equal(np.flatnonzero(np.bincount(rows) == 3), lowest)
-    assert table["uid"].to_pylist() == [DATA.uids[row] for row in rows]
-    assert metadata["mixture"] == "with_copies" and metadata["data_hash"] == DATA.content_hash
+    assert table["row"].to_pylist() == list(range(40)) and table["uid"].to_pylist() == DATA.uids
+    assert np.array_equal(np.flatnonzero(table["weight"].to_numpy() == 3), lowest)
+    assert metadata["selector"] == "with_copies" and metadata["data_hash"] == DATA.content_hash
 
 
-def test_el2n_from_other_epochs(map_file):
-    files = [map_file.with_name("dynamics.parquet"), map_file.with_name("train.parquet"), map_file]
-    write_map(*files, further=True, el2n_epochs=[0, 2])
+def test_el2n_from_other_epochs(files, tmp_path):
+    sources, *_ = files
+    write_score(*sources, tmp_path / "scores.parquet", "el2n", epochs=[0, 2])
     expected = el2n(LOGITS, LABELS, [0, 2])
-    np.testing.assert_array_equal(read_parquet(map_file)[0]["el2n"], expected)
-    with pytest.raises(DataError, match=r"el2n_epochs: \[9\], 4 epochs\n *expected: epochs from 0 to 3"):
-        write_map(*files, further=True, el2n_epochs=[9])
-
-
-def test_the_regions_are_those_of_the_configuration():
-    assert set(ENDS) == set(REGION_SCORES) == set(REGIONS)
+    np.testing.assert_array_equal(read_parquet(tmp_path / "scores.parquet")[0]["score"], expected)
+    with pytest.raises(DataError, match=r"epoch 9 of 4, counted from 0\n *expected: epochs from 0 to 3"):
+        write_score(*sources, tmp_path / "scores.parquet", "el2n", epochs=[9])
 
 
 def test_hard_ends_of_the_scores_agree():

@@ -1,29 +1,22 @@
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from unittest.mock import patch
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet
-from ftft.cartography import dynamics
-from ftft.cartography.datamap import DataMap, MapFile
-from ftft.cartography.scores import FURTHER
+from ftft.cartography.datamap import COORDINATES, DataMap
+from ftft.cartography.scores import SCORES
 from ftft.cartography.selection import (
-    REGION_SCORES,
+    ENDS,
     easy_share,
-    region_rows,
     regions,
+    select,
     select_random,
     select_region,
 )
-from ftft.cartography.selection_file import select
-from ftft.data.dataset import Dataset, DatasetIndex
+from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
 
-RULES = ["exact", "quantile"]
 TEN = [f"u{row}" for row in range(10)]
 FEW_VALUES = st.sampled_from([0.0, 0.1, 0.2, 0.3])
 MAPS = st.lists(st.tuples(FEW_VALUES, FEW_VALUES), min_size=1, max_size=40)
@@ -33,7 +26,7 @@ def map_of(points, uids=None):
     """A map of (confidence, variability) points."""
     confidence, variability = np.array(points, float).T
     uids = uids or [f"u{row}" for row in range(len(points))]
-    further = dict.fromkeys(FURTHER, confidence)
+    further = {name: confidence for name in SCORES if name not in COORDINATES}
     return DataMap(uids, confidence, variability, np.zeros(len(points)), further)
 
 
@@ -63,7 +56,7 @@ def test_the_size_is_the_rounded_fraction_even_where_all_scores_tie(fraction, in
     assert len(rows) == len(set(rows.tolist())) == size
 
 
-@given(MAPS, st.floats(0.02, 1), st.sampled_from(list(REGION_SCORES)), st.randoms())
+@given(MAPS, st.floats(0.02, 1), st.sampled_from(list(ENDS)), st.randoms())
 def test_the_choice_is_exact_and_does_not_depend_on_the_order_of_rows(points, fraction, region, random):
     size = int(np.floor(fraction * len(points) + 0.5))
     data_map = map_of(points)
@@ -73,8 +66,8 @@ def test_the_choice_is_exact_and_does_not_depend_on_the_order_of_rows(points, fr
         return
     rows = select_region(data_map, region, fraction)
     assert len(rows) == size and (np.diff(rows) > 0).all()
-    name, sign = REGION_SCORES[region]
-    (scores,) = (sign * block for block in data_map.blocks(name))
+    name, sign = ENDS[region]
+    scores = sign * data_map[name]
     left_out = np.delete(scores, rows)
     assert left_out.size == 0 or scores[rows].min() >= left_out.max()
 
@@ -166,51 +159,24 @@ def map_file(tmp_path):
     return tmp_path / "map.parquet"
 
 
-@pytest.mark.parametrize("region", REGION_SCORES)
+@pytest.mark.parametrize("region", ENDS)
 @pytest.mark.parametrize("rule", ["exact", "quantile"])
-def test_a_selection_file_lists_rows_and_uids_with_their_origin(tmp_path, map_file, region, rule):
-    spec = {"region": region, "fraction": 0.3, "rule": rule}
+def test_a_supervision_lists_rows_and_uids_with_their_origin(tmp_path, map_file, region, rule):
+    spec = {"selector": region, "fraction": 0.3, "rule": rule}
     select(spec, 5, DATA, map_file, tmp_path / "selection.parquet")
     table, metadata = read_parquet(tmp_path / "selection.parquet")
     rows = select_region(RISING, region, 0.3, rule).tolist()
-    assert table.to_pydict() == {"row": rows, "uid": [TEN[row] for row in rows]}
-    assert metadata == {**spec, "seed": 5, "data_hash": DATA.content_hash}
-
-
-@given(MAPS, st.integers(1, 9), st.sampled_from([0.1, 0.33, 0.5, 1.0]), st.data())
-def test_a_map_read_in_blocks_gives_the_selection_of_the_whole(points, block, fraction, data):
-    data_map = map_of(points)
-    region, rule = data.draw(st.sampled_from(list(REGION_SCORES))), data.draw(st.sampled_from(RULES))
-    size = int(np.floor(fraction * len(points) + 0.5))
-    with TemporaryDirectory() as folder, patch.object(dynamics, "LARGEST_BLOCK", block):
-        path = Path(folder) / "map.parquet"
-        data_map.save(path, {})
-        try:
-            expected = select_region(data_map, region, fraction, rule)
-        except DataError:
-            with pytest.raises(DataError, match="selection is empty"):
-                list(region_rows(MapFile(path), region, fraction, rule))
-            return
-        rows = np.concatenate(list(region_rows(MapFile(path), region, fraction, rule)))
-    assert rows.tolist() == expected.tolist()
-    assert rule == "quantile" or len(rows) == size
-
-
-def test_selecting_reads_no_texts(tmp_path, map_file):
-    DATA.save(tmp_path / "train.parquet")
-    index = DatasetIndex(tmp_path / "train.parquet")
-    assert (index.uids, len(index), index.content_hash) == (TEN, 10, DATA.content_hash)
-    for source in (map_file, None):
-        spec = {"region": "easy", "fraction": 0.3, "rule": "exact"}
-        tables = []
-        for dataset in (DATA, index):
-            select(spec, 5, dataset, source, tmp_path / "selection.parquet")
-            tables.append(read_parquet(tmp_path / "selection.parquet"))
-        assert tables[0][0].equals(tables[1][0]) and tables[0][1] == tables[1][1]
+    assert table.to_pydict() == {
+        "row": rows,
+        "uid": [TEN[row] for row in rows],
+        "weight": [1.0] * len(rows),
+    }
+    objective = {"objective": "cross_entropy", "settings": {}}
+    assert metadata == {**spec, **objective, "seed": 5, "data_hash": DATA.content_hash}
 
 
 def test_an_empty_selection_leaves_no_file(tmp_path, map_file):
-    spec = {"region": "easy", "fraction": 0.04, "rule": "exact"}
+    spec = {"selector": "easy", "fraction": 0.04, "rule": "exact"}
     with pytest.raises(DataError, match="selection is empty"):
         select(spec, 5, DATA, map_file, tmp_path / "selection.parquet")
     assert not (tmp_path / "selection.parquet").exists()
@@ -225,5 +191,5 @@ def test_without_a_map_the_selection_is_random(tmp_path):
 def test_a_map_of_other_data_is_refused(tmp_path, map_file):
     other = Dataset(TEN, (TEN[::-1],), DATA.labels, DATA.label_names)
     with pytest.raises(ArtifactError, match=r"was built on other data(.|\n)*snakemake .*map\.parquet"):
-        select({"region": "easy", "fraction": 0.3, "rule": "exact"}, 0, other, map_file, tmp_path / "out")
+        select({"selector": "easy", "fraction": 0.3, "rule": "exact"}, 0, other, map_file, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,15 +1,18 @@
 """What ships in config/: the embedded default, and the paper's two tasks in full."""
 
+import json
 import re
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from ftft.models.encoders import prepare_encoder
 from ftft.paper import roles as paper
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import plan
 from ftft.pipeline.config import resolve
+from ftft.pipeline.config.documents import documents
 
 PAPER_ROWS = [
     ("ERM", "small", None),
@@ -37,8 +40,8 @@ def default(root):
 
 def test_default_table_has_the_rows_of_the_paper(default):
     rows = [
-        (row["method"], row["main"].removeprefix("standin-deberta-v3-"), row.get("reference"))
-        for row in default["tables"]["table1"]["rows"]
+        (row.method, row.main.removeprefix("standin-deberta-v3-"), row.reference)
+        for row in default.tables["table1"].rows
     ]
     assert rows == [
         (method, main, ref if ref in (None, "random") else f"standin-{ref}")
@@ -47,14 +50,14 @@ def test_default_table_has_the_rows_of_the_paper(default):
 
 
 def test_default_has_nine_encoders_that_say_what_they_are(default):
-    assert len(default["models"]) == 9
-    assert all(name.startswith("standin-") for name in default["models"])
+    assert len(default.models) == 9
+    assert all(name.startswith("standin-") for name in default.models)
 
 
 def test_default_needs_no_network(default):
-    assert {model["source"] for model in default["models"].values()} == {"scratch"}
-    datasets = [dataset for task in default["tasks"].values() for dataset in task["datasets"].values()]
-    assert {dataset["source"] for dataset in datasets} == {"demo"}
+    assert {model.source for model in default.models.values()} == {"scratch"}
+    datasets = [dataset for task in default.tasks.values() for dataset in task.datasets.values()]
+    assert {dataset.source for dataset in datasets} == {"demo"}
 
 
 @pytest.mark.parametrize("name", paper.read("tables")["models"])
@@ -65,11 +68,11 @@ def test_defaults_encoders_can_be_prepared(default, train_set, tmp_path, name):
 
 
 def test_default_has_everything_that_the_paper_reports(default):
-    assert set(paper.SCORE_TABLES) <= set(default["tables"])
-    assert all(default["tables"][name]["left_out"] == [] for name in paper.SCORE_TABLES)
-    assert all(not claim["missing"] for claim in paper.claims(default))
-    assert set(default["figures"]["overlap"]) == {"sizes", "pretraining"}
-    assert set(default["figures"]["training_length"]) == set(default["tasks"])
+    assert set(paper.SCORE_TABLES) <= set(default.tables)
+    assert all(default.tables[name].left_out == () for name in paper.SCORE_TABLES)
+    assert all(not claim["missing"] for claim in plan.claims(default))
+    assert set(default.figures.overlap) == {"sizes", "pretraining"}
+    assert set(default.figures.training_length) == set(default.tasks)
 
 
 # Paper, Appendix A.1: planned steps of DeBERTaV3 and of the others, steps between checkpoints.
@@ -89,22 +92,22 @@ def preset(request, root, tmp_path, monkeypatch):
 
 def test_a_preset_has_the_papers_models_with_their_sizes(preset):
     _, config = preset
-    sizes = {name: model["parameters_m"] for name, model in config["models"].items()}
+    sizes = {name: model.parameters_m for name, model in config.models.items()}
     assert sizes == paper.read("tables")["models"]
-    assert config["seeds"] == [0, 1, 2, 3]
+    assert config.seeds == (0, 1, 2, 3)
 
 
 def test_a_preset_pins_every_encoder_to_a_commit(preset):
     _, config = preset
-    for name, model in config["models"].items():
-        assert model["source"] == "hub" and re.fullmatch(r"[0-9a-f]{40}", model["revision"]), name
+    for name, model in config.models.items():
+        assert model.source == "hub" and re.fullmatch(r"[0-9a-f]{40}", model.revision), name
 
 
 def test_a_preset_trains_as_the_paper_does(preset):
     task, config = preset
     deberta, others, every = PRESETS[task]
-    for name, model in config["models"].items():
-        recipe = model["training"]
+    for name, model in config.models.items():
+        recipe = model.training.dump()
         assert recipe == {
             "steps": deberta if name.startswith("deberta") else others,
             "learning_rate": 1e-5 if name in LARGE_AND_SLOW else 2e-5,
@@ -118,17 +121,76 @@ def test_a_preset_trains_as_the_paper_does(preset):
             "batch_plan": "random",
             "checkpoint_every": every,
         }
-    assert (config["selection"]["fraction"], config["selection"]["rule"]) == (0.33, "quantile")
+    assert (config.selection.fraction, config.selection.rule) == (0.33, "quantile")
     assert slices.stop_rule(config, task, "ood")["patience"] == 2
-    assert len(config["tasks"][task]["dev"]) == {"nli": 3, "hsd": 6}[task]
+    assert len(config.tasks[task].dev) == {"nli": 3, "hsd": 6}[task]
 
 
 def test_a_preset_has_the_papers_tables_in_full(preset):
     task, config = preset
     expected = {"nli": {"table1": 15, "table2": 21}, "hsd": {"table5": 15, "table6": 23}}[task]
     for name, rows in expected.items():
-        assert len(config["tables"][name]["rows"]) == rows
-        assert config["tables"][name]["left_out"] == []
-    assert all(not claim["missing"] for claim in paper.claims(config))
-    shares = paper.published_easy_shares(config)[task]
+        assert len(config.tables[name].rows) == rows
+        assert config.tables[name].left_out == ()
+    assert all(not claim["missing"] for claim in plan.claims(config))
+    shares = paper.Roles.of(config.tasks, config.models).published_easy_shares()[task]
     assert set(shares) == {run.model for run in plan.task_reference_runs(config, task)} - {"deberta-v3-large"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "schema.json"])
+def test_generated_documents_are_current(root, name):
+    path = root / "config" / name
+    assert documents()[path] == path.read_text(), "run: python -m ftft.pipeline.config"
+
+
+SHIPPED = [
+    "config/config.yaml",
+    "config/nli.yaml",
+    "config/hsd.yaml",
+    "config/fast.yaml",
+    "config/selectors.yaml",
+]
+EXAMPLES = ["minilm-hsd", "mpnet-hsd", "minilm-nli"]
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, *(f"config/examples/{name}.yaml" for name in EXAMPLES)])
+def test_a_shipped_file_names_its_schema_and_keeps_it(root, name):
+    text = (root / name).read_text()
+    schema = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", text.splitlines()[0])[1]
+    schema = json.loads(((root / name).parent / schema).read_text())
+    Draft202012Validator(schema).validate(yaml.safe_load(text))
+
+
+def test_the_schema_knows_the_keys_and_settings_that_there_are(root):
+    schema = json.loads((root / "config" / "schema.json").read_text())
+    faults = Draft202012Validator(schema).iter_errors(
+        {"sedes": [0], "training": {"epochs": "3"}, "seeds": [-1]}
+    )
+    assert {error.validator for error in faults} == {"additionalProperties", "type", "minimum"}
+    assert {"easy", "pruned", "strata", "copies", "base"} <= set(schema["$defs"]["Mixture"]["properties"])
+    assert "left_out" not in schema["$defs"]["Table"]["properties"]
+
+
+@pytest.fixture(params=EXAMPLES)
+def example(request, root, tmp_path, monkeypatch):
+    """A configuration on real rows; its data files and encoders are empty."""
+    given = yaml.safe_load((root / "config" / "examples" / f"{request.param}.yaml").read_text())
+    home = tmp_path / "repository"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    for model in given["models"].values():
+        (home / model["path"]).mkdir(parents=True)
+    for dataset in next(iter(given["tasks"].values()))["datasets"].values():
+        (home / dataset["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (home / dataset["path"]).touch()
+    return resolve(given)
+
+
+def test_an_example_has_a_matched_random_row_beside_every_map(example):
+    rows = example.tables["methods"].rows
+    chosen = {(row.model, row.selector) for row in rows if row.method == "DM"}
+    maps = {model for model, selector in chosen if selector == "ambiguous"}
+    assert len(maps) == 2
+    assert {(model, "matched_random") for model in maps} <= chosen
+    assert {(None, None), (None, "balanced"), (None, "longest")} <= chosen
+    assert {("minilm-l3", "within_labels"), ("minilm-l3", "class_balanced")} <= chosen

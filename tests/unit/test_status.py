@@ -1,26 +1,33 @@
+"""`ftft status`: what runs, ended, failed, by files that nobody vouches for."""
+
 import json
 import os
+import random
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ftft.artifacts import write_json
 from ftft.cli import main
-from ftft.cli.status import training_runs
+from ftft.cli.neutral import neutral_json, neutral_text
 from ftft.errors import TrainingError
+from ftft.execution.identity import Execution
 from ftft.execution.interruption import Interrupted
 from ftft.execution.progress import Progress
 from ftft.execution.scratch import Scratch
 from ftft.pipeline.job import job
 
 RUN = "reviews/large/small-ambiguous-33/stopped-id/seed0"
-OTHER = "reviews/small/full/full/seed0"
-BAR = "\rlarge on full (full), seed 0:  12%|#2        | 600/5000 [01:40<1:12:13,  6.00step/s"
+OTHER = "reviews/small/all/full/seed0"
+BAR = "\rlarge on all (full), seed 0:  12%|#2        | 600/5000 [01:40<1:12:13,  6.00step/s]"
+LOCK = "states/0123/full/lock"
 HOLD = (
     "import fcntl, sys; lock = open(sys.argv[1], 'a+'); fcntl.flock(lock, fcntl.LOCK_EX); "
     "print('held', flush=True); sys.stdin.read()"
@@ -35,34 +42,36 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def hold(folder):
-    """Let another process hold a training's lock since some seconds ago."""
+    """Let another process hold a training's lock."""
     processes = []
 
-    def start(name="full", seconds=60):
-        path = folder / "results/scratch/states/0123" / name / "lock"
+    def start(lock=LOCK):
+        path = folder / "results/scratch" / lock
         path.parent.mkdir(parents=True)
         command = [sys.executable, "-c", HOLD, path]
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
         assert processes[-1].stdout.readline() == "held\n"
-        os.utime(path, (time.time() - seconds,) * 2)
 
     yield start
     for process in processes:
         process.communicate()
 
 
-def leave_log(name, text, seconds=0):
-    """A log that was last written to some seconds ago."""
-    path = leave_file(f"logs/{name}.log", text)
-    os.utime(path, (time.time() - seconds,) * 2)
-
-
-def leave_file(path, text):
+def leave_file(path, text, seconds=0):
+    """A file that was last written to some seconds ago."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
-    return path
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def leave_progress(run, seconds=0, **entries):
+    """What a training leaves while it runs, and its log."""
+    known = {"run": run, "state": "running", "lock": LOCK, "step": 600, "steps": 5000, "seconds": 100.4}
+    known |= {"seconds_left": 4333.2, "loss": 0.512, "development": {"score": 0.731, "checkpoint": 2}}
+    leave_file(f"logs/train/{run}.json", json.dumps(known | entries), seconds)
+    leave_file(f"logs/train/{run}.log", BAR, seconds)
 
 
 def leave_ledger(run, steps=5000):
@@ -95,14 +104,16 @@ def test_nothing_yet(status):
 
 def test_a_finished_run(runs, status):
     leave_ledger(RUN, steps=1500)
-    leave_log(f"train/{RUN}", BAR + ", loss 0.512, dev 0.731 at checkpoint 2]\n")
+    leave_progress(RUN, state="finished")
     assert runs() == {
         RUN: {
             "run": RUN,
             "state": "finished",
             "step": 1500,
             "steps": 5000,
+            "loss": 0.512,
             "development": {"score": 0.731, "checkpoint": 2},
+            "best": None,
             "validation": {"accuracy": 0.75, "macro_f1": 0.5},
             "seconds": 3665,
             "seconds_left": None,
@@ -126,46 +137,52 @@ def test_a_finished_run_needs_no_log(runs):
 
 def test_a_running_run(runs, status, hold):
     hold()
-    leave_log(f"train/{RUN}", BAR + ", loss 0.512, dev 0.731 at checkpoint 2]")
+    leave_progress(RUN)
     run = runs()[RUN]
     assert (run["state"], run["step"], run["steps"]) == ("running", 600, 5000)
-    assert (run["seconds"], run["seconds_left"]) == (100, 4333)
+    assert (run["seconds"], run["seconds_left"]) == (100.4, 4333.2)
     assert run["development"] == {"score": 0.731, "checkpoint": 2}
     assert "600/5000  12%  0.731 at 2  -           0:01:40  1:12:13" in status()
 
 
-@pytest.mark.parametrize(
-    ("bar", "seconds", "left"),
-    [
-        ("600/5000 [01:40<?, ?step/s]", 100, None),
-        ("600/5000 [100:00:01<02:03, 61.00s/step, loss 0.512]", 360001, 123),
-        ("1/2 [00:09<00:09,  9.00s/step]\r600/5000 [01:40<12:13,  6.00step/s, loss nan]", 100, 733),
-    ],
-)
-def test_the_last_bar_counts_in_all_its_forms(runs, hold, bar, seconds, left):
-    hold()
-    loading = "Loading weights: 100%|##| 103/103 [00:02<00:00, 40.1it/s]"
-    leave_log(f"train/{RUN}", f"\r{loading}\rlarge: 12%|#| {bar}\r{loading}")
-    run = runs()[RUN]
-    assert (run["step"], run["steps"], run["seconds"], run["seconds_left"]) == (600, 5000, seconds, left)
-    assert run["development"] is None
+def test_progress_is_read_as_trainings_leave_it(runs):
+    scratch = Scratch(
+        {}, Execution("cpu", "cpu", "float32", "own", 1, 1), "full", {"scratch": "results/scratch"}
+    )
+    with Progress("title", [], run=RUN, file=f"logs/train/{RUN}.json") as progress:
+        assert runs()[RUN]["state"] == "starting"
+        with scratch.held(progress):
+            assert runs()[RUN]["state"] == "starting"
+            progress.start(7, 2, SimpleNamespace(trackers=[], log=lambda *_, **__: None), {}, float)
+            progress.step(torch.tensor(0.5))
+            for number, score in ((3, 0.25), (4, 0.125)):
+                progress.checkpoint(
+                    score, [{"checkpoint": number, "dataset": "d", "metric": "m", "value": 0}]
+                )
+            run = runs()[RUN]
+            assert (run["state"], run["step"], run["steps"], run["loss"]) == ("running", 3, 7, 0.5)
+            assert run["development"] == {"score": 0.125, "checkpoint": 4}
+            assert run["best"] == {"score": 0.25, "checkpoint": 3}
+            assert run["seconds_left"] == pytest.approx(4 * run["seconds"])
+            progress.close()
+    assert runs()[RUN]["state"] == "stopped"  # without a ledger
+    leave_ledger(RUN)
+    assert runs()[RUN]["state"] == "finished"
 
 
-def test_bars_are_read_as_trainings_draw_them(runs, folder):
-    path = f"logs/train/{RUN}.log"
-    leave_file(path, "")
-    scratch = Scratch({}, "full", {"scratch": "results/scratch"})
-    with scratch.held(print), open(path, "w") as log:
-        progress = Progress("large on full (full), seed 0", [log])
+def test_a_file_that_cannot_be_written_ends_no_training(folder):
+    leave_file("logs/train", "")
+    with Progress("title", [], file=f"logs/train/{RUN}.json") as progress:
         progress.start(7, 2, SimpleNamespace(trackers=[], log=lambda *_, **__: None), {}, float)
-        progress.step(torch.tensor(0.5))
-        progress.checkpoint(0.25, [{"checkpoint": 3, "dataset": "dev", "metric": "accuracy", "value": 0.25}])
-        progress.close()
-        log.flush()
-        run = runs()[RUN]
-    assert (run["state"], run["step"], run["steps"]) == ("running", 3, 7)
-    assert run["development"] == {"score": 0.25, "checkpoint": 3}
-    assert run["seconds_left"] is not None
+
+
+def test_files_are_written_now_and_then_only(monkeypatch):
+    with Progress("title", [], file="progress.json") as progress:
+        progress.start(900, 0, SimpleNamespace(trackers=[], log=lambda *_, **__: None), {}, float)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "replace", None)
+            for _ in range(100):
+                progress.step(torch.tensor(0.5))
 
 
 class Given:
@@ -174,111 +191,91 @@ class Given:
     log = (f"logs/train/{RUN}.log",)
 
 
+def fail(error):
+    """A job that trains and ends by `error`."""
+    with job(Given), Progress("title", [], run=RUN, file=f"logs/train/{RUN}.json"):
+        raise error
+
+
 def test_a_failed_run_shows_the_last_lines_of_its_log(runs, status):
-    with pytest.raises(SystemExit), job(Given) as (log, *_):
-        print(BAR + ", loss nan]", file=log)
-        raise TrainingError("training diverged", got="loss nan", expected="finite loss", fix="lower the rate")
+    with pytest.raises(SystemExit):
+        fail(TrainingError("training diverged", got="loss nan", expected="finite loss", fix="lower the rate"))
     message = [
         "TrainingError: training diverged",
         "  got: loss nan",
         "  expected: finite loss",
         "  what to do: lower the rate",
+        "This would end the same way again, so it is not tried again.",
     ]
-    run = runs()[RUN]
-    assert (run["state"], run["step"], run["last_lines"]) == ("failed", 600, message)
+    assert (runs()[RUN]["state"], runs()[RUN]["last_lines"]) == ("failed", message)
     assert json.loads(status("--json"))["failed_jobs"] == []
     lines = status().splitlines()
-    assert lines[-6:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
+    assert lines[-7:] == ["", f"failed: logs/train/{RUN}.log", *(f"  {line}" for line in message)]
 
 
 def test_a_run_that_broke_shows_the_end_of_its_traceback(runs):
-    with pytest.raises(ZeroDivisionError), job(Given) as (log, *_):
-        print(BAR + "]", file=log)
-        1 / 0  # noqa: B018
+    with pytest.raises(ZeroDivisionError):
+        fail(ZeroDivisionError("division by zero"))
     run = runs()[RUN]
     assert run["state"] == "failed"
     assert run["last_lines"][-1] == "ZeroDivisionError: division by zero"
     assert 1 < len(run["last_lines"]) <= 6
 
 
-# Of one process, and of several as their parent tells it.
-@pytest.mark.parametrize("error", [Interrupted(), TrainingError(str(Interrupted()))])
-def test_a_run_that_took_a_sigterm_is_stopped(runs, error):
-    with pytest.raises(SystemExit), job(Given) as (log, *_):
-        print(BAR + "]", file=log)
-        raise error
+def test_a_job_that_failed_before_it_trained_is_failed(runs):
+    leave_file(f"logs/train/{RUN}.log", "ImportError: no\n")
+    assert runs()[RUN]["state"] == "failed"
+
+
+@pytest.mark.parametrize("error", [Interrupted(), KeyboardInterrupt()])
+def test_a_run_that_was_asked_to_end_is_stopped(runs, error):
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        fail(error)
     assert (runs()[RUN]["state"], runs()[RUN]["last_lines"]) == ("stopped", [])
 
 
-def test_a_run_whose_process_was_killed_is_stopped(runs, folder):
-    leave_log(f"train/{RUN}", BAR + "]")
-    lock = folder / "results/scratch/states/0123/full/lock"
-    lock.parent.mkdir(parents=True)
-    lock.touch()
-    os.utime(lock, (0, 0))
-    run = runs()[RUN]
-    assert (run["state"], run["seconds_left"]) == ("stopped", None)
-
-
-def test_the_lock_of_one_run_makes_no_other_a_running_one(runs, hold):
-    hold(seconds=60)
-    leave_log(f"train/{RUN}", BAR + "]")
-    leave_log(f"train/{OTHER}", BAR + "]", seconds=30)  # killed while the other trained
-    leave_log("train/reviews/small/full/full/seed1", BAR + "]", seconds=3600)
-    leave_log("train/reviews/small/full/full/seed2", "")
-    states = {name.rpartition("/")[2]: run["state"] for name, run in runs().items() if name != OTHER}
-    assert states == {"seed0": "running", "seed1": "stopped", "seed2": "starting"}
-    assert runs()[OTHER]["state"] == "stopped"
-
-
-def test_two_locks_are_two_running_runs(runs, hold):
-    hold("full", seconds=600)
-    hold("stopped-id", seconds=60)
-    leave_log(f"train/{RUN}", BAR + "]")
-    leave_log(f"train/{OTHER}", BAR + "]", seconds=5)
-    assert {run["state"] for run in runs().values()} == {"running"}
-
-
-def test_a_lock_younger_than_a_log_is_not_its_own(runs, hold):
-    hold(seconds=60)
-    leave_log(f"train/{RUN}", BAR + "]", seconds=3600)
+def test_a_run_whose_process_was_killed_is_stopped(runs, hold):
+    leave_progress(RUN)
+    assert (runs()[RUN]["state"], runs()[RUN]["seconds_left"]) == ("stopped", None)
+    leave_file(f"results/scratch/{LOCK}", "")
     assert runs()[RUN]["state"] == "stopped"
 
 
-def test_a_job_without_steps_is_starting_for_a_while(folder):
-    leave_log(f"train/{RUN}", "2026-01-01 12:00:00 INFO: tokens", seconds=0)
-    now = datetime.now(UTC)
+def test_the_lock_of_one_run_makes_no_other_a_running_one(runs, hold):
+    hold("states/0123/stopped-id/lock")
+    leave_progress(RUN, lock="states/0123/stopped-id/lock")
+    leave_progress(OTHER)  # killed while the other trained
+    states = {name: run["state"] for name, run in runs().items()}
+    assert states == {RUN: "running", OTHER: "stopped"}
 
-    def state(later):
-        found = training_runs(folder / "results/runs", folder / "logs/train", folder / "scratch", later)
-        return found[0]["state"]
 
-    assert state(now) == "starting"
-    assert state(now + timedelta(minutes=11)) == "stopped"
+def test_a_job_without_steps_is_starting_for_a_while(runs):
+    for seconds, state in ((0, "starting"), (-3600, "starting"), (700, "stopped")):
+        leave_file(f"logs/train/{RUN}.log", "2026-01-01 12:00:00 INFO: tokens", seconds)
+        assert runs()[RUN]["state"] == state
 
 
 def test_a_ledger_outweighs_what_an_earlier_job_left_in_the_log(runs):
     leave_ledger(RUN)
-    leave_log(f"train/{RUN}", "TrainingError: training diverged\n")
+    leave_file(f"logs/train/{RUN}.log", "TrainingError: training diverged\n")
     assert runs()[RUN]["state"] == "finished"
 
 
 def test_unfinished_runs_come_first(status, hold):
     hold()
-    leave_ledger("a/finished/full/full/seed0")
-    leave_log("train/a/broken/full/full/seed0", "RuntimeError: no\n")
-    leave_log(f"train/{RUN}", BAR + "]")
-    leave_log("train/a/killed/full/full/seed0", BAR + "]", seconds=3600)
+    leave_ledger("a/finished/all/full/seed0")
+    leave_file("logs/train/a/broken/all/full/seed0.log", "RuntimeError: no\n")
+    leave_progress(RUN)
+    leave_progress("a/killed/all/full/seed0", lock=None)
     summary, _, *rows = status().splitlines()
     assert summary == "4 training runs: 1 running, 1 failed, 1 stopped, 1 finished"
     assert [row.split()[0] for row in rows[:4]] == ["running", "failed", "stopped", "finished"]
 
 
 def test_other_jobs_that_failed_are_listed(status):
-    leave_log("prepare_data/reviews/train", "DataError: data set 'train' is empty\n  got: 0 rows\n")
-    leave_log("check_data/reviews", "2026-01-01 12:00:00 ftft: no error: here\n")
-    lines = status().splitlines()
-    assert lines == [
+    leave_file("logs/prepare_data/reviews/train.log", "DataError: data set 'train' is empty\n  got: 0 rows\n")
+    leave_file("logs/check_data/reviews.log", "2026-01-01 12:00:00 ftft: no error: here\n")
+    assert status().splitlines() == [
         "0 training runs",
         "",
         "failed: logs/prepare_data/reviews/train.log",
@@ -289,19 +286,117 @@ def test_other_jobs_that_failed_are_listed(status):
     assert [job["log"] for job in jobs] == ["logs/prepare_data/reviews/train.log"]
 
 
-def test_long_logs_are_read_from_their_end(runs, hold):
-    hold()
-    leave_log(f"train/{RUN}", "ValueError: long ago\n" + "x" * 100_000 + "\n" + BAR + "]")
-    assert (runs()[RUN]["state"], runs()[RUN]["step"]) == ("running", 600)
+def test_long_logs_are_read_from_their_end(runs):
+    leave_file(f"logs/train/{RUN}.log", "ValueError: long ago\n" + "x" * 100_000 + "\n" + BAR, 3600)
+    assert runs()[RUN]["state"] == "stopped"
 
 
 def test_folders_may_be_elsewhere(status):
-    leave_file("away/out/runs/a/b/ledger.json", "")
-    os.remove("away/out/runs/a/b/ledger.json")
-    leave_log(f"train/{RUN}", BAR + "]")
+    leave_progress(RUN)
     os.renames("logs", "away/logs")
     assert status() == "0 training runs\n"
     assert "1 stopped" in status("--results", "away/out", "--logs", "away/logs", "--scratch", "away/scratch")
+
+
+def test_a_ledger_that_cannot_be_read_fails_its_run(runs, status):
+    leave_file(f"results/runs/{RUN}/ledger.json", '{"outcome": {"steps": 15')
+    assert runs()[RUN]["state"] == "failed"
+    assert f"results/runs/{RUN}/ledger.json cannot be read: delete it" in status()
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+PROGRESS_KEYS = ("state", "lock", "step", "steps", "seconds", "seconds_left", "loss", "development", "best")
+LEDGER_KEYS = ("steps", "planned_steps", "validation", "training_seconds", "evaluation_seconds")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(st.sampled_from(PROGRESS_KEYS), values),
+    st.dictionaries(st.sampled_from(LEDGER_KEYS), values),
+    st.booleans(),
+    st.binary(max_size=60),
+)
+def test_odd_values_end_in_no_traceback(status, progress, entries, ledger, log):
+    leave_file(f"logs/train/{RUN}.json", json.dumps(progress))
+    with open(f"logs/train/{RUN}.log", "wb") as file:
+        file.write(log)
+    leave_file(f"results/runs/{OTHER}/ledger.json", json.dumps({"outcome": entries, "cost": entries}))
+    if not ledger:
+        leave_file(f"results/runs/{OTHER}/ledger.json", json.dumps(entries))
+    assert "\x1b" not in status() and json.loads(status("--json"))
+
+
+def test_torn_and_flipped_files_end_in_no_traceback(status):
+    generator = random.Random(0)
+    leave_ledger(OTHER)
+    leave_progress(RUN)
+    paths = (f"logs/train/{RUN}.json", f"results/runs/{OTHER}/ledger.json")
+    contents = [Path(path).read_bytes() for path in paths]
+    for _ in range(200):
+        for path, content in zip(paths, contents, strict=True):
+            damaged = bytearray(content[: generator.randrange(len(content) + 1)])
+            for _ in range(generator.randrange(4)):
+                if damaged:
+                    damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+            with open(path, "wb") as file:
+                file.write(damaged)
+        status(), status("--json")
+
+
+def test_odd_things_in_the_place_of_files_are_left_out(status, folder):
+    for name in ("a", "b"):
+        os.makedirs(f"logs/train/{name}")
+        os.mkfifo(f"logs/train/{name}/seed0.log")
+        os.makedirs(f"logs/train/{name}/seed1.json")
+    os.symlink("nowhere", "logs/train/a/seed2.json")
+    os.symlink(folder, "logs/train/a/around")
+    leave_file("logs/train/a/seed3.json", "[" * 100_000)
+    leave_progress(RUN, lock="../../../../etc/passwd")
+    os.makedirs(f"results/scratch/{LOCK}")
+    leave_progress(OTHER)
+    os.mkfifo("logs/odd.log")
+    assert " stopped" in status() and json.loads(status("--json"))
+
+
+def test_texts_from_outside_are_neutral(status, hold):
+    hold()
+    odd = "\x1b]0;owned\x07\x9b31m\u202eevil\nnext"
+    leave_progress(f"a/{odd}/seed0")
+    with open(os.fsencode("logs/train/a/") + b"\xff.log", "w") as file:
+        file.write(f"ValueError: {odd}\x1b[2J\n")
+    leave_ledger(OTHER)
+    write_json(
+        f"results/runs/{OTHER}/ledger.json",
+        {"outcome": {"steps": 1, "planned_steps": 1, "validation": {odd: 1.0}}, "cost": {}},
+    )
+    for shown in (status(), status("--json")):
+        assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    names = {run["run"] for run in json.loads(status("--json"))["runs"]}
+    assert {f"a/{odd}/seed0", OTHER} < names
+
+
+def test_neutral_json_reads_back():
+    value = {"a\x1b\x9b": ["\u202e", "\ud800", "\n", "ä"]}
+    assert json.loads(neutral_json(value)) == value
+    assert len(neutral_text("x" * 10**7)) < 1100
+
+
+def test_a_closed_pipe_and_a_poor_locale_end_in_no_traceback(folder):
+    leave_progress("a/\N{SNOWMAN}/all/full/seed0")
+    command = f"{sys.executable} -c 'from ftft.cli import main; raise SystemExit(main([\"status\"]))'"
+    for ending in (" | true", " | cat"):
+        run = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command}{ending}"],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_it_starts_at_once():

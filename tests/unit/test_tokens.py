@@ -10,7 +10,7 @@ from ftft.data.dataset import Dataset
 from ftft.errors import ModelError
 from ftft.models import tokens as tokens_module
 from ftft.models.encoders import SPECIAL_TOKENS, train_tokenizer
-from ftft.models.tokens import Tokens, cached_tokens, tokenize
+from ftft.models.tokens import LONG_ROW, Cut, Tokens, budget_batches, cached_tokens, tokenize
 
 FIRST = ["the tall nurse sings in the garden", "a", "Zürich 😀 unseen", "the nurse  \n sings " * 9]
 SECOND = ["nobody sings", "the nurse is in the garden and sings " * 6, "b", "the garden is tall " * 8]
@@ -32,7 +32,7 @@ def folder(request, tmp_path_factory):
 @pytest.mark.parametrize("dataset", [SINGLES, PAIRS], ids=["single", "pair"])
 @pytest.mark.parametrize("max_length", [4, 12, 13, 300])
 def test_tokens_are_those_of_the_encoders_own_tokenizer(folder, dataset, max_length):
-    tokens = tokenize(dataset, folder / "tokenizer.json", max_length)
+    tokens = tokenize(dataset.texts, folder / "tokenizer.json", max_length)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = tokenizer(*dataset.texts, truncation=True, max_length=max_length)
     rows = [slice(*tokens.offsets[row : row + 2]) for row in range(len(tokens))]
@@ -97,7 +97,11 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
-        tokenize(SINGLES, tmp_path / "tokenizer.json", 16)
+        tokenize(SINGLES.texts, tmp_path / "tokenizer.json", 16)
+
+
+def cached(dataset, tokenizer, max_length, cache):
+    return cached_tokens(dataset.texts, None, dataset.content_hash, tokenizer, max_length, cache)
 
 
 def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monkeypatch):
@@ -112,29 +116,58 @@ def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monke
     for twin in ("one", "two"):
         (tmp_path / twin).mkdir()
         shutil.copy(folder / "tokenizer.json", tmp_path / twin)
-        tokens = cached_tokens(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
-        fresh = tokenize(PAIRS, folder / "tokenizer.json", 12)
+        tokens = cached(PAIRS, tmp_path / twin / "tokenizer.json", 12, cache)
+        fresh = tokenize(PAIRS.texts, folder / "tokenizer.json", 12)
         for name in ("ids", "types", "offsets"):
             np.testing.assert_array_equal(getattr(tokens, name), getattr(fresh, name))
             assert getattr(tokens, name).dtype == getattr(fresh, name).dtype
     assert len(made) == len(list(cache.iterdir())) == 1
-    cached_tokens(PAIRS, folder / "tokenizer.json", 13, cache)
-    cached_tokens(SINGLES, folder / "tokenizer.json", 13, cache)
+    cached(PAIRS, folder / "tokenizer.json", 13, cache)
+    cached(SINGLES, folder / "tokenizer.json", 13, cache)
     assert len(made) == 3
 
 
 @pytest.mark.parametrize("fault", ["torn", "swapped"])
 def test_cached_tokens_that_cannot_be_trusted_are_made_again(tmp_path, folder, caplog, fault):
-    fresh = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    fresh = cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     (path,) = (tmp_path / "one").iterdir()
     if fault == "torn":
         path.write_bytes(path.read_bytes()[:-20])
     else:
-        cached_tokens(SINGLES, folder / "tokenizer.json", 12, tmp_path / "other")
+        cached(SINGLES, folder / "tokenizer.json", 12, tmp_path / "other")
         shutil.copy(next((tmp_path / "other").iterdir()), path)
-    again = cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    again = cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     np.testing.assert_array_equal(again.ids, fresh.ids)
     assert "making the tokens again" in caplog.text
     caplog.clear()
-    cached_tokens(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
+    cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "one")
     assert not caplog.text
+
+
+@pytest.mark.parametrize("max_length", [4, 12, 13, 40, 300])
+def test_rows_that_are_cut_are_counted(folder, max_length, tmp_path):
+    whole = AutoTokenizer.from_pretrained(folder)(*PAIRS.texts)["input_ids"]
+    lengths = [len(ids) for ids in whole]
+    expected = Cut(sum(length > max_length for length in lengths), 4, max(lengths))
+    assert tokenize(PAIRS.texts, folder / "tokenizer.json", max_length).cut == expected
+    for _ in range(2):
+        assert cached(PAIRS, folder / "tokenizer.json", max_length, tmp_path).cut == expected
+
+
+def test_features_of_instances():
+    tokens = Tokens(TOKENS.ids, TOKENS.types, TOKENS.offsets, features=np.array([0, 1, 3]))
+    assert len(tokens) == 2 and tokens.lengths.tolist() == [2, 3]
+    assert tokens.feature_lengths.tolist() == [2, 1, 3]
+    assert tokens.features_of(np.array([1, 0])).tolist() == [1, 2, 0]
+    assert tokens.padded(tokens.features_of(np.array([1])), 0)["attention_mask"].sum() == 4
+
+
+def test_texts_of_another_language_are_told_of(folder, caplog):
+    tokens = tokenize((["\u0436\u0437 \u0438\u0439 \u043b", "a"],), folder / "tokenizer.json", 32)
+    assert ("has no piece for" in caplog.text) == (tokens.unknown > 0.2)
+
+
+def test_long_rows_come_in_smaller_batches():
+    lengths = np.array([4 * LONG_ROW] * 64 + [LONG_ROW] * 64)
+    sizes = {int(lengths[rows[0]]): len(rows) for rows in list(budget_batches(lengths, 16 * LONG_ROW))[::-1]}
+    assert sizes == {4 * LONG_ROW: 1, LONG_ROW: 16}

@@ -9,11 +9,9 @@ from accelerate.state import AcceleratorState
 from small import RECIPE, RUNTIME
 from tensorboardX.proto.event_pb2 import Event
 
-from ftft.data import demo
 from ftft.errors import ConfigError, TrainingError
 from ftft.execution.progress import Progress
-from ftft.pipeline import faults
-from ftft.pipeline.config import resolve
+from ftft.pipeline.config import checks, resolve
 from ftft.training.loop import train
 from ftft.training.schedule import learning_rate_factor
 
@@ -26,7 +24,7 @@ def run(encoder, training_data, monkeypatch, tmp_path):
 
     def run(*trackers):
         AcceleratorState._reset_state(reset_partial_state=True)
-        spec = {"recipe": RECIPE, "labels": list(demo.LABELS), "early_stopping": None}
+        spec = {"recipe": RECIPE, "metrics": ["accuracy", "macro_f1"], "early_stopping": None}
         progress = Progress("test", [], trackers, "demo/small/seed0")
         return train(spec, str(encoder), training_data, 0, RUNTIME, progress)
 
@@ -92,11 +90,11 @@ def test_a_tracker_that_is_absent_where_trainings_run_is_named(run):
 def test_trackers_are_checked_with_the_configuration(monkeypatch, tmp_path, root, trackers, words):
     import yaml
 
-    monkeypatch.setattr(faults, "find_spec", lambda name: name == "tensorboardX" or None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: name == "tensorboardX" or None)
     config = yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
     config["runtime"]["trackers"] = trackers
     if words is None:
-        assert resolve(config)["runtime"]["trackers"] == trackers
+        assert resolve(config).runtime.trackers == tuple(trackers)
     else:
         with pytest.raises(ConfigError) as refused:
             resolve(config)

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from ftft.cartography.dynamics import true_class_probability
+from ftft.cartography.supervision import Supervision
 from ftft.errors import TrainingError
-from ftft.execution import meter
-from ftft.execution.energy import EnergyMeter
-from ftft.models import classifier, flops
-from ftft.training import loop as training
-from ftft.training import step
+from ftft.execution.meter import Meter
+from ftft.models import flops
+from ftft.models.heads import load_classifier
+from ftft.tasks.base import Kind, true_class_probability
+from ftft.tasks.prediction import predict_outputs
+from ftft.training import loop, session
 from ftft.training.checkpoints import Checkpoints
 from ftft.training.schedule import checkpoint_interval, learning_rate_factor, planned_steps
+from ftft.training.step import TrainingStep
 from ftft.training.stopping import monitored_score, read_early
 
 MONITOR = {"patience": 2, "metric": "accuracy", "monitored": ["r1_dev", "r3_dev"]}
@@ -31,37 +33,37 @@ def state(result):
 
 def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, monkeypatch):
     logged = []
-    original = step.cross_entropy
+    original = Kind.losses
 
-    def logging_cross_entropy(logits, labels):
-        logged.append(logits.detach().numpy().copy())
-        return original(logits, labels)
+    def logging_losses(self, outputs, targets):
+        logged.append(outputs.detach().numpy().copy())
+        return original(self, outputs, targets)
 
     drawn = []
-    plan = training.training_batches
+    plan = loop.training_batches
 
     def logging_batches(*arguments):
         for batch in plan(*arguments):
             drawn.append(batch)
             yield batch
 
-    monkeypatch.setattr(step, "cross_entropy", logging_cross_entropy)
-    monkeypatch.setattr(training, "training_batches", logging_batches)
+    monkeypatch.setattr(Kind, "losses", logging_losses)
+    monkeypatch.setattr(loop, "training_batches", logging_batches)
     result = fine_tune()
     assert len(result.epochs) == 3
     assert {len(batch) for batch in drawn} == {8, 1}
     for place, (batch, logits) in enumerate(zip(drawn, logged, strict=True)):
         for row, values in zip(batch, logits, strict=True):
             np.testing.assert_array_equal(result.epochs[place // 5][row], values)
-    p_true = true_class_probability(result.epochs[0], training_data.labels)
-    expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.labels]
+    p_true = true_class_probability(result.epochs[0], training_data.targets)
+    expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.targets]
     np.testing.assert_allclose(p_true, expected, rtol=1e-6)
 
 
 def test_dynamics_come_from_the_training_mode(fine_tune, encoder, training_data):
     result = fine_tune(learning_rate=1e-12, epochs=2.0)
-    untouched = classifier.load_classifier(encoder, ["a", "b", "c"])
-    evaluated = classifier.predict_logits(untouched, training_data.tokens, 512, torch.no_grad)
+    untouched = load_classifier(encoder, ["a", "b", "c"])
+    evaluated = predict_outputs(training_data.kind, untouched, training_data.tokens, 3, 512, torch.no_grad)
     assert not np.allclose(result.epochs[0], evaluated, atol=1e-4)
     assert not np.allclose(result.epochs[0], result.epochs[1], atol=1e-4)
 
@@ -104,8 +106,8 @@ def test_stopped_run_keeps_the_weights_of_its_best_checkpoint(fine_tune, monkeyp
 
 @pytest.mark.parametrize("mode", [True, False])
 def test_prediction_leaves_the_mode_of_the_model(encoder, training_data, mode):
-    model = classifier.load_classifier(encoder, ["a", "b", "c"]).train(mode)
-    classifier.predict_logits(model, training_data.tokens, 512, torch.no_grad)
+    model = load_classifier(encoder, ["a", "b", "c"]).train(mode)
+    predict_outputs(training_data.kind, model, training_data.tokens, 3, 512, torch.no_grad)
     assert all(module.training == mode for module in model.modules())
 
 
@@ -117,8 +119,8 @@ def test_last_step_is_scored_where_no_interval_ends(fine_tune):
 
 
 def test_run_on_a_selection_takes_the_steps_of_a_run_on_all(fine_tune, training_data):
-    rows = np.arange(0, 33, 3)
-    result = fine_tune(data=replace(training_data, rows=rows))
+    rows = Supervision.of(np.arange(0, 33, 3))
+    result = fine_tune(data=replace(training_data, supervision=rows))
     assert result.outcome["steps"] == 15
     assert result.outcome["training_instances"] == 11
     assert len(result.epochs) == 15 // 2
@@ -167,25 +169,19 @@ def test_recording_in_bfloat16_keeps_the_head_in_float32(fine_tune):
 
 
 def test_cost_counts_what_every_batch_held(fine_tune, monkeypatch):
-    shapes, instances = [], []
-    original = training.model_inputs
+    instances = []
+    original = Kind.collate
 
-    def watched_inputs(tokens, rows, *others):
-        inputs = original(tokens, rows, *others)
-        shapes.append(inputs["input_ids"].shape)
+    def watched_collate(self, tokens, rows, *others):
         instances.extend(tokens.lengths[rows].tolist())
-        return inputs
+        return original(self, tokens, rows, *others)
 
-    monkeypatch.setattr(training, "model_inputs", watched_inputs)
+    monkeypatch.setattr(Kind, "collate", watched_collate)
+    # The in-distribution set is scored too, at every checkpoint.
+    monkeypatch.setattr(Checkpoints, "_score_set", lambda self, *_: {"accuracy": 0.5, "macro_f1": 0.5})
     result = fine_tune()
-    count, cost = flops.count_flops(result.model.config, 32), result.cost
-    assert cost["real_tokens"] == sum(instances)
-    assert cost["padded_tokens"] == sum(size * width for size, width in shapes)
-    assert cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
-    assert cost["padded_flops"] == sum(
-        count.of(1, size, size * width, size * width**2) for size, width in shapes
-    )
-    assert cost["estimated_flops"] == 6 * cost["parameters"]["without_embeddings"] * sum(instances)
+    count = flops.count_flops(result.model.config, 32)
+    assert result.cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
 
 
 def test_counting_flops_changes_no_result(fine_tune, monkeypatch):
@@ -193,7 +189,7 @@ def test_counting_flops_changes_no_result(fine_tune, monkeypatch):
     monkeypatch.setattr(flops, "count_flops", lambda *arguments: None)
     plain = fine_tune()
     assert counted.cost["flops"] > 0
-    assert plain.cost["flops"] is plain.cost["padded_flops"] is None
+    assert plain.cost["flops"] is None
     np.testing.assert_array_equal(counted.epochs, plain.epochs)
     assert all(torch.equal(value, state(plain)[name]) for name, value in state(counted).items())
     assert counted.model.config.to_json_string() == plain.model.config.to_json_string()
@@ -205,7 +201,7 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
     package.mkdir()
     for name, text in {"name": "package-0", "max_energy_range_uj": 10**12, "energy_uj": 0}.items():
         (package / name).write_text(str(text))
-    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
+    monkeypatch.setattr(session, "Meter", lambda device: Meter(device, tmp_path))
 
     def consuming(function, microjoules):
         def wrapped(*arguments):
@@ -215,14 +211,12 @@ def test_energy_is_that_of_the_steps_without_development_scores(fine_tune, monke
 
         return wrapped
 
-    monkeypatch.setattr(training, "model_inputs", consuming(training.model_inputs, 1))
+    monkeypatch.setattr(TrainingStep, "__call__", consuming(TrainingStep.__call__, 1))
     monkeypatch.setattr(Checkpoints, "score", consuming(Checkpoints.score, 1000))
     cost = fine_tune().cost
     assert cost["energy_joules"] == 15e-6
-    assert cost["energy_scope"] == "CPU package, shared with other processes"
 
 
 def test_energy_that_nothing_reports_is_null(fine_tune, monkeypatch, tmp_path):
-    monkeypatch.setattr(meter, "EnergyMeter", lambda device: EnergyMeter(device, tmp_path))
-    cost = fine_tune().cost
-    assert cost["energy_joules"] is cost["energy_scope"] is None
+    monkeypatch.setattr(session, "Meter", lambda device: Meter(device, tmp_path))
+    assert fine_tune().cost["energy_joules"] is None

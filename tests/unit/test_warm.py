@@ -120,3 +120,72 @@ def test_script_of_another_session_runs_by_itself(tmp_path):
         start_new_session=True,
     )
     assert job.communicate(timeout=30)[0].strip() == str(job.pid)
+
+
+def test_a_long_temporary_folder_is_no_matter(tmp_path):
+    folder = tmp_path / ("long" * 30) / ("longer" * 30)
+    folder.mkdir(parents=True)
+    code, out, err, _, server = finish(call("print(os.getppid())", tmp_path, env={"TMPDIR": str(folder)}))
+    assert (code, err, out.split()) == (0, "", [str(server)])
+
+
+def test_without_a_place_for_the_socket_scripts_run_by_themselves(tmp_path):
+    caller = CALLER.replace("warm.start", "warm.tempfile.mkdtemp = fail; warm.start").replace(
+        "from ftft", "def fail(**_): raise PermissionError('no folder')\nfrom ftft"
+    )
+    path = tmp_path / "job.py"
+    path.write_text(HAND_OVER + "print(os.getpid())")
+    code = caller.replace(", warm.servers[0].pid", ", 0")
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0 and run.stderr == "no warm start: no folder\n"
+    header, pid = run.stdout.splitlines()
+    assert header.split()[1] == pid
+
+
+def test_scripts_run_by_themselves_where_the_server_was_killed(tmp_path):
+    ending = "import os; os.kill(warm.servers[0].pid, 9)"
+    path = tmp_path / "job.py"
+    path.write_text(
+        "import os, sys; from ftft.pipeline import warm; warm.ANSWER_SECONDS = 1; "
+        "warm.hand_over(); import signal; "
+        "print(os.getpid(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
+    )
+    code = CALLER.replace("job = ", f"{ending}\njob = ")
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    job, _, pid, default = (
+        word for line in run.stdout.splitlines() for word in line.split() if word != "pid"
+    )
+    assert (pid, default) == (job, "True")
+
+
+def test_a_halted_server_that_goes_on_runs_nothing_twice(tmp_path):
+    path = tmp_path / "job.py"
+    path.write_text(
+        "import os, sys; from ftft.pipeline import warm; warm.ANSWER_SECONDS = 1; warm.hand_over(); "
+        f"open({str(tmp_path / 'runs')!r}, 'a').write('run ')"
+    )
+    code = CALLER.replace("job = ", "import os, time; os.kill(warm.servers[0].pid, 19)\njob = ").replace(
+        "sys.exit(", "code = job.wait(); os.kill(warm.servers[0].pid, 18); time.sleep(2); sys.exit(code or "
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+        timeout=60,
+        check=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "runs").read_text() == "run "

@@ -1,5 +1,7 @@
 """Runs of the workflow in folders of their own, through the command line as a user would."""
 
+import fcntl
+import io
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ class Workflow:
         self.root, self.folder = root, folder
         self.config_file = folder / "config" / "config.yaml"
         self.pristine_config = config
+        folder.mkdir(parents=True, exist_ok=True)
         self.restore()
 
     def restore(self) -> None:
@@ -39,6 +42,11 @@ class Workflow:
                 shutil.copyfile(source, target)
         self.write_config(self.pristine_config)
 
+    def copy(self, folder: Path) -> "Workflow":
+        """The same workflow in another folder, with results and records of its own."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Workflow(self.root, folder, self.pristine_config)
+
     def write_config(self, config: dict) -> None:
         self.config_file.write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -52,7 +60,7 @@ class Workflow:
         self.write_config(config)
 
     def snakemake(
-        self, *arguments: str, timeout: float = 300, python_path: str | Path = ""
+        self, *arguments: str, timeout: float = 900, python_path: str | Path = ""
     ) -> subprocess.CompletedProcess:
         """Run snakemake here; its output, both streams together, is in `stdout`."""
         return subprocess.run(
@@ -66,11 +74,37 @@ class Workflow:
             env={**os.environ, "PYTHONPATH": str(python_path)},
         )
 
+    def dry_run(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and output of a dry run, in a fork of this process, which has Snakemake imported."""
+        import snakemake.cli
+
+        log = self.folder / "dry-run.log"
+        if (child := os.fork()) == 0:
+            code = 70
+            try:
+                with open(log, "wb") as file:
+                    os.dup2(file.fileno(), 1)
+                    os.dup2(file.fileno(), 2)
+                sys.stdout = sys.stderr = io.TextIOWrapper(
+                    io.FileIO(1, "w", closefd=False), write_through=True
+                )
+                os.chdir(self.folder)
+                # The library is this workflow's own.
+                sys.path[:] = [path for path in sys.path if Path(path) != self.root / "src"]
+                for name in [name for name in sys.modules if name.partition(".")[0] == "ftft"]:
+                    del sys.modules[name]
+                snakemake.cli.main(["--dry-run", "--cores", "1", *arguments])
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                os._exit(code if isinstance(code, int) else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text()
+
     def planned(self, *arguments: str, target: str = "paper") -> dict[str, int]:
         """Jobs by rule that a dry run would start for `target`."""
-        dry = self.snakemake("--dry-run", *arguments, "--", target)
-        assert dry.returncode == 0, dry.stdout
-        stats = dry.stdout.partition("Job stats:")[2].partition("total")[0]
+        code, shown = self.dry_run(*arguments, "--", target)
+        assert code == 0, shown
+        stats = shown.partition("Job stats:")[2].partition("total")[0]
         return {rule: int(count) for rule, count in JOB_COUNT.findall(stats) if rule != target}
 
 
@@ -86,12 +120,20 @@ def another(root, tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
-def finished(another) -> Workflow:
-    """The tiny configuration, run to the end once."""
-    workflow = another()
-    run = workflow.snakemake("--", "paper")
-    assert run.returncode == 0, run.stdout
-    return workflow
+def finished(root, tiny_config, tmp_path_factory, worker_id) -> Workflow:
+    """The tiny configuration, run to the end once; every process of pytest-xdist has a copy of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "finished"
+    with open(shared.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.with_suffix(".done").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            run = Workflow(root, shared, tiny_config).snakemake("--", "paper")
+            assert run.returncode == 0, run.stdout
+            shared.with_suffix(".done").touch()
+    folder = tmp_path_factory.mktemp("finished") / "copy"
+    shutil.copytree(shared, folder)
+    return Workflow(root, folder, tiny_config)
 
 
 @pytest.fixture
@@ -99,6 +141,12 @@ def workflow(finished):
     """The finished workflow, to be edited and dry-run; its sources are restored afterwards."""
     yield finished
     finished.restore()
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Workflow:
+    """A copy of the finished workflow, with results and records of its own to be spoilt."""
+    return finished.copy(tmp_path / "copied")
 
 
 @pytest.fixture

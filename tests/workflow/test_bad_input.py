@@ -5,8 +5,10 @@ import csv
 import pytest
 import yaml
 
+from ftft.artifacts import Provenance, read_stamp, working
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.data.dataset import Dataset
+from ftft.tasks.base import kind_of
 
 HEADER = ["uid", "premise", "hypothesis", "label"]
 LABELS = ["entailment", "neutral", "contradiction"]
@@ -66,7 +68,8 @@ def train_on_csv(workflow, header, rows):
 def test_bad_training_data(fresh, fault):
     header, change, texts = BAD_DATA[fault]
     train_on_csv(fresh, header, edited(change))
-    assert_refused(fresh.snakemake(), fresh, ["DataError", "'train'", *texts])
+    run = fresh.snakemake("--", "results/data/demo/train.parquet")
+    assert_refused(run, fresh, ["DataError", "'train'", *texts])
 
 
 def test_bad_evaluation_data_stops_before_any_training(fresh):
@@ -74,7 +77,9 @@ def test_bad_evaluation_data_stops_before_any_training(fresh):
     (fresh.folder / "test.jsonl").write_text('{"premise": "a", "hypothesis": "b"}\n')
     config["tasks"]["demo"]["datasets"]["r3_test"] = {"source": "file", "path": "test.jsonl"}
     fresh.write_config(config)
-    assert_refused(fresh.snakemake("--cores", "2"), fresh, ["'r3_test' lacks the column(s) label, uid"])
+    # As the profiles for clusters do, which keep going and have more to do than data.
+    run = fresh.snakemake("--cores", "4", "--keep-going")
+    assert_refused(run, fresh, ["'r3_test' lacks the column(s) label, uid"])
 
 
 def test_refused_leakage_stops_before_any_training(fresh):
@@ -158,7 +163,11 @@ def test_bad_configuration_file(fresh, fault):
 BAD_FILES_OF_DATA = {
     "train.csv": ("premise,label\ncafé,neutral\n".encode("latin-1"), ["decode byte 0xe9"]),
     "train.tsv": (b"premise\tuid\tlabel\tuid\na\tu0\tneutral\tu0\n", ["2 columns are named 'uid'"]),
-    "train.jsonl": (b'{"premise": ["a"], "hypothesis": "b", "label": "neutral"}\n', ["row 1: a list"]),
+    "train.jsonl": (
+        b'{"premise": "a", "hypothesis": "b", "label": "neutral"}\n'
+        b'{"premise": ["a"], "hypothesis": "b", "label": "neutral"}\n',
+        ["row 2: a list"],
+    ),
     "train.parquet": (b"PAR1 and no more", ["cannot be read", "a parquet file"]),
     "train.arrow": (b"", ["cannot be read", "a arrow file"]),
 }
@@ -185,34 +194,55 @@ def test_unknown_encoder_is_named(fresh):
     assert_refused(run, fresh, ["ModelError", "'no_such_package' is not installed"])
 
 
-def test_dynamics_that_are_not_numbers_make_no_map(workflow):
-    path = workflow.folder / "results/runs/demo/small/full/full/seed0/dynamics.parquet"
-    dataset = Dataset.load(workflow.folder / "results/data/demo/train.parquet")
-    whole = path.read_bytes()
+def test_dynamics_that_are_not_numbers_make_no_map(copied):
+    path = copied.folder / "results/runs/demo/small/all/full/seed0/dynamics.parquet"
+    dataset = Dataset.load(copied.folder / "results/data/demo/train.parquet")
     epochs = load_dynamics(path, dataset).logits.copy()
     epochs[1][7] = float("nan")
-    try:
-        save_dynamics(path, list(epochs), dataset, {})
-        run = workflow.snakemake("--force", "--", "results/maps/demo/small/seed0.parquet")
-        assert run.returncode != 0
-        assert f"first at epoch 1, instance {dataset.uids[7]}" in run.stdout
-        assert "are not finite" in run.stdout and "Traceback" not in run.stdout
-    finally:
-        path.write_bytes(whole)
-        workflow.snakemake("--", "paper")
+    stamp = read_stamp(path)
+    with working(Provenance(stamp["slice"], stamp["code"], inputs=stamp["inputs"])):
+        save_dynamics(path, kind_of("classification"), list(epochs), dataset, {})
+    run = copied.snakemake("--", "results/maps/demo/small/seed0.parquet")
+    assert run.returncode != 0
+    assert f"first at epoch 1, instance {dataset.uids[7]}" in run.stdout
+    assert "are not finite" in run.stdout and "Traceback" not in run.stdout
 
 
-def test_torn_artifact_is_named_with_its_cure(workflow):
-    path = workflow.folder / "results/selections/demo/small-ambiguous-33/seed0.parquet"
+def test_a_failed_reference_stops_before_the_main_training_or_is_marked(copied):
+    def fails(config):
+        config["models"]["small"]["training"] = {"learning_rate": 50.0, "max_grad_norm": 1000.0}
+        config["checks"] = {"failed_reference": "refuse"}
+
+    copied.edit(fails)
+    for target in ("results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json", "paper"):
+        run = copied.snakemake("--", target)
+        assert run.returncode != 0 and "Traceback" not in run.stdout
+        assert "the reference run of small, seed 0, has failed: its data map says nothing" in run.stdout
+    copied.edit(lambda config: config["checks"].update(failed_reference="mark"))
+    run = copied.snakemake("--", "results/tables/table1.csv")
+    assert run.returncode == 0, run.stdout
+    with open(copied.folder / "results/tables/table1.csv", newline="") as file:
+        failed = {row["reference"]: (row["runs"], row["failed"]) for row in csv.DictReader(file)}
+    assert failed["small"] == ("0", "1") and failed["random"] == ("1", "0")
+
+
+SUPERVISION = "results/supervisions/demo/small-ambiguous-33/seed0.parquet"
+
+
+def test_a_torn_artifact_is_made_again(copied):
+    path = copied.folder / SUPERVISION
     whole = path.read_bytes()
-    try:
-        path.write_bytes(whole[: len(whole) // 2])
-        run = workflow.snakemake(
-            "--force", "--", "results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json"
-        )
-        assert run.returncode != 0
-        assert "cannot be read" in run.stdout and "let snakemake make it again" in run.stdout
-        assert "Traceback" not in run.stdout
-    finally:
-        path.write_bytes(whole)
-        workflow.snakemake("--", "paper")
+    path.write_bytes(whole[: len(whole) // 2])
+    run = copied.snakemake("--", SUPERVISION)
+    assert run.returncode == 0, run.stdout
+    assert path.read_bytes() == whole
+
+
+def test_a_damaged_artifact_is_named_with_its_cure(copied):
+    path = copied.folder / SUPERVISION
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8] + bytes([whole[8] ^ 1]) + whole[9:])
+    run = copied.snakemake("--", "results/runs/demo/large/small-ambiguous-33/full/seed0/ledger.json")
+    assert run.returncode != 0
+    assert "is damaged or was edited" in run.stdout and "let snakemake make it again" in run.stdout
+    assert "Traceback" not in run.stdout

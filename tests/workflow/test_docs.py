@@ -22,7 +22,7 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
-SOURCES = ("Snakefile", "rules", "workflow", "profiles", "envs", "config")
+SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
 START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
 # They answer a question, or act on what is there: nothing to plan.
 IMMEDIATE = {"--unlock", "--touch", "--rulegraph", "--dag", "--dry-run", "-n", "--lint"}
@@ -47,7 +47,11 @@ def clone(root, tmp_path_factory):
     for source in (root / name for name in (*SOURCES, "Makefile", "pyproject.toml", *root.glob("*.lock"))):
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / source.name)
     for config in folder.glob("config/**/*.yaml"):
-        for task in yaml.safe_load(config.read_text()).get("tasks", {}).values():
+        entries = yaml.safe_load(config.read_text())
+        for model in entries.get("models", {}).values():
+            if model.get("source") == "folder":
+                (folder / model["path"]).mkdir(parents=True, exist_ok=True)
+        for task in entries.get("tasks", {}).values():
             for path in (entry["path"] for entry in task["datasets"].values() if "path" in entry):
                 file = folder / path
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +93,8 @@ def test_a_documented_command_works(clone, command):
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
         case ["ftft", "init"]:
             console(["init", "--help"], clone)
+        case ["ftft", "archive", *_]:
+            console(["archive", "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)
         case ["ftft", *arguments]:
@@ -97,6 +103,8 @@ def test_a_documented_command_works(clone, command):
             run(["make", "--dry-run", *targets], clone, {})
         case ["python", "-m", "benchmarks", section, *_]:
             assert section in SECTIONS
+        case ["python", "-m", "ftft.results.archive", *_]:
+            run([sys.executable, *words[1:3], "--help"], clone, {"PYTHONPATH": "src"})
         case ["pip", "install", *_, needed]:
             assert (clone / needed).exists()
         case _:

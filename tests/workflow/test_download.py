@@ -8,7 +8,7 @@ import pytest
 from ftft.data import demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-EVALUATION = "results/evaluations/demo/small/full/full/seed0.parquet"
+EVALUATION = "results/evaluations/demo/small/all/full/seed0/validation.parquet"
 # The split on the hub and the number of rows.
 FROM_HUB = {"train": ("train", 200), "r1_test": ("test", 40)}
 
@@ -60,6 +60,14 @@ def test_what_is_downloaded_serves_all_that_follows(offline):
     assert "download_data" not in workflow.planned(target=EVALUATION)
     run = workflow.snakemake("--", EVALUATION)
     assert run.returncode == 0, run.stdout
+
+    # What is kept of the rows is no reason to fetch them again, and one set is no other.
+    prepared = "results/data/demo/train.parquet"
+    workflow.edit(lambda config: config["tasks"]["demo"]["datasets"]["train"].update(max_rows=100))
+    assert workflow.planned(target=prepared) == {"prepare_data": 1}
+    downloads = workflow.folder / "results/downloads/demo"
+    shutil.copyfile(downloads / "r1_test.parquet", downloads / "train.parquet")
+    assert workflow.planned(target=prepared) == {"download_data": 1, "prepare_data": 1}
 
 
 def test_without_hub_sources_there_is_nothing_to_download(fresh):

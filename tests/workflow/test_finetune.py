@@ -6,17 +6,34 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 ENTRY = {"main": "large", "reference": "small"}
 
 
-@pytest.fixture
-def taken_home(fresh):
-    def change(config):
-        del config["tables"]
-        config["finetune"] = {"demo": ENTRY}
+def finetune_only(config):
+    del config["tables"]
+    config["finetune"] = {"demo": ENTRY}
 
-    fresh.edit(change)
-    return fresh
+
+@pytest.fixture
+def taken_home(copied):
+    copied.edit(finetune_only)
+    return copied
+
+
+def test_one_reference_and_one_stopped_run_are_all_that_is_trained(fresh):
+    fresh.edit(finetune_only)
+    assert fresh.planned(target="finetune") == {
+        "prepare_data": 6,
+        "check_data": 1,
+        "prepare_encoder": 2,
+        "train_reference": 1,
+        "build_data_map": 1,
+        "make_supervision": 1,
+        "train_main": 1,
+        "evaluate": 3,
+        "write_finetuned": 1,
+    }
 
 
 def test_the_folder_loads_and_classifies(taken_home):
+    assert taken_home.planned(target="finetune") == {"write_finetuned": 1}
     run = taken_home.snakemake("--", "finetune")
     assert run.returncode == 0, run.stdout
     folder = taken_home.folder / "results/finetuned/demo"
@@ -26,7 +43,8 @@ def test_the_folder_loads_and_classifies(taken_home):
     (answer,) = pipeline("text-classification", str(folder))([{"text": "a text", "text_pair": "another"}])
     assert answer["label"] in model.config.label2id and 0 < answer["score"] < 1
     assert "# large on demo" in (folder / "README.md").read_text()
-    assert not (taken_home.folder / "results/runs/demo/large/full").exists()
+    assert taken_home.planned(target="finetune") == {}
+    taken_home.edit(lambda config: config["runtime"].update(keep_models="none"))
     assert taken_home.planned(target="finetune") == {}
     # Another licence is another card, and no other run.
     taken_home.edit(lambda config: config["finetune"]["demo"].update(license="mit"))
@@ -36,9 +54,10 @@ def test_the_folder_loads_and_classifies(taken_home):
     assert (planned["train_reference"], planned["train_main"], planned["write_finetuned"]) == (1, 1, 1)
 
 
-def test_without_development_sets_the_validation_set_stops_the_run(taken_home):
-    taken_home.edit(lambda config: config["tasks"]["demo"].update(dev=[]))
-    dry = taken_home.snakemake("--dry-run", "--", "all")
-    assert dry.returncode == 0, dry.stdout
-    assert "results/runs/demo/large/small-ambiguous-33/stopped-id/seed0/ledger.json" in dry.stdout
-    assert "stopped-ood" not in dry.stdout
+def test_without_development_sets_the_validation_set_stops_the_run(fresh):
+    fresh.edit(finetune_only)
+    fresh.edit(lambda config: config["tasks"]["demo"].update(dev=[]))
+    code, shown = fresh.dry_run("--", "all")
+    assert code == 0, shown
+    assert "results/runs/demo/large/small-ambiguous-33/stopped-id/seed0/ledger.json" in shown
+    assert "stopped-ood" not in shown

@@ -1,4 +1,4 @@
-"""The verdict before the expensive run: what it asks for, and what makes it run again."""
+"""What references show before the expensive run: what it asks for, and what makes it run again."""
 
 import pandas as pd
 import pytest
@@ -14,9 +14,10 @@ REFERENCES_ONLY = {
 
 
 @pytest.fixture(scope="module")
-def judged(another):
-    """The tiny configuration with its preflight."""
-    workflow = another()
+def judged(finished, tmp_path_factory):
+    """A copy of the finished workflow, with its preflight."""
+    workflow = finished.copy(tmp_path_factory.mktemp("judged"))
+    assert workflow.planned(target="preflight") == {"write_preflight": 1}
     run = workflow.snakemake("--", "preflight")
     assert run.returncode == 0, run.stdout
     return workflow
@@ -40,8 +41,8 @@ def finetune_only(config):
 
 def test_preflight_trains_references_alone(fresh):
     assert fresh.planned(target="preflight") == REFERENCES_ONLY
-    plan = fresh.snakemake("--dry-run", "--", "preflight").stdout
-    assert "results/runs/demo/small/full/full/seed0/ledger.json" in plan
+    _, plan = fresh.dry_run("--", "preflight")
+    assert "results/runs/demo/small/all/full/seed0/ledger.json" in plan
     assert "results/runs/demo/large" not in plan
 
 
@@ -54,18 +55,17 @@ def test_finetune_names_candidates_as_tables_do(fresh):
     fresh.edit(finetune_only)
     jobs = fresh.planned(target="preflight")
     assert jobs == {**REFERENCES_ONLY, "train_reference": 2, "build_data_map": 2}
-    plan = fresh.snakemake("--dry-run", "--", "preflight").stdout
-    assert "small/full/full/seed4/" in plan and "results/runs/demo/large" not in plan
+    _, plan = fresh.dry_run("--", "preflight")
+    assert "small/all/full/seed4/" in plan and "results/runs/demo/large" not in plan
 
 
-def test_a_verdict_comes_out(judged):
+def test_numbers_and_ranks_come_out(judged):
     (row,) = pd.read_csv(judged.folder / "results/preflight/demo.csv").to_dict("records")
     assert (row["main"], row["reference"]) == ("large", "small")
-    assert row["verdict"] in ("promising", "doubtful", "poor")
+    assert row["rank_easy"] == row["rank_id"] == row["rank_cost"] == 1
     assert 0 < row["parameter_ratio"] < 1
     page = (judged.folder / "results/preflight/demo.html").read_text()
-    assert f"<strong>{row['verdict']}</strong>" in page and "Compared with NLI and HSD" in page
-    assert not list(judged.folder.glob("results/runs/demo/large"))
+    assert f"{row['easy_50']:.2f} % of the instances are easy" in page
 
 
 def edit(section, **changes):
@@ -115,9 +115,3 @@ def test_the_page_reruns_with_its_template(preflight):
     style = preflight.folder / "workflow/report/preflight/style.css"
     style.write_text(style.read_text() + "\n")
     assert preflight.planned(target="preflight") == {"write_preflight": 1}
-
-
-def test_the_runs_are_those_of_the_tables(preflight):
-    jobs = preflight.planned(target="results/tables/verdicts.csv")
-    assert "write_preflight" not in jobs and "build_data_map" not in jobs
-    assert jobs["train_reference"] == 1 and jobs["write_verdicts"] == 1

@@ -4,8 +4,8 @@ import json
 
 import pyarrow.parquet as pq
 
-RUN = "results/runs/demo/small/full/full/seed0"
-TARGETS = (f"{RUN}/dynamics.parquet", "results/selections/demo/small-ambiguous-33/seed0.parquet")
+RUN = "results/runs/demo/small/all/full/seed0"
+TARGETS = (f"{RUN}/dynamics.parquet", "results/supervisions/demo/small-ambiguous-33/seed0.parquet")
 
 
 def test_two_processes_leave_what_one_does(fresh):
@@ -23,14 +23,14 @@ def test_two_processes_leave_what_one_does(fresh):
     run = fresh.snakemake("--", *TARGETS)
     assert run.returncode == 0, run.stdout
     ledger = json.loads((fresh.folder / RUN / "ledger.json").read_text())
-    assert ledger["cost"]["processes"] == 2 and ledger["outcome"]["complete_epochs"] == 3
+    assert ledger["execution"]["processes"] == 2 and ledger["outcome"]["complete_epochs"] == 3
     table = pq.read_table(fresh.folder / RUN / "dynamics.parquet")
     assert table["epoch"].to_pylist() == [epoch for epoch in range(3) for _ in range(200)]
     assert table["row"].to_pylist() == list(range(200)) * 3
     assert table["p_true"].null_count == 0
-    log = (fresh.folder / "logs/train/demo/small/full/full/seed0.log").read_text()
+    log = (fresh.folder / "logs/train/demo/small/all/full/seed0.log").read_text()
     assert "88/88" in log and "Traceback" not in log and "Warning" not in log, log
-    assert list((fresh.folder / "results/tracking/demo/small/full/full/seed0").rglob("events*"))
+    assert list((fresh.folder / "results/tracking/demo/small/all/full/seed0").rglob("events*"))
 
     # Their number is no reason to train again.
     fresh.edit(lambda config: config["runtime"].update(processes=1))

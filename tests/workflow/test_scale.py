@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.planning import planning_folders
 
-HEAVY = {"torch", "transformers", "tokenizers", "accelerate", "datasets", "pandas", "pyarrow", "matplotlib"}
+HEAVY = {"torch", "transformers", "tokenizers", "accelerate", "datasets", "pandas", "matplotlib"}
 # What python -X importtime says of each module that is loaded.
 IMPORT = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+([\w.]+)$", re.MULTILINE)
 

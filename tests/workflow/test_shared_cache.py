@@ -25,7 +25,7 @@ def make(workflow, target):
 
 def test_a_second_clone_trains_nothing(clone):
     first, second = clone(), clone()
-    assert make(first, TABLE) == {*TRAINED, "selections", "evaluations"}
+    assert make(first, TABLE) == {*TRAINED, "supervisions", "evaluations"}
     assert make(second, TABLE) == set()
     for name in ("tables/table1.csv", "scores/table1.parquet"):
         ours, theirs = (workflow.folder / "results" / name for workflow in (first, second))

@@ -5,4 +5,4 @@ with job(snakemake):
     model, seed = snakemake.wildcards.model, int(snakemake.wildcards.seed)
     with measured(snakemake.output.ledger, model=model, seed=seed):
         source, output = snakemake.input, snakemake.output
-        write_map(source.dynamics, source.train, output.data_map, snakemake.threads)
+        write_map(source.dynamics, source.train, output.data_map)

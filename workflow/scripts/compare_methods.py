@@ -6,5 +6,6 @@ with job(snakemake):
         specification(snakemake),
         snakemake.input.evaluations,
         snakemake.input.ledgers,
-        snakemake.output[0],
+        snakemake.output.comparisons,
+        snakemake.output.view,
     )

@@ -11,12 +11,12 @@ claim_resources(snakemake)
 from ftft.training.runs import evaluate
 
 with job(snakemake):
-    spec = specification(snakemake)
     evaluate(
-        spec,
+        specification(snakemake),
         run_of(snakemake),
+        snakemake.wildcards.dataset,
         model_folder=Path(snakemake.input.model[0]).parent,
-        dataset_files=dict(zip(spec["datasets"], snakemake.input.datasets, strict=True)),
+        dataset_file=snakemake.input.dataset,
         output=snakemake.output[0],
         runtime=snakemake.config["runtime"],
     )

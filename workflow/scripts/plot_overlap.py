@@ -3,4 +3,4 @@ from ftft.results.figures.overlap import plot
 
 with job(snakemake):
     source, output = snakemake.input, snakemake.output
-    plot(specification(snakemake), source.selections, source.ledgers, dict(output.items()))
+    plot(specification(snakemake), source.supervisions, source.ledgers, dict(output.items()))

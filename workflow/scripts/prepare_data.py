@@ -1,6 +1,7 @@
 from ftft.data import sources
-from ftft.data.dataset import prepare
+from ftft.paper import cad  # noqa: F401  (it registers the source `cad`)
 from ftft.pipeline.job import job, specification
+from ftft.tasks.prepare import prepare
 
 with job(snakemake):
     spec, name = specification(snakemake), snakemake.wildcards.dataset

@@ -1,13 +1,6 @@
-from ftft.cartography.datamap import write_map
+from ftft.cartography.datamap import write_score
 from ftft.pipeline.job import job, specification
 
 with job(snakemake):
-    source = snakemake.input
-    write_map(
-        source.dynamics,
-        source.train,
-        snakemake.output[0],
-        snakemake.threads,
-        further=True,
-        el2n_epochs=specification(snakemake)["el2n_epochs"],
-    )
+    source, name = snakemake.input, snakemake.wildcards.score
+    write_score(source.dynamics, source.train, snakemake.output[0], name, **specification(snakemake))

@@ -1,37 +1,52 @@
+from ftft.execution import launch
+from ftft.pipeline.job import claim_resources, code_of, job, processes_of, run_of, specification
 from ftft.pipeline.warm import hand_over
 
-hand_over()
+processes = processes_of(snakemake)
+if processes == 1:
+    hand_over()
 
+import sys
 from pathlib import Path
-
-from ftft.pipeline.job import claim_resources, code_of, job, processes_of, run_of, specification
 
 claim_resources(snakemake)
 
-from ftft.execution.progress import Progress
-from ftft.execution.workers import fine_tune_together
-from ftft.training.runs import fine_tune
+
+def train(streams):
+    spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
+    name = "{task}/{model}/{supervision}/{budget}/seed{seed}".format(**run)
+    title = "{model} on {supervision} ({budget}), seed {seed}".format(**run)
+    file = Path(snakemake.log[0]).with_suffix(".json")
+    refuses = snakemake.config["checks"]["failed_reference"] == "refuse"
+    # Of several processes the first alone shows and leaves its progress.
+    shown = Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file)
+    with shown as progress:
+        from ftft.execution.processes import ProcessGroup
+        from ftft.training.runs import fine_tune
+
+        files = ("trajectory", "ledger", "dynamics")
+        outputs = {name: path for name, path in snakemake.output.items() if name in files}
+        fine_tune(
+            spec=spec,
+            code=code_of(snakemake),
+            run=run,
+            encoder=Path(snakemake.input.encoder[0]).parent,
+            train_file=snakemake.input.train,
+            development_files=dict(zip(spec["development"], snakemake.input.development, strict=True)),
+            supervision_file=snakemake.input.get("supervision") or None,
+            reference_ledger=(snakemake.input.get("reference") or None) if refuses else None,
+            failure_metric=snakemake.config["tasks"][run["task"]]["metric"],
+            outputs={**outputs, "model": Path(snakemake.output.model).parent},
+            runtime=runtime,
+            progress=progress,
+            group=ProcessGroup(launch.rank() or 0, processes),
+        )
+
 
 with job(snakemake) as streams:
-    spec, run, runtime = specification(snakemake), run_of(snakemake), snakemake.config["runtime"]
-    name = "{task}/{model}/{selection}/{budget}/seed{seed}".format(**run)
-    title = "{model} on {selection} ({budget}), seed {seed}".format(**run)
-    progress = {"title": title, "run": name, "trackers": runtime["trackers"]}
-    files = ("trajectory", "ledger", "dynamics")
-    outputs = {name: path for name, path in snakemake.output.items() if name in files}
-    arguments = {
-        "spec": spec,
-        "code": code_of(snakemake),
-        "run": run,
-        "encoder": str(Path(snakemake.input.encoder[0]).parent),
-        "train_file": snakemake.input.train,
-        "development_files": dict(zip(spec["development"], snakemake.input.development, strict=True)),
-        "selection_file": snakemake.input.get("selection") or None,
-        "outputs": {**outputs, "model": str(Path(snakemake.output.model).parent)},
-        "runtime": runtime,
-    }
-    processes = processes_of(snakemake)
-    if processes == 1:
-        fine_tune(**arguments, progress=Progress(streams=streams, **progress))
+    if processes > 1 and launch.rank() is None:
+        launch.start_processes(sys.argv[0], processes, snakemake.resources.get("nodes", 1))
     else:
-        fine_tune_together(processes, snakemake.resources.get("nodes", 1), arguments, progress, streams)
+        from ftft.execution.progress import Progress
+
+        train(streams)

@@ -1,182 +1,116 @@
-"""Training dynamics: every instance's probability of its true class, and its logits, at every epoch.
+"""Training dynamics: every instance's probability of its true label, and what else a model gave, at every
+epoch.
 
 They are those of the training-mode forward pass in which the instance was drawn (paper, section 2).
 """
 
-import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import ParquetGroups, parquet_writer, to_numpy
-from ..data.dataset import Dataset, DatasetIndex
+from ..artifacts import read_parquet, to_numpy, write_parquet
+from ..data.dataset import Dataset
 from ..errors import ArtifactError
+from ..tasks.base import Kind
+from . import arguments
 
-# Rows of a block at most: 512 KB per column and epoch. With fewer, calls cost more than they do.
-LARGEST_BLOCK = 1 << 17
 # Floats as they are: zstd with byte stream split would save a tenth of the file and triple its reading time.
 STORAGE = {
     "compression": "none",
     "use_dictionary": False,
     "column_encoding": dict.fromkeys(("epoch", "row"), "DELTA_BINARY_PACKED"),
 }
-DISORDER = "an instance lacks an epoch, or rows are out of order"
-Result = TypeVar("Result")
+KEYS = ("epoch", "row", "p_true", "correct")
 
 
-class Dynamics(NamedTuple):
+@dataclass(frozen=True)
+class Dynamics:
     """Training dynamics of n instances over all complete epochs, joined to who they belong to.
 
-    uids and labels [n], p_true [epochs, n], logits [epochs, n, classes].
+    uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
+    classes] where the kind of task has them, else None.
     """
 
     uids: list[str]
-    labels: np.ndarray
     p_true: np.ndarray
-    logits: np.ndarray
+    correct: np.ndarray
+    labels: np.ndarray | None = None
+    logits: np.ndarray | None = None
 
 
-def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Softmax at the true class: logits [n, classes], labels [n] -> float32 [n]."""
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    exponential = np.exp(shifted)
-    gold = exponential[np.arange(len(labels)), labels]
-    return (gold / exponential.sum(-1)).astype(np.float32)
+def save_dynamics(
+    path: str | Path, kind: Kind, epochs: list[np.ndarray], dataset: Dataset, metadata: dict
+) -> None:
+    """Write complete epochs of recorded outputs, each [n, width] float32, as Parquet.
 
-
-def dynamics_schema(classes: int) -> pa.Schema:
-    """Columns of a file of training dynamics: epoch, row (instance i of the data), p_true, logit_0, ..."""
-    types = {"epoch": pa.int16(), "row": pa.int32(), "p_true": pa.float32()}
-    types |= {f"logit_{index}": pa.float32() for index in range(classes)}
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
-
-
-def save_dynamics(path: str | Path, epochs: list[np.ndarray], dataset: Dataset, metadata: dict) -> None:
-    """Write complete epochs, each [n, classes] float32 logits, as Parquet.
-
-    The columns of `dynamics_schema`; epoch after epoch, rows in data order, the same row groups in each.
+    Columns: epoch, row (instance i of the data), p_true, correct, and the kind's own; epoch after epoch,
+    rows in data order.
     """
-    instances, schema = len(dataset), dynamics_schema(len(dataset.label_names))
-    metadata = {**metadata, "data_hash": dataset.content_hash, "instances": instances, "epochs": len(epochs)}
+    path = arguments.path("path", path)
+    arguments.instance("kind", kind, Kind)
+    arguments.instance("dataset", dataset, Dataset)
+    instances = len(dataset)
+    if not isinstance(epochs, Sequence | np.ndarray) or isinstance(epochs, str):
+        raise arguments.refuse("epochs", epochs, "a list of arrays [n, width], one per epoch")
+    for epoch, recorded in enumerate(epochs):
+        name = f"epochs[{epoch}]"
+        arguments.outputs(name, recorded, instances, kind.width(dataset))
+    described = {"data_hash": dataset.content_hash, "instances": instances, "epochs": len(epochs)}
     rows = np.arange(instances, dtype=np.int32)
-    with parquet_writer(path, schema, metadata, **STORAGE) as writer:
-        for epoch, logits in enumerate(epochs):
-            p_true = true_class_probability(logits, dataset.labels)
-            columns = [np.full(instances, epoch, np.int16), rows, p_true, *np.ascontiguousarray(logits.T)]
-            writer.write_table(pa.table(columns, schema=schema), block_size(instances))
+    tables = []
+    for epoch, recorded in enumerate(epochs):
+        columns = {"epoch": np.full(instances, epoch, np.int16), "row": rows}
+        tables.append(pa.table({**columns, **kind.dynamics(recorded, dataset)}))
+    if not tables:
+        columns = {"epoch": pa.int16(), "row": pa.int32(), "p_true": pa.float32(), "correct": pa.bool_()}
+        tables = [pa.schema(list(columns.items())).empty_table()]
+    write_parquet(path, pa.concat_tables(tables), {**metadata, **described}, **STORAGE)
 
 
-def block_size(instances: int) -> int:
-    """Rows of a row group, so that an epoch has as few of them as the limit allows, of one size."""
-    return max(1, math.ceil(instances / max(1, math.ceil(instances / LARGEST_BLOCK))))
+def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
+    """Read the training dynamics of the instances of `dataset`, without their logits if asked.
 
-
-class Block(NamedTuple):
-    """Training dynamics of the m instances from row `start` on.
-
-    p_true [epochs, m], logits [epochs, m] per class.
+    Raises ArtifactError where the file is torn, belongs to other data, lacks an instance in an epoch, or
+    holds a probability that is not finite.
     """
-
-    start: int
-    p_true: np.ndarray
-    logits: list[np.ndarray]
-
-
-class DynamicsFile:
-    """A file of training dynamics, read in blocks: one row group of every epoch.
-
-    Raises ArtifactError where it is torn, belongs to other data than `dataset`, lacks an instance in an
-    epoch, or holds a value that is not finite. Without a data set, instances go by their rows.
-    """
-
-    def __init__(self, path: str | Path, dataset: Dataset | DatasetIndex | None = None):
-        self._file, self._dataset = ParquetGroups(path), dataset
-        metadata, sizes = self._file.metadata, self._file.sizes
-        if dataset is not None and metadata.get("data_hash") != dataset.content_hash:
-            raise self._mismatch("they were recorded on other data than the data set given")
-        self.epochs, self.instances = metadata["epochs"], metadata["instances"]
-        self.block_size = max([1, *sizes[:1]])
-        self._starts = range(0, self.instances if self.epochs else 0, self.block_size)
-        expected = [min(self.block_size, self.instances - start) for start in self._starts]
-        if sizes != expected * self.epochs or (dataset is not None and len(dataset) != self.instances):
-            raise self._mismatch(DISORDER)
-        self._logits = [name for name in self._file.columns if name.startswith("logit_")]
-
-    def map(self, function: Callable[..., Result], *streams: Iterable, threads: int = 1) -> Iterator[Result]:
-        """Yield function(block, ...) for every block in order, with the streams' items for it.
-
-        `threads` threads read and work; one block more than that is in memory.
-        """
-
-        def work(start: int, *items: object) -> Result:
-            return function(self.read(start), *items)
-
-        with ThreadPoolExecutor(threads) as pool:
-            waiting: deque[Future[Result]] = deque()
-            for items in zip(self._starts, *streams, strict=True):
-                waiting.append(pool.submit(work, *items))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-
-    def read(self, start: int) -> Block:
-        """Read the block from row `start` on."""
-        block = self._read(start)
-        if not all(np.isfinite(values).all() for values in (block.p_true, *block.logits)):
-            raise self._not_finite()
-        return block
-
-    def _read(self, start: int) -> Block:
-        groups = range(start // self.block_size, len(self._file.sizes), len(self._starts))
-        size = self._file.sizes[groups[0]]
-        table = self._file.read(list(groups), ["row", "p_true", *self._logits])
-        rows, p_true, *logits = (to_numpy(column).reshape(-1, size) for column in table.columns)
-        in_epochs = [self._file.bounds(group, "epoch") for group in groups]
-        if (
-            in_epochs != [(epoch, epoch) for epoch in range(self.epochs)]
-            or not (rows == np.arange(start, start + size, dtype=np.int32)).all()
-        ):
-            raise self._mismatch(DISORDER)
-        return Block(start, p_true, logits)
-
-    def _not_finite(self) -> ArtifactError:
-        count, first = 0, (self.epochs, 0)
-        for block in map(self._read, self._starts):
-            bad = np.argwhere(~np.isfinite([block.p_true, *block.logits]).all(0))
-            if len(bad):
-                count += len(bad)
-                first = min(first, (int(bad[0, 0]), block.start + int(bad[0, 1])))
-        epoch, row = first
-        return ArtifactError(
-            f"the training dynamics in {self._file.path} are not finite",
-            got=f"{count} value(s), first at epoch {epoch}, instance "
-            f"{row if self._dataset is None else self._dataset.uids[row]}",
+    path = arguments.path("path", path)
+    arguments.instance("dataset", dataset, Dataset)
+    table, metadata = read_parquet(path)
+    if metadata.get("data_hash") != dataset.content_hash:
+        raise _mismatch(path, "training dynamics that were recorded on other data")
+    epochs, instances = metadata["epochs"], len(dataset)
+    shape = (epochs, instances)
+    expected = np.arange(epochs * instances)
+    if (
+        len(table) != len(expected)
+        or (to_numpy(table["epoch"]) != expected // max(1, instances)).any()
+        or (to_numpy(table["row"]) != expected % max(1, instances)).any()
+    ):
+        raise _mismatch(path, "an instance lacks an epoch, or rows are out of order")
+    p_true = to_numpy(table["p_true"]).reshape(shape)
+    if not np.isfinite(p_true).all():
+        epoch, row = np.argwhere(~np.isfinite(p_true))[0]
+        raise ArtifactError(
+            f"the training dynamics in {path} are not finite",
+            got=f"{(~np.isfinite(p_true)).sum()} value(s), first at epoch {epoch}, "
+            f"instance {dataset.uids[row]}",
             expected="a probability for every instance and epoch",
             fix="the reference run diverged: lower its learning rate, then run it again",
         )
-
-    def _mismatch(self, what: str) -> ArtifactError:
-        path = self._file.path
-        return ArtifactError(
-            f"the training dynamics in {path} do not fit: {what}",
-            fix=f"delete the file and let snakemake make it again: snakemake {path}",
-        )
+    correct = to_numpy(table["correct"].cast(pa.uint8())).astype(bool).reshape(shape)
+    names = [name for name in table.column_names if name.startswith("logit_")] if logits else []
+    columns = [to_numpy(table[name]).reshape(shape) for name in names]
+    stacked = np.stack(columns, -1) if columns else None
+    return Dynamics(dataset.uids, p_true, correct, dataset.labels, stacked)
 
 
-def load_dynamics(path: str | Path, dataset: Dataset) -> Dynamics:
-    """Read the training dynamics of the instances of `dataset` into memory; errors as DynamicsFile."""
-    file = DynamicsFile(path, dataset)
-    shape = (file.epochs, len(dataset))
-    p_true = np.empty(shape, np.float32)
-    logits = np.empty((*shape, len(dataset.label_names)), np.float32)
-    for block in file.map(lambda block: block):
-        rows = slice(block.start, block.start + block.p_true.shape[1])
-        p_true[:, rows] = block.p_true
-        logits[:, rows] = np.stack(block.logits, -1)
-    return Dynamics(dataset.uids, dataset.labels, p_true, logits)
+def _mismatch(path: str | Path, what: str) -> ArtifactError:
+    return ArtifactError(
+        f"the training dynamics in {path} do not fit the data set",
+        got=what,
+        expected="every instance of the data set in every epoch, in order",
+        fix=f"delete the file and let snakemake make it again: snakemake {path}",
+    )

@@ -3,23 +3,28 @@
 Each line of dynamics_epoch_N.jsonl holds guid, logits_epoch_N (a list) and gold (a class index).
 """
 
+import itertools
 import json
 import re
+import reprlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from ..artifacts import replacing
-from ..data.dataset import Dataset, DatasetIndex
-from ..errors import DataError
-from .dynamics import Block, Dynamics, DynamicsFile, save_dynamics, true_class_probability
+from ..data.dataset import Dataset
+from ..errors import ArtifactError, DataError
+from ..tasks.base import kind_of, true_class_probability
+from . import arguments
+from .dynamics import Dynamics, load_dynamics, save_dynamics
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-FILE_NAME = re.compile(r"dynamics_epoch_(\d+)\.jsonl")
+FILE_NAME = re.compile(r"dynamics_epoch_(0|[1-9][0-9]*)\.jsonl")
+# The labels of a data set are stored as int16.
+MOST_CLASSES = int(np.iinfo(np.int16).max)
 
 
 class Record(NamedTuple):
@@ -32,34 +37,31 @@ class Record(NamedTuple):
 
 
 def export_cartography(dynamics_file: str | Path, data_file: str | Path, folder: str | Path) -> None:
-    """Write training dynamics as `folder`/dynamics_epoch_N.jsonl, in the memory of a few blocks.
+    """Write training dynamics as `folder`/dynamics_epoch_N.jsonl.
 
-    Every float32 is written as the double that it is, so that reading gives it back exactly. Raises
-    ArtifactError as DynamicsFile.
+    Every float32 is written as the double that it is, so that reading gives it back exactly. The function
+    raises ArtifactError for files that are torn or do not belong together, and for a folder that cannot be
+    written.
     """
-    dataset = DatasetIndex(data_file)
-    dynamics = DynamicsFile(dynamics_file, dataset)
-
-    def lines(block: Block, members: tuple[pa.Array, np.ndarray]) -> list[list[str]]:
-        uids, labels = members[0].to_pylist(), members[1].tolist()
-        return [_lines(epoch, uids, labels, block) for epoch in range(dynamics.epochs)]
-
+    dynamics_file = arguments.path("dynamics_file", dynamics_file)
+    data_file = arguments.path("data_file", data_file)
+    folder = arguments.path("folder", folder)
+    dynamics = load_dynamics(dynamics_file, Dataset.load(data_file))
+    logits, labels = _classification(dynamics)
     with ExitStack() as stack:
-        paths = [
-            stack.enter_context(replacing(Path(folder) / _name(epoch))) for epoch in range(dynamics.epochs)
-        ]
-        files = [stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")) for path in paths]
-        for by_epoch in dynamics.map(lines, dataset.batches(dynamics.block_size)):
-            for file, some in zip(files, by_epoch, strict=True):
-                file.writelines(some)
+        stack.enter_context(_writing(folder))
+        for epoch, values in enumerate(logits):
+            temporary = stack.enter_context(replacing(folder / _name(epoch)))
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(_lines(epoch, dynamics.uids, labels, values))
 
 
 def import_cartography(folder: str | Path) -> Dynamics:
-    """Read `folder`/dynamics_epoch_N.jsonl, line by line, from epoch 0 on; instances sorted by guid.
+    """Read `folder`/dynamics_epoch_N.jsonl, line by line, from epoch 0 on; the instances are sorted by guid.
 
-    The first epoch says who is in the data. Raises DataError that names file and line.
+    The first epoch says which instances there are. The function raises DataError that names file and line.
     """
-    paths = _epoch_files(Path(folder))
+    paths = _epoch_files(arguments.path("folder", folder))
     gold, classes = {}, 0
     for record in _records(paths[0], 0):
         gold.setdefault(record.guid, record.gold)
@@ -79,69 +81,132 @@ def import_cartography(folder: str | Path) -> Dynamics:
         if absent := sorted(rows.keys() - places.keys()):
             raise DataError(
                 f"{path} lacks instances of the first epoch",
-                got=f"{len(absent)} missing, the first of them {absent[0]!r}",
+                got=f"{len(absent)} missing, the first of them {reprlib.repr(absent[0])}",
                 expected=f"all {len(rows)} guids of {paths[0]}",
                 fix="log the dynamics of whole epochs, with one line per instance",
             )
-    p_true = np.stack([true_class_probability(epoch, labels) for epoch in epochs])
-    return Dynamics(uids, labels, p_true, epochs)
+    return dynamics_of_logits(uids, labels, epochs)
 
 
 def write_dynamics(dynamics: Dynamics, dynamics_file: str | Path, data_file: str | Path) -> None:
     """Write the workflow's two files: the training dynamics, and the data set that they belong to.
 
-    That holds uids and labels without texts, the classes named by their indices.
+    The data set holds uids and labels without texts; its classes are named by their indices. The function
+    raises DataError for dynamics that do not fit together, and ArtifactError for files that cannot be
+    written.
     """
-    classes = [str(index) for index in range(dynamics.logits.shape[-1])]
-    dataset = Dataset(dynamics.uids, (), dynamics.labels, classes)
-    dataset.save(data_file)
-    save_dynamics(dynamics_file, list(dynamics.logits), dataset, {})
+    arguments.instance("dynamics", dynamics, Dynamics)
+    dynamics_file = arguments.path("dynamics_file", dynamics_file)
+    data_file = arguments.path("data_file", data_file)
+    if dynamics_file == data_file:
+        raise arguments.refuse("data_file", str(data_file), "another file than the dynamics_file")
+    logits, labels = _classification(dynamics)
+    classes = [str(index) for index in range(logits.shape[-1])]
+    dataset = Dataset(dynamics.uids, (), labels, classes)
+    with _writing(data_file):
+        dataset.save(data_file)
+    with _writing(dynamics_file):
+        save_dynamics(dynamics_file, kind_of(dataset.kind), list(logits), dataset, {})
+
+
+def dynamics_of_logits(uids: list[str], labels: np.ndarray, logits: np.ndarray) -> Dynamics:
+    """The training dynamics of a classification: labels [n], logits [epochs, n, classes] float32.
+
+    The prediction is the class of the largest logit, the first of equal ones.
+    """
+    p_true = np.stack([true_class_probability(epoch, labels) for epoch in logits])
+    return Dynamics(uids, p_true, logits.argmax(-1) == labels, labels, logits)
+
+
+def _classification(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels, float32 [epochs, n, classes] and int64 [n]."""
+    if dynamics.logits is None or dynamics.labels is None:
+        missing = "logits" if dynamics.logits is None else "labels"
+        raise DataError(
+            "these training dynamics are not those of a classification",
+            got=f"{missing}: None",
+            expected="logits and labels, of which the format consists",
+        )
+    instances = len(arguments.uids(dynamics.uids, argument="dynamics.uids"))
+    logits = arguments.logits(dynamics.logits, None, instances, "dynamics.logits")
+    with np.errstate(over="ignore"):
+        single = logits.astype(np.float32, copy=False)
+    arguments.logits(single, None, instances, "dynamics.logits as float32")
+    classes = logits.shape[2]
+    if classes > MOST_CLASSES:
+        raise arguments.refuse("dynamics.logits", f"{classes} classes", f"at most {MOST_CLASSES} classes")
+    return single, arguments.labels(dynamics.labels, instances, classes, "dynamics.labels")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be written",
+            got=error.strerror or type(error).__name__,
+            fix="name a place where files can be made",
+        ) from error
 
 
 def _name(epoch: int) -> str:
     return f"dynamics_epoch_{epoch}.jsonl"
 
 
-def _lines(epoch: int, uids: list[str], labels: list[int], block: Block) -> list[str]:
-    logits = np.stack([values[epoch] for values in block.logits], -1).astype(np.float64).tolist()
+def _lines(epoch: int, uids: list[str], labels: np.ndarray, logits: np.ndarray) -> Iterator[str]:
     key = f"logits_epoch_{epoch}"
-    return [
-        json.dumps({"guid": uid, key: values, "gold": label}, ensure_ascii=False) + "\n"
-        for uid, values, label in zip(uids, logits, labels, strict=True)
-    ]
+    values = logits.astype(np.float64).tolist()
+    for uid, of_instance, label in zip(uids, values, labels.tolist(), strict=True):
+        yield json.dumps({"guid": uid, key: of_instance, "gold": label}, ensure_ascii=False) + "\n"
 
 
 def _epoch_files(folder: Path) -> list[Path]:
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    numbers = sorted(int(match[1]) for match in map(FILE_NAME.fullmatch, names) if match)
-    if not numbers or numbers != list(range(len(numbers))):
-        missing = sorted(set(range(max(numbers, default=0) + 1)) - set(numbers))
+    try:
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    numbers = {int(match[1]) for match in map(FILE_NAME.fullmatch, names) if match}
+    missing = next(number for number in itertools.count() if number not in numbers)
+    if missing != len(numbers) or not numbers:
         raise DataError(
             f"the training dynamics in {folder} are not whole",
-            got=f"no {_name(missing[0])}",
+            got=f"no {_name(missing)}",
             expected="a file for every epoch, from 0 on",
             fix="name the folder that holds the files, training_dynamics in a run of allenai/cartography",
         )
-    return [folder / _name(number) for number in numbers]
+    return [folder / _name(number) for number in range(missing)]
 
 
 def _records(path: Path, epoch: int) -> Iterator[Record]:
-    key = f"logits_epoch_{epoch}"
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path}, line {number}"
-            try:
-                entry = json.loads(line)
-                guid, logits, gold = entry["guid"], entry[key], entry["gold"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise _fault(place, f"{type(error).__name__}: {error}") from error
-            if isinstance(guid, bool) or not isinstance(guid, str | int):
-                raise _fault(place, f"guid {guid!r}")
-            if not isinstance(logits, list) or len(logits) < 2 or not all(map(_is_logit, logits)):
-                raise _fault(place, f"{key} {logits!r}")
-            if type(gold) is not int or not 0 <= gold < len(logits):
-                raise _fault(place, f"gold {gold!r} of {len(logits)} classes")
-            yield Record(str(guid), logits, gold, place)
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                yield _record(line, f"logits_epoch_{epoch}", f"{path}, line {number}")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _record(line: bytes, key: str, place: str) -> Record:
+    try:
+        entry = json.loads(line)
+        guid, logits, gold = entry["guid"], entry[key], entry["gold"]
+        # An escape may stand for half a character, which no file of ours can hold.
+        str(guid).encode()
+    # Brackets that open too often raise RecursionError.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _fault(place, f"{type(error).__name__}: {error}") from error
+    if isinstance(guid, bool) or not isinstance(guid, str | int) or not str(guid).strip():
+        raise _fault(place, f"guid {reprlib.repr(guid)}")
+    if not isinstance(logits, list) or len(logits) < 2 or not all(map(_is_logit, logits)):
+        raise _fault(place, f"{key} {reprlib.repr(logits)}")
+    if type(gold) is not int or not 0 <= gold < len(logits):
+        raise _fault(place, f"gold {reprlib.repr(gold)} of {len(logits)} classes")
+    return Record(str(guid), logits, gold, place)
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read", got=error.strerror or type(error).__name__)
 
 
 def _is_logit(value: object) -> bool:
@@ -150,9 +215,9 @@ def _is_logit(value: object) -> bool:
 
 def _check(record: Record, rows: dict[str, int], labels: np.ndarray, classes: int, places: dict) -> None:
     if record.guid in places:
-        raise _fault(record.place, f"guid {record.guid!r} again, first in {places[record.guid]}")
+        raise _fault(record.place, f"guid {reprlib.repr(record.guid)} again, first in {places[record.guid]}")
     if record.guid not in rows:
-        raise _fault(record.place, f"guid {record.guid!r}, which the first epoch lacks")
+        raise _fault(record.place, f"guid {reprlib.repr(record.guid)}, which the first epoch lacks")
     if len(record.logits) != classes:
         raise _fault(record.place, f"{len(record.logits)} logits, elsewhere {classes}")
     if record.gold != labels[rows[record.guid]]:

@@ -1,37 +1,71 @@
-"""Selections that mix: pure functions of scores, labels and uids, the same whatever the order of the rows.
-
-The largest scores are selected, ties by a hash of the uid; chance depends on the set of uids and the seed
-alone. All give ascending rows and raise DataError for a selection that would be empty or cannot be made.
-"""
+"""Selectors that mix: ends of scores within classes, with easy instances, in strata, or as added weight."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import DataError
-from . import ranking
-from .datamap import DataMap
-from .selection import REGION_SCORES, random_places, selection_size
+from .arguments import checked
+from .selection import (
+    ENDS,
+    Pool,
+    even_quotas,
+    largest,
+    proportional_quotas,
+    random_places,
+    selection_size,
+    selector,
+)
+from .supervision import Supervision
 
 
-def mixed(spec: dict, seed: int, data_map: DataMap, labels: np.ndarray) -> np.ndarray:
-    """Rows of the mixture that `spec` names: `mixture`, its settings, `region` whose end of a score it takes,
-    and `fraction`; the four functions below define them. labels: [n]."""
-    name, sign = REGION_SCORES[spec["region"]]
-    scores = sign * np.concatenate(list(data_map.blocks(name)))
-    uids, fraction = data_map.uids, spec["fraction"]
-    match spec["mixture"]:
-        case "class_balanced":
-            return class_balanced(scores, labels, uids, fraction)
-        case "with_easy":
-            return with_easy(scores, data_map.confidence, uids, fraction, spec["easy"])
-        case "coverage_centric":
-            return coverage_centric(scores, uids, fraction, spec["pruned"], seed, spec["strata"])
-        case "with_copies":
-            return with_copies(scores, uids, fraction, spec["copies"], seed, spec["base"])
-    raise ValueError(spec["mixture"])
+def _signed(pool: Pool, name: str) -> np.ndarray:
+    score, sign = ENDS[name]
+    return sign * pool.data_map[score]
 
 
+@selector("class_balanced", of_another=True)
+def _class_balanced(pool: Pool, selector: str) -> np.ndarray:
+    """The end of a score in every class, as many rows of each as the classes' sizes allow."""
+    return class_balanced(_signed(pool, selector), pool.make_up, pool.uids, pool.fraction)
+
+
+@selector("within_labels", of_another=True)
+def _within_labels(pool: Pool, selector: str) -> np.ndarray:
+    """The end of a score in every class, with the class counts of all rows."""
+    classes = [np.flatnonzero(pool.make_up == label) for label in np.unique(pool.make_up)]
+    quotas = proportional_quotas([len(rows) for rows in classes], pool.size)
+    return _of_each(_signed(pool, selector), classes, quotas, pool.uids)
+
+
+@selector("with_easy", scores=["confidence"], of_another=True, easy=0.1)
+def _with_easy(pool: Pool, selector: str, easy: float) -> np.ndarray:
+    """The end of a score, the share `easy` of it exchanged for the easiest of the rest (Swayamdipta et al.
+    2020).
+    """
+    return with_easy(_signed(pool, selector), pool.data_map.confidence, pool.uids, pool.fraction, easy)
+
+
+@selector("coverage_centric", of_another=True, pruned=0.1, strata=50)
+def _coverage_centric(pool: Pool, selector: str, pruned: float, strata: int) -> np.ndarray:
+    """Drawn evenly from `strata` of equal width in a score, the hardest share `pruned` left out (Zheng et
+    al. 2023).
+    """
+    return coverage_centric(_signed(pool, selector), pool.uids, pool.fraction, pruned, pool.seed, strata)
+
+
+@selector("with_copies", of_another=True, copies=1, base=1.0)
+def _with_copies(pool: Pool, selector: str, copies: int, base: float) -> Supervision:
+    """A random share `base` of all rows, those at the end of a score weighing as much as `copies` more of
+    them.
+
+    Sar-Shalom & Schwartz (2023) add copies of the ambiguous instances to the training set.
+    """
+    scores = _signed(pool, selector)
+    return Supervision.counted(with_copies(scores, pool.uids, pool.fraction, copies, pool.seed, base))
+
+
+@checked
 def class_balanced(
     scores: np.ndarray, labels: np.ndarray, uids: Sequence[str], fraction: float
 ) -> np.ndarray:
@@ -41,13 +75,20 @@ def class_balanced(
     """
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     quotas = even_quotas([len(rows) for rows in classes], selection_size(fraction, len(scores)))
+    return _of_each(scores, classes, quotas, uids)
+
+
+def _of_each(
+    scores: np.ndarray, groups: list[np.ndarray], quotas: list[int], uids: Sequence[str]
+) -> np.ndarray:
     chosen = [
         rows[largest(scores[rows], _those(uids, rows), quota)]
-        for rows, quota in zip(classes, quotas, strict=True)
+        for rows, quota in zip(groups, quotas, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
 
 
+@checked
 def with_easy(
     ambiguity: np.ndarray, confidence: np.ndarray, uids: Sequence[str], fraction: float, easy: float
 ) -> np.ndarray:
@@ -56,7 +97,6 @@ def with_easy(
     Swayamdipta et al. (2020), section 4: a small ambiguous selection alone may not train, with a tenth of it
     easy it does. ambiguity (variability, say) and confidence: float64 [n].
     """
-    _require_share("easy", easy)
     size = selection_size(fraction, len(ambiguity))
     easiest = int(np.floor(easy * size + 0.5))
     ambiguous = largest(ambiguity, uids, size - easiest)
@@ -65,6 +105,7 @@ def with_easy(
     return np.sort(np.concatenate([ambiguous, easy_rows]))
 
 
+@checked
 def coverage_centric(
     scores: np.ndarray, uids: Sequence[str], fraction: float, pruned: float, seed: int, strata: int = 50
 ) -> np.ndarray:
@@ -73,7 +114,6 @@ def coverage_centric(
     Zheng et al. (2023), algorithm 1 (CCS), with their 50 strata; a large score is hard. A stratum that is too
     small gives all it has, and the others share what it leaves.
     """
-    _require_share("pruned", pruned)
     size = selection_size(fraction, len(scores))
     hardest = largest(scores, uids, int(pruned * len(scores)))
     rows = np.delete(np.arange(len(scores)), hardest)
@@ -94,44 +134,20 @@ def coverage_centric(
     return np.sort(rows[order[place < quotas[stratum[order]]]])
 
 
+@checked
 def with_copies(
     scores: np.ndarray, uids: Sequence[str], fraction: float, copies: int, seed: int, base: float = 1.0
 ) -> np.ndarray:
-    """Rows of a random share `base` of all instances and `copies` copies of the `fraction` of largest scores.
+    """Rows of a random share `base` of all instances and `copies` copies of the `fraction` of largest
+    scores.
 
-    Sar-Shalom & Schwartz (2023) add copies of the ambiguous instances to the whole training set. Rows occur
-    as often as they are to be trained on in an epoch.
+    Sar-Shalom & Schwartz (2023) add copies of the ambiguous instances to the whole training set. A row
+    occurs as often as it is to count.
     """
-    if copies < 1:
-        raise DataError("there are no copies to add", got=f"copies: {copies}", expected="at least 1")
     chance = np.flatnonzero(random_places(uids, seed) < selection_size(base, len(scores)))
     repeated = largest(scores, uids, selection_size(fraction, len(scores)))
     return np.sort(np.concatenate([chance, *[repeated] * copies]))
 
 
-def largest(scores: np.ndarray, uids: Sequence[str], count: int) -> np.ndarray:
-    """Rows of the `count` largest scores, ascending; ties by a hash of the uid."""
-    keys = [ranking.order_key(np.asarray(scores, np.float64))]
-    (rows,) = ranking.largest(lambda: keys, count, lambda rows: _those(uids, rows))
-    return rows
-
-
-def even_quotas(sizes: Sequence[int], total: int) -> list[int]:
-    """Split `total` over groups of these sizes as evenly as they allow, the smallest first.
-
-    What does not divide goes to the largest; groups of one size are taken in order.
-    """
-    quotas = [0] * len(sizes)
-    for served, group in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
-        quotas[group] = min(sizes[group], total // (len(sizes) - served))
-        total -= quotas[group]
-    return quotas
-
-
 def _those(uids: Sequence[str], rows: np.ndarray) -> list[str]:
     return [uids[row] for row in rows]
-
-
-def _require_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise DataError(f"'{name}' is not a share", got=share, expected="a number from 0 to 1")

@@ -1,29 +1,114 @@
-"""Further scores of instances from the same training dynamics, beside those of the data map.
+"""Scores of instances from training dynamics: those of the data map, and further ones, each defined once.
 
-All take p_true [epochs, n] or logits [epochs, n, classes] and labels [n], and give float64 [n]. Sums go epoch
-after epoch and class after class, so that an instance's scores do not depend on who is beside it.
+A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n], logits
+[epochs, n, classes], labels [n]; it gives float64 [n]. The decorator registers it. Sums go epoch after epoch
+and class after class, so that an instance's score does not depend on who is beside it.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 
+from .arguments import checked
+from .dynamics import Dynamics
+
 # In the first epoch, instances are scored by models of all ages, the earliest of them untrained.
 EL2N_EPOCHS = (1,)
+# Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
+CACHED = 1 << 14
+SIGNALS = ("p_true", "correct", "logits", "labels")
 
 
-def forgetting_events(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often an instance that was classified correctly in one epoch is not in the next.
+@dataclass(frozen=True)
+class Score:
+    """A registered score: its function, and how many complete epochs it takes at least."""
 
-    Toneva et al. (2019), section 3. An instance that is never correct, which they count as forgotten
+    name: str
+    function: Callable[..., np.ndarray]
+    epochs: int
+
+    @property
+    def needs(self) -> list[str]:
+        """The signals of the training dynamics that it is a function of."""
+        return [name for name in inspect.signature(self.function).parameters if name in SIGNALS]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Its settings by name, with their defaults."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {one.name: one.default for one in parameters if one.name not in SIGNALS}
+
+    def of(self, dynamics: Dynamics, **settings: object) -> np.ndarray:
+        """The score [n] of every instance."""
+        return self.function(**{name: getattr(dynamics, name) for name in self.needs}, **settings)
+
+
+SCORES: dict[str, Score] = {}
+
+
+def score(name: str, epochs: int = 1) -> Callable:
+    """Register a score under `name`."""
+
+    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        SCORES[name] = Score(name, function, epochs)
+        return function
+
+    return register
+
+
+@score("confidence")
+def confidence(p_true: np.ndarray) -> np.ndarray:
+    """Mean over epochs of the probability of the true label (Swayamdipta et al. 2020, section 2)."""
+    return _mean(p_true)
+
+
+@score("variability", epochs=2)
+def variability(p_true: np.ndarray) -> np.ndarray:
+    """Standard deviation over epochs of the probability of the true label, divisor E.
+
+    The population form, as Swayamdipta et al. (2020); with E epochs for all instances the divisor E - 1 of
+    the authors' code gives the same order. Two passes, so that nothing cancels.
+    """
+    found = np.empty(p_true.shape[1])
+    for part in _parts(p_true.shape[1]):
+        deviations = p_true[:, part].astype(np.float64)
+        deviations -= reduce(np.add, deviations) / len(deviations)
+        found[part] = np.sqrt(reduce(np.add, np.square(deviations, out=deviations)) / len(deviations))
+    return found
+
+
+@score("correctness")
+def correctness(correct: np.ndarray) -> np.ndarray:
+    """Share of epochs in which the prediction was right.
+
+    For classes the largest logit counts, not p_true > 0.5: with three classes or more the true one may win
+    with less.
+    """
+    return np.count_nonzero(correct, axis=0) / len(correct)
+
+
+@score("forgetting", epochs=2)
+def forgettings(correct: np.ndarray) -> np.ndarray:
+    """How often an instance that was right in one epoch is not in the next.
+
+    Toneva et al. (2019), section 3. An instance that is never right, which they count as forgotten
     infinitely often, gets epochs + 1: above every count, and finite, so that quantiles exist.
     """
-    correct = true_class_wins(np.moveaxis(logits, -1, 0), labels)
     events = np.count_nonzero(correct[:-1] & ~correct[1:], axis=0)
     return np.where(correct.any(axis=0), events, len(correct) + 1).astype(np.float64)
 
 
+@checked
+def forgetting_events(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`forgettings` of the predictions that logits make; of equal logits the first is the largest."""
+    return forgettings(logits.argmax(-1) == labels)
+
+
+@checked
+@score("aum")
 def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean over epochs of the true class's logit less the largest other (AUM).
 
@@ -33,11 +118,15 @@ def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     true = other = np.full(logits.shape[:2], -np.inf, logits.dtype)
     for index, values in enumerate(np.moveaxis(logits, -1, 0)):
         gold = labels == index
+        # A choice that an instance does not have is no other class of it.
+        values = np.where(np.isnan(values), -np.inf, values)
         true = np.where(gold, values, true)
         other = np.maximum(other, np.where(gold, -np.inf, values))
     return _mean(true.astype(np.float64) - other)
 
 
+@checked
+@score("el2n", epochs=2)
 def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EPOCHS) -> np.ndarray:
     """Mean over some epochs (from 0) of the Euclidean norm of softmax(logits) less the one-hot label.
 
@@ -51,6 +140,8 @@ def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EP
     return _mean(np.sqrt(reduce(np.add, squares)))
 
 
+@checked
+@score("entropy")
 def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     """Entropy, in nats, of the class probabilities averaged over epochs; the labels play no part.
 
@@ -62,35 +153,19 @@ def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     return np.maximum(-reduce(np.add, terms), 0)
 
 
+@checked
+@score("threshold")
 def threshold_closeness(p_true: np.ndarray) -> np.ndarray:
-    """Confidence x (1 - confidence): largest where the mean probability of the true class is one half.
+    """Confidence x (1 - confidence): largest where the mean probability of the true label is one half.
 
     Chang et al. (2017), section 3.3, as a score of dataset cartography in Swayamdipta et al. (2020).
     """
-    confidence = _mean(p_true)
-    return confidence * (1 - confidence)
+    mean = _mean(p_true)
+    return mean * (1 - mean)
 
 
-# The columns of a data map, by name: functions of p_true, logits, labels and the epochs of EL2N.
-FURTHER: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[int]], np.ndarray]] = {
-    "forgetting": lambda p_true, logits, labels, epochs: forgetting_events(logits, labels),
-    "aum": lambda p_true, logits, labels, epochs: area_under_margin(logits, labels),
-    "el2n": lambda p_true, logits, labels, epochs: el2n(logits, labels, epochs),
-    "entropy": lambda p_true, logits, labels, epochs: predictive_entropy(logits),
-    "threshold": lambda p_true, logits, labels, epochs: threshold_closeness(p_true),
-}
-
-
-def true_class_wins(by_class: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """In which epochs the true class has the largest logit: bool [epochs, n].
-
-    by_class: logits [epochs, n] of every class; the first of equal ones is the largest.
-    """
-    largest, winner = by_class[0], np.zeros(by_class[0].shape, labels.dtype)
-    for index, values in enumerate(by_class[1:], 1):
-        np.copyto(winner, index, where=values > largest)
-        largest = np.maximum(largest, values)
-    return winner == labels
+def _parts(instances: int) -> Iterator[slice]:
+    return (slice(start, start + CACHED) for start in range(0, instances, CACHED))
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -99,8 +174,10 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def _softmax(logits: np.ndarray) -> Iterator[np.ndarray]:
-    """The probability of one class after the other, float64 [epochs, n]."""
-    by_class = np.moveaxis(logits, -1, 0)
+    """The probability of one class after the other, float64 [epochs, n]; 0 for a choice that an instance
+    lacks.
+    """
+    by_class = np.where(np.isnan(by_class := np.moveaxis(logits, -1, 0)), -np.inf, by_class)
     largest = reduce(np.maximum, by_class)
     exponentials = [np.exp(values.astype(np.float64, order="C") - largest) for values in by_class]
     total = reduce(np.add, exponentials)

@@ -1,69 +1,238 @@
-"""Selections: the training instances a main model sees (paper, sections 2 and 3)."""
+"""Selectors: which training instances a main model learns from (paper, sections 2 and 3), each defined once.
 
-from collections.abc import Iterator, Sequence
+A selector takes a Pool and gives a Supervision, or rows; the decorator registers it with its settings and
+whether it needs a data map. All are the same whatever the order of the rows: ties go by a hash of the uid,
+chance depends on the set of uids and the seed alone. DataError is raised for a selection that would be empty
+or cannot be made.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from ..data.dataset import Dataset, uid_hash
 from ..errors import DataError
-from . import ranking
-from .datamap import DataMap, MapFile
+from ..tasks.base import Kind, kind_of
+from .arguments import checked
+from .datamap import DataMap
+from .supervision import Supervision
 
-# Score by region and its sign; the instances that score highest are selected.
-REGION_SCORES = {
-    "ambiguous": ("variability", 1.0),
-    "hard-to-learn": ("confidence", -1.0),
-    "easy": ("confidence", 1.0),
-    "forgetting": ("forgetting", 1.0),
-    "aum": ("aum", -1.0),
-    "el2n": ("el2n", 1.0),
-    "entropy": ("entropy", 1.0),
-    "threshold": ("threshold", 1.0),
-}
+LENGTH_PARTS = 10
 
 
-def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "exact") -> np.ndarray:
-    """Rows of the `fraction` of instances that lie deepest in a region, ascending.
+@dataclass(frozen=True)
+class Pool:
+    """What a selector may look at: n training instances and, where it needs one, their data map.
 
-    ambiguous: largest variability; hard-to-learn: smallest confidence; easy: largest confidence
-    (as a selection, after Swayamdipta et al.; the easy *share* of the paper is `easy_share`).
-    forgetting, el2n, entropy and threshold: the largest of these scores; aum: the smallest (`scores`).
-    rule `exact` takes round(fraction x n) instances; ties at the last place go by a hash of the uid.
-    rule `quantile` takes those strictly above the (1 - fraction) quantile, as the authors' code does:
-    ties there shrink the selection. Raises DataError for an empty selection.
+    make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n].
     """
-    return np.concatenate(list(region_rows(data_map, region, fraction, rule)))
+
+    uids: Sequence[str]
+    fraction: float
+    seed: int
+    data_map: DataMap | None = None
+    make_up: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    rule: str = "exact"
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, kind: Kind, data_map: DataMap | None, fraction: float, seed: int, rule: str
+    ) -> "Pool":
+        """The pool of a training set."""
+        # Characters, for words are not told apart by spaces in every script.
+        lengths = np.sum([[_characters(text) for text in column] for column in dataset.texts], axis=0)
+        return cls(dataset.uids, fraction, seed, data_map, kind.make_up(dataset), lengths, rule)
+
+    @property
+    def size(self) -> int:
+        """How many instances the fraction is of them."""
+        return selection_size(self.fraction, len(self.uids))
 
 
-def region_rows(data_map: DataMap | MapFile, region: str, fraction: float, rule: str) -> Iterator[np.ndarray]:
-    """Yield the rows of `select_region`, an array per block of the map."""
-    score, sign = REGION_SCORES[region]
-    instances = len(data_map)
+@dataclass(frozen=True)
+class Selector:
+    """A registered selector.
 
-    def keys() -> Iterator[np.ndarray]:
-        return (ranking.order_key(sign * block) for block in data_map.blocks(score))
+    scores: those of the data map that it reads, of which none means that it needs no reference. of_another:
+    whether it starts from what another selector of the same map selects, its setting `selector`. settings:
+    names and defaults.
+    """
 
-    def names(rows: np.ndarray) -> list[str]:
-        return data_map.uids_of(rows).to_pylist()
+    name: str
+    choose: Callable[..., np.ndarray | Supervision]
+    scores: tuple[str, ...] = ()
+    of_another: bool = False
+    settings: dict = field(default_factory=dict)
 
-    if rule == "quantile":
-        threshold = ranking.quantile(keys, instances, 1 - fraction)
-        blocks = ranking.above(keys, ranking.order_key(np.float64(threshold)))
-    else:
-        blocks = ranking.largest(keys, selection_size(fraction, instances), names)
-    found = 0
-    for rows in blocks:
-        found += len(rows)
-        yield rows
-    if not found:
-        raise _empty(fraction, instances)
+    @property
+    def needs_map(self) -> bool:
+        """Whether a reference's data map is needed."""
+        return bool(self.scores) or self.of_another
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of its docstring."""
+        return " ".join((self.choose.__doc__ or "").strip().partition("\n\n")[0].split())
+
+    @property
+    def definition(self) -> str:
+        """Where it is defined, as module:name."""
+        name = self.name.upper().replace("-", "_") if self.name in ENDS else self.choose.__name__
+        return f"{self.choose.__module__}:{name}"
 
 
-def select_random(uids: list[str], fraction: float, seed: int) -> np.ndarray:
+SELECTORS: dict[str, Selector] = {}
+# By selectors that go by the end of a score: its name, and the sign with which the largest are selected.
+ENDS: dict[str, tuple[str, float]] = {}
+
+
+def selector(name: str, scores: Sequence[str] = (), of_another: bool = False, **settings: object) -> Callable:
+    """Register a selector under `name`."""
+
+    def register(choose: Callable) -> Callable:
+        SELECTORS[name] = Selector(name, choose, tuple(scores), of_another, settings)
+        return choose
+
+    return register
+
+
+def end(name: str, score: str, sign: float, description: str) -> Selector:
+    """Register the selector of one end of a score: the largest values with `sign` 1, the smallest with -1."""
+
+    def choose(pool: Pool) -> np.ndarray:
+        return end_of_score(sign * pool.data_map[score], pool.uids, pool.fraction, pool.rule)
+
+    choose.__doc__ = description
+    ENDS[name] = (score, sign)
+    SELECTORS[name] = Selector(name, choose, (score,))
+    return SELECTORS[name]
+
+
+# Each under its own name in capitals, by which the pipeline tells the code that defines it.
+AMBIGUOUS = end("ambiguous", "variability", 1.0, "The largest variability: the paper's selection.")
+HARD_TO_LEARN = end("hard-to-learn", "confidence", -1.0, "The smallest confidence.")
+EASY = end("easy", "confidence", 1.0, "The largest confidence (Swayamdipta et al. 2020).")
+FORGETTING = end("forgetting", "forgetting", 1.0, "The most forgetting events (Toneva et al. 2019).")
+AUM = end("aum", "aum", -1.0, "The smallest area under the margin (Pleiss et al. 2020).")
+EL2N = end("el2n", "el2n", 1.0, "The largest error norm in `selection.el2n_epochs` (Paul et al. 2021).")
+ENTROPY = end("entropy", "entropy", 1.0, "The largest entropy of the mean prediction (Coleman et al. 2020).")
+THRESHOLD = end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
+
+
+def choose(name: str, pool: Pool, settings: dict) -> Supervision:
+    """The supervision that the selector `name` makes of a pool."""
+    entry = SELECTORS[name]
+    own = {**entry.settings, **{key: value for key, value in settings.items() if key in entry.settings}}
+    if entry.of_another:
+        own["selector"] = settings.get("selector", "ambiguous")
+    chosen = entry.choose(pool, **own)
+    return chosen if isinstance(chosen, Supervision) else Supervision.of(chosen)
+
+
+def scores_read(name: str, settings: dict) -> tuple[str, ...]:
+    """The scores of a data map that a selector reads, those of the selector it starts from included."""
+    entry = SELECTORS[name]
+    other = SELECTORS[settings.get("selector", "ambiguous")].scores if entry.of_another else ()
+    return tuple(dict.fromkeys([*entry.scores, *other]))
+
+
+def select(
+    spec: dict,
+    seed: int,
+    dataset: Dataset,
+    map_file: str | Path | None,
+    output: str | Path,
+    score_files: Iterable[str | Path] = (),
+) -> None:
+    """Make the supervision that `spec` describes and write it.
+
+    `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
+    the selector's `settings`; `score_files` hold further scores of the map's instances. Raises ArtifactError
+    for a map of other data.
+    """
+    data_map = DataMap.load_for(map_file, dataset, score_files) if map_file else None
+    name = spec.get("selector", "ambiguous" if map_file else "random")
+    kind, rule = kind_of(dataset.kind), spec.get("rule", "exact")
+    pool = Pool.of(dataset, kind, data_map, spec["fraction"], seed, rule)
+    chosen = choose(name, pool, spec.get("settings", {}))
+    chosen.save(output, dataset, {**spec, "selector": name, "seed": seed})
+
+
+def end_of_score(scores: np.ndarray, uids: Sequence[str], fraction: float, rule: str = "exact") -> np.ndarray:
+    """Rows of the `fraction` of instances with the largest `scores` [n], ascending.
+
+    rule `exact` takes round(fraction x n) instances; ties at the last place go by a hash of the uid. rule
+    `quantile` takes those strictly above the (1 - fraction) quantile, as the authors' code does: ties there
+    shrink the selection.
+    """
+    if rule == "exact":
+        return largest(scores, uids, selection_size(fraction, len(scores)))
+    rows = np.flatnonzero(scores > np.quantile(scores, 1 - fraction))
+    if not len(rows):
+        raise _empty(fraction, len(scores))
+    return rows
+
+
+@checked
+def select_region(data_map: DataMap, region: str, fraction: float, rule: str = "exact") -> np.ndarray:
+    """Rows of the `fraction` of instances that lie at the end of a score that the selector `region` names,
+    ascending.
+
+    ambiguous: largest variability; hard-to-learn: smallest confidence; easy: largest confidence (as a
+    selection, after Swayamdipta et al.; the easy *share* of the paper is `easy_share`); and the ends of
+    further scores. The rules are those of `end_of_score`. Raises DataError for an empty selection.
+    """
+    score, sign = ENDS[region]
+    return end_of_score(sign * data_map[score], data_map.uids, fraction, rule)
+
+
+@checked
+def select_random(uids: Sequence[str], fraction: float, seed: int) -> np.ndarray:
     """Rows of a seeded random `fraction` of the instances, ascending; the baseline of Table 1.
 
     The choice depends on the set of uids and the seed, not on the order of the rows.
     """
     return np.flatnonzero(random_places(uids, seed) < selection_size(fraction, len(uids)))
+
+
+@checked
+def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
+    """Membership masks [n] of ambiguous, hard-to-learn and easy at rate `fraction` (paper, section 2).
+
+    The first two may overlap; easy is neither of them.
+    """
+    masks = {}
+    for region in ("ambiguous", "hard-to-learn"):
+        mask = np.zeros(len(data_map), bool)
+        mask[select_region(data_map, region, fraction)] = True
+        masks[region] = mask
+    masks["easy"] = ~(masks["ambiguous"] | masks["hard-to-learn"])
+    return masks
+
+
+@checked
+def easy_share(data_map: DataMap, fraction: float) -> float:
+    """Share of easy instances at rate `fraction` (paper, Table 4): 1 - 2q to 1 - q, 0 at least."""
+    return float(regions(data_map, fraction)["easy"].mean())
+
+
+def largest(scores: np.ndarray, uids: Sequence[str], count: int) -> np.ndarray:
+    """Rows of the `count` largest scores [n], ascending; ties by a hash of the uid, equal ones by the uid."""
+    if count == 0:
+        return np.empty(0, np.int64)
+    last = np.partition(scores, len(scores) - count)[len(scores) - count]
+    above = np.flatnonzero(scores > last)
+    tied = np.flatnonzero(scores == last)
+    if len(above) + len(tied) > count:
+        by_hash = sorted(tied, key=lambda row: (uid_hash(uids[row]), uids[row]))
+        tied = np.array(by_hash[: count - len(above)], np.int64)
+    return np.sort(np.concatenate([above, tied]))
 
 
 def random_places(uids: Sequence[str], seed: int) -> np.ndarray:
@@ -83,23 +252,35 @@ def selection_size(fraction: float, instances: int) -> int:
     return size
 
 
-def regions(data_map: DataMap, fraction: float) -> dict[str, np.ndarray]:
-    """Membership masks [n] of ambiguous, hard-to-learn and easy at rate `fraction` (paper, section 2).
+def even_quotas(sizes: Sequence[int], total: int) -> list[int]:
+    """Split `total` over groups of these sizes as evenly as they allow, the smallest first.
 
-    The first two may overlap; easy is neither of them.
+    What does not divide goes to the largest; groups of one size are taken in order.
     """
-    masks = {}
-    for region in ("ambiguous", "hard-to-learn"):
-        mask = np.zeros(len(data_map.uids), bool)
-        mask[select_region(data_map, region, fraction)] = True
-        masks[region] = mask
-    masks["easy"] = ~(masks["ambiguous"] | masks["hard-to-learn"])
-    return masks
+    quotas = [0] * len(sizes)
+    for served, group in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        quotas[group] = min(sizes[group], total // (len(sizes) - served))
+        total -= quotas[group]
+    return quotas
 
 
-def easy_share(data_map: DataMap, fraction: float) -> float:
-    """Share of easy instances at rate `fraction` (paper, Table 4): 1 - 2q to 1 - q, 0 at least."""
-    return float(regions(data_map, fraction)["easy"].mean())
+def proportional_quotas(sizes: Sequence[int], total: int) -> list[int]:
+    """Split `total` over groups in proportion to their sizes; what is left goes to the largest remainders."""
+    exact = np.array(sizes) * (total / sum(sizes))
+    quotas = np.floor(exact).astype(int)
+    order = np.argsort(-(exact - quotas), kind="stable")
+    quotas[order[: total - quotas.sum()]] += 1
+    return quotas.tolist()
+
+
+def length_parts(lengths: np.ndarray, parts: int = LENGTH_PARTS) -> np.ndarray:
+    """The tenth [n] of the instances, by length, in which each lies, 0 being the shortest."""
+    edges = np.quantile(lengths, np.arange(1, parts) / parts)
+    return np.searchsorted(edges, lengths, side="left")
+
+
+def _characters(text: str | list[str]) -> int:
+    return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def _empty(fraction: float, instances: int) -> DataError:

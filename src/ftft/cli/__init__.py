@@ -1,6 +1,7 @@
-"""The console command `ftft`: a configuration from a file, the state of runs."""
+"""The console command `ftft`: a configuration from a file, the state of runs, archives of tables."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -10,13 +11,22 @@ from ..errors import FtftError
 def main(arguments: list[str] | None = None) -> int:
     """Run `ftft`; returns its exit code: 1 for a fault, which is told in one message."""
     chosen = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # No name of a file and no locale may end a command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         # Loaded when asked for: the state of runs is shown at once.
         if chosen.command == "init":
             from .init import init as command
+        elif chosen.command == "archive":
+            from .archive import archive as command
         else:
             from .status import status as command
         command(chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `head` has. Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ModuleNotFoundError as error:
         print(
             f"ftft {chosen.command} needs the workflow's environment: no module {error.name}", file=sys.stderr
@@ -54,4 +64,10 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
     status.add_argument("--json", action="store_true", help="for machines")
+
+    archive = commands.add_parser("archive", help="keep a table's predictions and ledgers, without texts")
+    archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")
+    archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
+    archive.add_argument("--table", metavar="NAME", required=True)
+    archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     return parser

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..data.sources import read, text_position
+from ..data.formats import endings, format_of
+from ..data.keep import text_position
+from ..data.rows import column_names
+from ..data.sources import read
 from ..errors import DataError
-from ..pipeline.config import FORMAT_BY_SUFFIX
 from .columns import Columns, guess_columns, present
 
 SHARES = {"train": [0, 0.8], "validation": [0.8, 0.9], "test": [0.9, 1]}
@@ -40,17 +42,17 @@ def read_rows(path: str) -> pa.Table:
     """All rows of a file whose suffix names its format, every value as text; raises DataError."""
     if not Path(path).is_file():
         raise DataError(f"there is no file {path}", got=f"nothing of that name in {Path.cwd()}")
-    form = FORMAT_BY_SUFFIX.get(Path(path).suffix.lower())
+    form = format_of(path)
     if form is None:
         raise DataError(
             f"cannot tell the format of {path}",
-            expected=f"a name that ends in one of {', '.join(FORMAT_BY_SUFFIX)}",
+            expected=f"a name that ends in one of {endings()}",
             fix="rename the file, or convert it",
         )
     records, _ = read({"source": "file", "format": form}, Path(path).name, path)
     if records.num_rows == 0:
         raise DataError(f"{path} has no rows", expected="at least 2")
-    return records
+    return records.select(column_names(records))
 
 
 def read_whole(path: str, text: list[str] | None, label: str | None, uid: str | None) -> Part:

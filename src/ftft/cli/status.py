@@ -1,177 +1,212 @@
-"""`ftft status`: training runs and failed jobs, by ledgers, logs and the locks of running trainings."""
+"""`ftft status`: training runs and failed jobs, by ledgers, progress files, locks of trainings and logs.
+
+None of these files is trusted: whatever stands in them, what can be read is shown and the rest is left out.
+"""
 
 import argparse
 import fcntl
 import json
+import math
 import os
 import re
+import stat
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
 
-# As training/progress.py draws it: 600/5000 [01:40<12:13,  6.00step/s, loss 0.512, dev 0.731 at checkpoint 2]
-BAR = re.compile(
-    r"(?P<step>\d+)/(?P<steps>\d+) \[(?P<elapsed>[\d:]+)<(?P<left>[\d:?]+), *[^ ,\]]*(?:step/s|s/step)"
-    r"(?:, (?P<readings>[^\]]*))?\]"
-)
-ANY_BAR = re.compile(r"\d+%\|")
-DEVELOPMENT = re.compile(r"dev (\S+) at checkpoint (\d+)")
+from .neutral import neutral_json, neutral_text
+
 ERROR = re.compile(
     r"^(?:Traceback \(most recent call last\)|Fatal Python error|[\w.]*(?:Error|Exception)):", re.M
 )
-INTERRUPTED = re.compile(r"^\w+: the training was interrupted by SIGTERM", re.M)
-TAIL_BYTES = 1 << 16
+BAR = re.compile(r"\d+%\|")
+LOCK = re.compile(r"states/[0-9a-f]+/[\w.-]+/lock")
+READ_BYTES = 1 << 16
+LEDGER_BYTES = 1 << 24
 SHOWN_LINES = 6
+LARGEST_NUMBER = 1e12
 # A job imports torch and makes the tokens of its data before it takes its lock.
-STARTING = timedelta(minutes=10)
+STARTING_SECONDS = 600
 STATES = ("running", "starting", "failed", "stopped", "finished")
+NUMBERS = ("step", "steps", "seconds", "seconds_left", "loss")
 
 
 def status(arguments: argparse.Namespace) -> None:
     """Print the state of every training run, and the last lines of what failed."""
     scratch = arguments.scratch or arguments.results / "scratch"
-    runs = training_runs(arguments.results / "runs", arguments.logs / "train", scratch, datetime.now(UTC))
+    runs = training_runs(arguments.results / "runs", arguments.logs / "train", scratch)
     jobs = failed_jobs(arguments.logs)
     if arguments.json:
-        print(json.dumps({"runs": runs, "failed_jobs": jobs}, indent=2, ensure_ascii=False))
+        print(neutral_json({"runs": runs, "failed_jobs": jobs}))
     else:
-        print("\n".join(_report(runs, jobs)))
+        print("\n".join(map(neutral_text, _report(runs, jobs))))
 
 
-def training_runs(results: Path, logs: Path, scratch: Path, now: datetime) -> list[dict]:
-    """Every run that has a ledger below `results` or a log below `logs`, by state and name.
+def training_runs(results: Path, logs: Path, scratch: Path) -> list[dict]:
+    """Every run that has a ledger below `results`, or a log or progress file below `logs`, by state and name.
 
-    Keys: run, state (one of `STATES`), step, steps, development (score, checkpoint), validation (scores of
-    the kept checkpoint), seconds, seconds_left, log, last_lines; None for what is not known. A run without
-    a ledger has failed if its log says so; else it is running if it holds a lock, and was stopped if not.
+    Keys: run, state (one of `STATES`), step, steps, loss, development and best (score, checkpoint),
+    validation (scores of the kept checkpoint), seconds, seconds_left, log, last_lines; None for what is not
+    known. A run without a ledger is running if somebody holds its lock; else it ended as its progress file or
+    its log says.
     """
-    ledgers = {_name(path.parent, results): path for path in results.rglob("ledger.json")}
-    files = {_name(path.with_suffix(""), logs): path for path in logs.rglob("*.log")}
-    runs, undecided = [], []
+    ledgers = {path.parent.relative_to(results): path for path in _files(results, "ledger.json")}
+    files = {path.with_suffix("").relative_to(logs): path for path in _files(logs, ".log", ".json")}
+    runs = []
     for name in {*ledgers, *files}:
-        text, written = _read_log(files.get(name))
-        run = {"run": name, "log": str(files[name]) if name in files else None, **_progress(text)}
+        path = files.get(name, logs / name.with_suffix(".log"))
+        log, progress = path.with_suffix(".log"), _read_json(path.with_suffix(".json"))
+        known = log.is_file()
+        run = {"run": name.as_posix(), "log": str(log) if known else None, **_progress(progress)}
         run |= {"validation": None, "last_lines": []}
-        if outcome := _outcome(ledgers.get(name)):
-            run |= outcome
-        elif INTERRUPTED.search(text):
-            run["state"] = "stopped"
-        elif ERROR.search(text):
-            run |= {"state": "failed", "last_lines": _last_lines(text)}
+        if name in ledgers:
+            run |= _outcome(_read_json(ledgers[name], LEDGER_BYTES), ledgers[name])
         else:
-            undecided.append((run, written))
-        runs.append(run)
-    _decide(undecided, held_since(scratch), now)
-    for run in runs:
+            text = _tail(log) if known else ""
+            run["state"] = _state(progress, text, _age(path), scratch)
+            if run["state"] == "failed":
+                run["last_lines"] = _last_lines(text)
         if run["state"] != "running":
             run["seconds_left"] = None
+        runs.append(run)
     return sorted(runs, key=lambda run: (STATES.index(run["state"]), run["run"]))
 
 
 def failed_jobs(logs: Path) -> list[dict]:
     """Jobs other than trainings whose log holds an error: log, last_lines."""
-    texts = {path: _read_log(path)[0] for path in sorted(logs.rglob("*.log"))}
+    texts = {path: _tail(path) for path in _files(logs, ".log") if not path.is_relative_to(logs / "train")}
     return [
         {"log": str(path), "last_lines": _last_lines(text)}
         for path, text in texts.items()
-        if not path.is_relative_to(logs / "train") and ERROR.search(text)
+        if ERROR.search(text)
     ]
 
 
-def held_since(scratch: Path) -> list[datetime]:
-    """Since when each training that is running now has held its lock: who takes it writes its name there."""
-    held = []
-    for path in scratch.glob("states/*/*/lock"):
-        with suppress(FileNotFoundError), open(path, "rb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                held.append(_written(lock))
-    return held
+def _state(progress: dict, log: str, age: float, scratch: Path) -> str:
+    """The state of a run without a ledger; `age` is that of the last sign of life, in seconds."""
+    said, lock = progress.get("state"), progress.get("lock")
+    if isinstance(lock, str) and LOCK.fullmatch(lock) and _is_held(scratch / lock):
+        return "running" if said == "running" else "starting"
+    if said == "failed" or ERROR.search(log):
+        return "failed"
+    if said in (None, "starting") and age < STARTING_SECONDS:
+        return "starting"
+    return "stopped"
 
 
-def _decide(undecided: list[tuple[dict, datetime]], held: list[datetime], now: datetime) -> None:
-    """Give a state to runs that neither ended nor failed; a lock does not say whose it is.
-
-    It is of a run whose log was written to since: one that trains before one that starts, the last
-    written first. So of several logs that were left by killed processes none passes for running.
-    """
-    waiting = sorted(undecided, key=lambda entry: (entry[0]["step"] is not None, entry[1]), reverse=True)
-    for since in sorted(held, reverse=True):
-        holder = next((entry for entry in waiting if entry[1] >= since), None)
-        if holder:
-            waiting.remove(holder)
-            holder[0]["state"] = "running"
-    for run, written in waiting:
-        fresh = run["step"] is None and now - written < STARTING
-        run["state"] = "starting" if fresh else "stopped"
-
-
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
-
-
-def _read_log(path: Path | None) -> tuple[str, datetime]:
-    """The end of a log, carriage returns as line ends, and when it was last written to."""
+def _is_held(path: Path) -> bool:
+    """Whether another process holds a training's lock."""
     try:
-        with open(path or os.devnull, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            return file.read().decode("utf-8", "replace").replace("\r", "\n"), _written(file)
-    except FileNotFoundError:  # snakemake removes logs before it starts a job
-        return "", datetime.fromtimestamp(0, UTC)
+        lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return False
 
 
-def _written(file: BinaryIO) -> datetime:
-    return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+def _files(folder: Path, *endings: str) -> list[Path]:
+    """Files below a folder whose names end so; what may not be read is left out."""
+    found = [
+        Path(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(endings) and not name.startswith(".")
+    ]
+    return sorted(found)
 
 
-def _progress(text: str) -> dict:
-    bars = list(BAR.finditer(text))
-    if not bars:
-        return dict.fromkeys(("step", "steps", "seconds", "seconds_left", "development"))
-    bar = bars[-1]
-    scores = DEVELOPMENT.search(bar["readings"] or "")
+def _read(path: Path, limit: int, from_end: bool = False) -> bytes:
+    """At most `limit` bytes of a regular file; none where there is no such file. Snakemake removes logs."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return b""
+    try:
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode) or (about.st_size > limit and not from_end):
+            return b""
+        return os.pread(number, limit, max(0, about.st_size - limit))
+    except OSError:
+        return b""
+    finally:
+        os.close(number)
+
+
+def _tail(path: Path) -> str:
+    """The end of a log, carriage returns as line ends."""
+    return _read(path, READ_BYTES, from_end=True).decode("utf-8", "replace").replace("\r", "\n")
+
+
+def _read_json(path: Path, limit: int = READ_BYTES) -> dict:
+    """The object in a JSON file; an empty one where there is none that can be read."""
+    try:
+        value = json.loads(_read(path, limit))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _age(path: Path) -> float:
+    """Seconds since the log or progress file at `path` was written, 0 if that is to come."""
+    written = []
+    for file in (path.with_suffix(".log"), path.with_suffix(".json")):
+        try:
+            written.append(file.stat().st_mtime)
+        except OSError:
+            continue
+    return max(0.0, time.time() - max(written)) if written else math.inf
+
+
+def _number(value: object) -> float | int | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if plain and abs(value) < LARGEST_NUMBER else None
+
+
+def _numbers(value: object) -> dict[str, float]:
+    entries = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, entry in entries if (number := _number(entry)) is not None}
+
+
+def _scored(value: object) -> dict | None:
+    numbers = _numbers(value)
+    return numbers if {"score", "checkpoint"} <= set(numbers) else None
+
+
+def _progress(entries: dict) -> dict:
     return {
-        "step": int(bar["step"]),
-        "steps": int(bar["steps"]),
-        "seconds": _seconds(bar["elapsed"]),
-        "seconds_left": None if "?" in bar["left"] else _seconds(bar["left"]),
-        "development": {"score": float(scores[1]), "checkpoint": int(scores[2])} if scores else None,
+        **{name: _number(entries.get(name)) for name in NUMBERS},
+        **{name: _scored(entries.get(name)) for name in ("development", "best")},
     }
 
 
-def _seconds(clock: str) -> int:
-    """Seconds of hours:minutes:seconds, of which the hours may be absent."""
-    total = 0
-    for part in clock.split(":"):
-        total = 60 * total + int(part)
-    return total
-
-
-def _outcome(ledger: Path | None) -> dict | None:
-    """What a finished run's ledger says; None without a ledger."""
-    try:
-        entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger else None
-    except FileNotFoundError:
-        return None
-    if entries is None:
-        return None
-    outcome, cost = entries["outcome"], entries["cost"]
+def _outcome(ledger: dict, path: Path) -> dict:
+    """What a finished run's ledger says; one that cannot be read fails the run."""
+    outcome, cost = _numbers(ledger.get("outcome")), _numbers(ledger.get("cost"))
+    if not {"steps", "planned_steps"} <= set(outcome):
+        line = f"{path} cannot be read: delete it, and let snakemake make it again"
+        return {"state": "failed", "last_lines": [line]}
+    seconds = [cost[name] for name in ("training_seconds", "evaluation_seconds") if name in cost]
     return {
         "state": "finished",
         "step": outcome["steps"],
         "steps": outcome["planned_steps"],
-        "seconds": round(cost["training_seconds"] + cost["evaluation_seconds"]),
-        "validation": outcome["validation"],
+        "seconds": round(sum(seconds)) if seconds else None,
+        "validation": _numbers(ledger["outcome"].get("validation")),
     }
 
 
 def _last_lines(text: str) -> list[str]:
     lines = [line.rstrip() for line in text.splitlines()]
-    return [line for line in lines if line and not ANY_BAR.search(line)][-SHOWN_LINES:]
+    return [line for line in lines if line and not BAR.search(line)][-SHOWN_LINES:]
 
 
 def _report(runs: list[dict], jobs: list[dict]) -> Iterator[str]:
@@ -181,28 +216,34 @@ def _report(runs: list[dict], jobs: list[dict]) -> Iterator[str]:
     yield count + (f": {', '.join(counted)}" if counted else "")
     header = ("state", "run", "step", "", "dev", "validation", "time", "left")
     rows = [header, *map(_row, runs)] if runs else []
+    rows = [tuple(map(neutral_text, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    for job in (*(run for run in runs if run["last_lines"]), *jobs):
-        yield f"\nfailed: {job['log']}"
+    for run in runs:
+        if run["last_lines"]:
+            yield from ("", f"failed: {run['log'] or run['run']}")
+            yield from (f"  {line}" for line in run["last_lines"])
+    for job in jobs:
+        yield from ("", f"failed: {job['log']}")
         yield from (f"  {line}" for line in job["last_lines"])
 
 
 def _row(run: dict) -> tuple[str, ...]:
-    known, scored = run["step"] is not None, run["development"]
+    step, steps, scored = run["step"], run["steps"], run["development"]
+    known = step is not None and steps
     validation = run["validation"] or {}
     return (
         run["state"],
         run["run"],
-        f"{run['step']}/{run['steps']}" if known else "-",
-        f"{run['step'] / run['steps']:.0%}" if known else "",
-        f"{scored['score']:.3f} at {scored['checkpoint']}" if scored else "-",
+        f"{step:g}/{steps:g}" if known else "-",
+        f"{step / steps:.0%}" if known else "",
+        f"{scored['score']:.3f} at {scored['checkpoint']:g}" if scored else "-",
         ", ".join(f"{metric} {value:.3f}" for metric, value in validation.items()) or "-",
         _clock(run["seconds"]),
         _clock(run["seconds_left"]),
     )
 
 
-def _clock(seconds: int | None) -> str:
-    return "-" if seconds is None else str(timedelta(seconds=seconds))
+def _clock(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..artifacts import write_parquet
 from ..errors import DataError
 
 CARD = "README.md"
@@ -29,8 +30,9 @@ def download(spec: dict, name: str, path: str | Path) -> None:
             got=f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}",
             expected=f"{place} at revision {spec['revision']}, split {split}",
             fix="check id, name, revision and split, and the network; HF_HUB_OFFLINE keeps to what is cached",
+            passing=True,
         ) from error
-    rows.to_parquet(path)
+    write_parquet(path, rows.with_format("arrow")[:].cast(rows.features.arrow_schema), {})
 
 
 def _snapshot(spec: dict, patterns: list[str] | None) -> str:

@@ -1,30 +1,77 @@
-"""GPUs of one machine, lent to one job at a time: Snakemake counts them and says nothing of which."""
+"""GPUs of one machine, lent to one job at a time: Snakemake counts them and does not say which is whose."""
 
 import fcntl
 import os
+import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from ..errors import TrainingError
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 DRIVER = Path("/proc/driver/nvidia/gpus")
-LOCKS = Path(tempfile.gettempdir()) / "ftft-gpus"
+DEVICES = Path("/dev")
+AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+# Not TMPDIR, which users and jobs set for themselves: all jobs of a machine have to look at one place.
+LOCKS = Path("/tmp")
 POLL_SECONDS = 0.5
+QUERY_SECONDS = 20
 
 
 def visible_devices() -> list[str]:
     """The devices that this process may use: those of CUDA_VISIBLE_DEVICES, else all of the machine."""
     if VISIBLE in os.environ:
         return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
-    return [str(number) for number, _ in enumerate(DRIVER.iterdir())] if DRIVER.is_dir() else []
+    return [str(number) for number in range(_count_devices())]
+
+
+def _count_devices() -> int:
+    """How many GPUs the machine shows, without torch, which must not look before a lease is taken."""
+    for count in (_driver_entries, _device_files, _listed_devices, _amd_devices):
+        if number := count():
+            return number
+    return 0
+
+
+def _driver_entries() -> int:
+    return len(list(DRIVER.iterdir())) if DRIVER.is_dir() else 0
+
+
+def _device_files() -> int:
+    """Device files of GPUs, which containers have where they lack the driver's folder."""
+    return len(list(DEVICES.glob("nvidia[0-9]*")))
+
+
+def _listed_devices() -> int:
+    """What nvidia-smi lists: under WSL there is neither the driver's folder nor a device file."""
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=QUERY_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def _amd_devices() -> int:
+    """Nodes of ROCm's kernel driver that are GPUs: those of processors have no SIMD units."""
+    count = 0
+    for properties in AMD_NODES.glob("*/properties"):
+        try:
+            lines = dict(line.split() for line in properties.read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        count += lines.get("simd_count", "0") != "0"
+    return count
 
 
 def lease(count: int) -> list[str]:
     """Let this process see `count` of its GPUs that no other has leased, and wait while there are too few.
 
-    A lease is a lock on a file: it ends with the process, however that ends. To be called before torch looks
-    for devices. A process that has no more GPUs than it asks for, as a cluster's jobs, keeps what it has.
+    A lease is a lock on a file: it ends with the process, however that ends. It has to be taken before torch
+    looks for devices. A process that sees no more GPUs than it asks for, as a cluster's job, keeps what it
+    has. Raises TrainingError where another user's lock file cannot be opened.
     """
     devices = visible_devices()
     if len(devices) <= count:
@@ -40,12 +87,11 @@ def lease(count: int) -> list[str]:
 
 def _take(devices: list[str], count: int) -> dict[str, int] | None:
     """Locks on `count` devices by name, or None and no lock where fewer are free."""
-    LOCKS.mkdir(mode=0o1777, exist_ok=True)
     locks: dict[str, int] = {}
     for device in devices:
         if len(locks) == count:
             break
-        lock = os.open(LOCKS / device.replace("/", "-"), os.O_RDWR | os.O_CREAT, 0o666)
+        lock = _open(LOCKS / f"ftft-gpu-{device.replace('/', '-')}.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,3 +103,28 @@ def _take(devices: list[str], count: int) -> dict[str, int] | None:
     for lock in locks.values():
         os.close(lock)
     return None
+
+
+def _open(path: Path) -> int:
+    """A lock file of whatever user, for reading: a lock needs no more, and in /tmp (sticky,
+    fs.protected_regular) others' files may be opened in no other way."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        while True:
+            try:
+                return os.open(path, flags)
+            except FileNotFoundError:
+                # A umask would take the others' right to read, if only for a moment.
+                umask = os.umask(0)
+                try:
+                    return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o444)
+                except FileExistsError:
+                    continue
+                finally:
+                    os.umask(umask)
+    except OSError as error:
+        raise TrainingError(
+            "the lock of a GPU cannot be opened",
+            got=str(error),
+            fix=f"remove {path}, or let everybody read it; or name this job's GPUs in {VISIBLE}",
+        ) from error

@@ -1,4 +1,4 @@
-"""The processes of one training: their devices, what each takes of a batch, what they agree on."""
+"""The processes of one training: what each takes of a batch, what they agree on, and their accelerator."""
 
 import os
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed
 
 from ..errors import TrainingError
-from ..models.classifier import supports_bfloat16
-from ..models.fast.cpu import keep_freed_memory
+from .identity import Execution
 
 # A process that is lost without a sign, with its machine, ends the training after this time.
 TIMEOUT = timedelta(minutes=30)
@@ -20,7 +19,7 @@ FOREVER = timedelta(days=365)
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The `size` processes of one training, as process `rank` of them sees it.
 
     All of them call the same methods in the same order. One alone sends nothing and waits for nobody.
@@ -30,17 +29,12 @@ class Team:
     size: int = 1
 
     def meet(self, backend: str) -> None:
-        """Form the process group at MASTER_ADDR and MASTER_PORT.
+        """Form torch's process group at the place that torchrun or srun names in the environment.
 
         Process 0 may come late, for it waits until nobody else trains the run; the others let it.
         """
-        store = distributed.TCPStore(
-            os.environ["MASTER_ADDR"],
-            int(os.environ["MASTER_PORT"]),
-            self.size,
-            is_master=self.rank == 0,
-            timeout=TIMEOUT if self.rank == 0 else FOREVER,
-        )
+        timeout = TIMEOUT if self.rank == 0 else FOREVER
+        store, *_ = next(distributed.rendezvous("env://", self.rank, self.size, timeout=timeout))
         distributed.init_process_group(
             backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT
         )
@@ -57,7 +51,7 @@ class Team:
                 "this training does not run in the processes that it was promised",
                 got=f"{processes}, by {source}",
                 expected=self.size,
-                fix="set runtime.processes; start nothing by accelerate launch or torchrun",
+                fix="set runtime.processes, and start snakemake by itself: it calls torchrun or srun",
             )
 
     def seed(self, seed: int) -> int:
@@ -77,9 +71,9 @@ class Team:
         # Collectives take blocks of one size: what pads them lies behind the last row, and is cut off.
         block = values.new_zeros((each, *values.shape[1:]))
         block[: len(values)] = values
-        blocks = values.new_empty((self.size * each, *values.shape[1:]))
-        distributed.all_gather_single(blocks, block)
-        return blocks[:count]
+        blocks = [torch.empty_like(block) for _ in range(self.size)]
+        distributed.all_gather(blocks, block)
+        return torch.cat(blocks)[:count]
 
     def collect(self, value: object) -> list:
         """Every process's `value`, by rank."""
@@ -105,53 +99,30 @@ class Team:
         return -(-count // self.size)
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 
 
 def make_accelerator(
-    precision: str, runtime: dict, team: Team = ALONE, tracking: dict | None = None
+    execution: Execution, group: ProcessGroup = ALONE, tracking: dict | None = None
 ) -> Accelerator:
-    """The device and its precision: a visible GPU unless `runtime` says cpu, another for each of a `team`,
-    whose processes meet here. `tracking` is what an Accelerator takes to know of experiment trackers.
+    """The accelerator of a training on `execution`; the processes of a `group` meet here.
 
-    bfloat16 comes from autocast where the device has it; weights stay float32.
-    Raises TrainingError where a GPU is required and none is visible, where GPUs are too few, and where there
-    are other processes than the team's.
+    bfloat16 comes from autocast; weights stay float32. `tracking` is what an Accelerator takes to know of
+    experiment trackers. Raises TrainingError where there are other processes than the group's.
     """
-    use_gpu = runtime["device"] == "auto" and torch.cuda.is_available()
-    if runtime["require_gpu"] and not use_gpu:
-        raise TrainingError(
-            "this run needs a GPU and finds none",
-            got=f"runtime.device: {runtime['device']}, {torch.cuda.device_count()} CUDA device(s) visible",
-            fix="run it where a GPU is visible, or set runtime.require_gpu: false",
-        )
-    team.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
-    device = _own_gpu() if use_gpu else torch.device("cpu")
-    if not use_gpu:
-        keep_freed_memory()
-    if team.size > 1:
-        team.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
-    if precision == "auto":
-        precision = "bfloat16" if supports_bfloat16(device) else "float32"
+    use_gpu = execution.device_type == "cuda"
+    group.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
+    if use_gpu:
+        torch.cuda.set_device(execution.torch_device)
+    if group.size > 1:
+        group.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
     accelerator = Accelerator(
         cpu=not use_gpu,
-        mixed_precision="bf16" if precision == "bfloat16" else "no",
+        mixed_precision="bf16" if execution.precision == "bfloat16" else "no",
         # With unused parameters to find, gradients are never bucketed anew after a first step: the order of
         # the sums, and so their last bits, are the same where a training goes on from its state.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         **(tracking or {}),
     )
-    team.require(accelerator.num_processes, "accelerate")
+    group.require(accelerator.num_processes, "accelerate")
     return accelerator
-
-
-def _own_gpu() -> torch.device:
-    number, visible = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-    if number >= visible:
-        raise TrainingError(
-            "this training has fewer GPUs than processes on a machine",
-            got=f"{visible} CUDA device(s) visible to process {number}, counted from 0",
-            fix="ask for as many GPUs as runtime.processes, or for fewer processes",
-        )
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)

@@ -1,14 +1,21 @@
-"""Progress of one training: a bar in the job's log, and on the terminal when one job runs alone; trackers."""
+"""Progress of one training: bars in the log and on the terminal, a file for `ftft status`, trackers."""
 
+import json
+import os
+import platform
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
 
 from ..errors import TrainingError
+from .interruption import Interrupted
 
 LOG_SECONDS = 5.0
+FILE_SECONDS = 2.0
 LOSS_READINGS = 200
 # The project of trackers that have such, and a folder for those that write files.
 PROJECT = "ftft"
@@ -18,20 +25,50 @@ TRACKING = Path("results", "tracking")
 class Progress:
     """Steps, loss, development score and remaining time, on every stream given.
 
-    The experiment `trackers`, by accelerate's names for them, get losses, learning rates and development
-    scores under the run's name.
+    As a context it covers the whole job, and leaves in `file` (JSON) how the training stands and how it
+    ended; nothing goes wrong where that cannot be written. The experiment `trackers`, by accelerate's names
+    for them, get losses, learning rates and development scores under the run's name.
     """
 
-    def __init__(self, title: str, streams: list[TextIO], trackers: Sequence[str] = (), run: str = ""):
+    def __init__(
+        self,
+        title: str,
+        streams: list[TextIO],
+        trackers: Sequence[str] = (),
+        run: str = "",
+        file: str | Path | None = None,
+    ):
         self._title, self._streams = title, streams
         self._trackers, self._run = list(trackers), run
+        self._file = Path(file) if file else None
         self._bars: list[tqdm] = []
         self._loss = self._development = ""
+        self._entries = {
+            "run": run,
+            "state": "starting",
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "lock": None,
+            **dict.fromkeys(("step", "steps", "seconds", "seconds_left", "loss", "development", "best")),
+        }
+        self._written = self._started = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._write()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        ended = "finished" if error is None else "failed" if isinstance(error, Exception) else "stopped"
+        self._write(state="stopped" if isinstance(error, Interrupted) else ended, seconds_left=None)
 
     def announce(self, message: str) -> None:
         """Say something on every stream before the bars are drawn."""
         for stream in self._streams:
             print(message, file=stream, flush=True)
+
+    def holds(self, lock: Path) -> None:
+        """This job is the one that trains the run, as a lock says at this path below the scratch folder."""
+        self._write(lock=lock.as_posix())
 
     @property
     def tracking(self) -> dict:
@@ -70,24 +107,41 @@ class Progress:
             )
             for stream in self._streams
         ]
-        self._steps, self._read_every = done, max(1, steps // LOSS_READINGS)
+        self._steps, self._done, self._read_every = done, done, max(1, steps // LOSS_READINGS)
+        self._started = time.monotonic()
+        self._write(state="running", step=done, steps=steps, seconds=0)
 
     def step(self, loss) -> None:
         """One step is done; `loss`, a tensor, is read from its device every few steps only."""
         self._steps += 1
         if self._steps % self._read_every == 0:
             value = loss.item()
-            self._loss = f"loss {value:.3f}"
+            self._loss, self._entries["loss"] = f"loss {value:.3f}", value
             self._describe()
             self._log({"loss": value, "learning_rate": self._learning_rate(self._steps)})
         for bar in self._bars:
             bar.update(1)
+        if time.monotonic() - self._written >= FILE_SECONDS:
+            self._write()
 
     def checkpoint(self, score: float, scored: list[dict]) -> None:
         """A checkpoint was scored: the `score` to show, and its entries of the trajectory."""
-        self._development = f", dev {score:.3f} at checkpoint {scored[0]['checkpoint']}"
+        shown = {"score": score, "checkpoint": scored[0]["checkpoint"]}
+        best = self._entries["best"]
+        if best is None or score > best["score"]:
+            self._entries["best"] = shown
+        self._development = f", dev {score:.3f} at checkpoint {shown['checkpoint']}"
         self._describe()
+        self._write(development=shown)
         self._log({f"{entry['dataset']}/{entry['metric']}": entry["value"] for entry in scored})
+
+    def close(self) -> None:
+        """Draw the bars a last time, and close the trackers."""
+        for bar in self._bars:
+            bar.close()
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
+        self._write()
 
     def _log(self, values: dict[str, float]) -> None:
         self._accelerator.log(values, step=self._steps)
@@ -96,9 +150,22 @@ class Progress:
         for bar in self._bars:
             bar.set_postfix_str(self._loss + self._development, refresh=False)
 
-    def close(self) -> None:
-        """Draw the bars a last time, and close the trackers."""
-        for bar in self._bars:
-            bar.close()
-        for tracker in self._accelerator.trackers:
-            tracker.finish()
+    def _write(self, **entries: object) -> None:
+        """Leave the entries in the file, whole or not at all."""
+        self._entries |= entries
+        self._written = time.monotonic()
+        if self._file is None:
+            return
+        if self._entries["state"] == "running":
+            self._entries |= self._times()
+        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self._entries), encoding="utf-8")
+            os.replace(temporary, self._file)
+
+    def _times(self) -> dict:
+        """Steps and seconds, and the seconds left at the pace so far; evaluations count."""
+        seconds, here = self._written - self._started, self._steps - self._done
+        left = seconds / here * (self._entries["steps"] - self._steps) if here else None
+        return {"step": self._steps, "seconds": seconds, "seconds_left": left}

@@ -4,14 +4,24 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..artifacts import write_json
+from ..artifacts import MODEL_FILES, file_hashes, write_json
 from ..data.dataset import Dataset
 from ..errors import FtftError, ModelError
-from .origins import description_files, locate, weight_files
+from .checks import (
+    CHECKED_PARAMETERS,
+    check_classifier,
+    refuse_pointers,
+    require_head,
+    require_length,
+    require_vocabulary,
+)
+from .origins import description_files, locate, require_tokenizer, weight_files
 from .pretrained import load_encoder, load_tokenizer
+from .settling import set_option, settle_end, settle_padding, settle_pairs
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
+CLASSIFIERS = ("classification", "multilabel", "regression")
 
 
 def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
@@ -37,19 +47,19 @@ def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> No
             expected="an encoder that transformers' AutoModel and AutoTokenizer load",
             fix="check the model's entry under models",
         ) from error
-    written = _hashes(folder / name for name in ("model.safetensors", "tokenizer.json"))
-    write_json(folder / "provenance.json", {**spec, **origin, "written": written})
+    write_json(folder / "provenance.json", {**spec, **origin}, file_hashes(folder, MODEL_FILES))
 
 
 def _convert(spec: dict, folder: Path) -> dict:
     source = locate(spec)
+    files = [*description_files(source), *weight_files(source)]
+    refuse_pointers(files)
+    require_tokenizer(source)
     model, poolers = load_encoder(source, spec.get("keep_layers"))
     tokenizer = load_tokenizer(source, model.config)
-    _check_length(model, tokenizer, spec["max_length"])
-    _save(model, tokenizer, folder, without=poolers)
+    _finish(spec, model, tokenizer, folder, poolers)
     commit = {"commit": source.name} if spec["source"] == "hub" else {}
-    read = _hashes([*description_files(source), *weight_files(source)])
-    return {**commit, "read": read, "left_to_the_head": poolers}
+    return {**commit, "read": _hashes(files), "left_to_the_head": poolers}
 
 
 def _build(spec: dict, train: Dataset, folder: Path) -> dict:
@@ -64,28 +74,41 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
     config = AutoConfig.for_model(
         **spec["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id
     )
+    if config.is_encoder_decoder:
+        config.eos_token_id = tokenizer.sep_token_id
     torch.manual_seed(INITIALISATION_SEED)
     model = AutoModel.from_config(config, dtype=torch.float32)
-    _check_length(model, tokenizer, spec["max_length"])
-    _save(model, tokenizer, folder)
+    _finish(spec, model, tokenizer, folder)
     return {"seed": INITIALISATION_SEED}
 
 
-def _check_length(model, tokenizer, max_length: int) -> None:
-    """Refuse inputs longer than the encoder's positions reach; relative positions have no end."""
-    if getattr(model.config, "relative_attention", False):
+def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] = ()) -> None:
+    """Settle what tokenizer and configuration leave open, refuse what cannot be trained, and save."""
+    classifies = spec.get("kind", "classification") in CLASSIFIERS
+    if classifies:
+        require_head(model.config)
+    require_vocabulary(model, tokenizer)
+    require_length(model, tokenizer, spec["max_length"])
+    settle_padding(model.config, tokenizer)
+    settle_end(model.config, tokenizer)
+    settle_pairs(tokenizer, spec.get("separator"))
+    # Their classifiers read the state at the end token, and fail where a text spells another.
+    if model.config.is_encoder_decoder:
+        set_option(tokenizer, "split_special_tokens", True)
+    _save(model, tokenizer, folder, without=poolers)
+    untrained = spec["source"] == "scratch"
+    if not classifies or sum(p.numel() for p in model.parameters()) > CHECKED_PARAMETERS:
         return
-    # RoBERTa counts positions from behind the padding's id.
-    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)
-    reserved = 0 if padding is None else padding + 1
-    limit = min(model.config.max_position_embeddings - reserved, tokenizer.model_max_length)
-    if max_length > limit:
+    if check_classifier(folder, tokenizer, poolers, untrained):
+        return
+    set_option(tokenizer, "padding_side", "left")
+    tokenizer.save_pretrained(folder)
+    if not check_classifier(folder, tokenizer, poolers, untrained):
         raise ModelError(
-            "max_length is longer than the encoder's inputs may be",
-            got=max_length,
-            expected=f"at most {limit}",
-            fix="lower training.max_length for this model",
+            f"a model of the kind {model.config.model_type} does not mask padding",
+            got="other logits for a row in a batch of unequal lengths than for the row alone",
+            expected="the same: what is predicted of a row must not depend on its batch",
+            fix="choose another model",
         )
 
 

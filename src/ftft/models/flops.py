@@ -79,25 +79,21 @@ def _measure(model: nn.Module, instances: int, length: int) -> int:
 
 @dataclass
 class Workload:
-    """What a run has computed: sums over its batches, of real tokens and with the padding."""
+    """What a run has computed: sums over the features of its batches."""
 
     batches: int = 0
-    instances: int = 0
+    features: int = 0
     tokens: int = 0
     pairs: int = 0
-    padded_tokens: int = 0
-    padded_pairs: int = 0
-    widest: int = 0
+    longest: int = 0
 
-    def add(self, lengths: np.ndarray, width: int) -> None:
-        """A batch of instances of `lengths` [b] tokens, padded to `width`."""
+    def add(self, lengths: np.ndarray) -> None:
+        """A batch of features of `lengths` tokens."""
         self.batches += 1
-        self.instances += len(lengths)
+        self.features += len(lengths)
         self.tokens += int(lengths.sum())
         self.pairs += int(lengths @ lengths)
-        self.padded_tokens += len(lengths) * width
-        self.padded_pairs += len(lengths) * width**2
-        self.widest = max(self.widest, width)
+        self.longest = max(self.longest, int(lengths.max(initial=0)))
 
     def state(self) -> dict[str, int]:
         """The sums so far."""
@@ -107,15 +103,7 @@ class Workload:
         """Add on to the `state` of the same run."""
         vars(self).update(state)
 
-    def flops(self, config: PretrainedConfig) -> dict[str, int | None]:
-        """The ledger's measured FLOPs: of real tokens and, padding included, of all that was computed.
-
-        None where `count_flops` has no count for the configuration.
-        """
-        count = count_flops(config, self.widest)
-        if count is None:
-            return {"flops": None, "padded_flops": None}
-        return {
-            "flops": count.of(self.batches, self.instances, self.tokens, self.pairs),
-            "padded_flops": count.of(self.batches, self.instances, self.padded_tokens, self.padded_pairs),
-        }
+    def flops(self, config: PretrainedConfig) -> int | None:
+        """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
+        count = count_flops(config, self.longest)
+        return count and count.of(self.batches, self.features, self.tokens, self.pairs)

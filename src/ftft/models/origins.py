@@ -21,6 +21,16 @@ DESCRIPTIONS = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+# Any of these makes a tokenizer.
+TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spm.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 # Whole, or in shards that an index names.
 WEIGHTS = {
@@ -71,6 +81,7 @@ def _fetch(name: str, revision: str) -> Path:
         expected=f"revision {revision} with {SAFETENSORS} or {PICKLE}, on the hub or in its cache",
         fix="check id, revision and network; where there is none, fill the cache on a machine that has "
         f"one: hf download {name} --revision {revision}",
+        passing=True,
     ) from fault
 
 
@@ -115,3 +126,14 @@ def weight_files(folder: Path) -> list[Path]:
 def description_files(folder: Path) -> list[Path]:
     """The files that describe an encoder and its tokenizer."""
     return [folder / name for name in DESCRIPTIONS if (folder / name).is_file()]
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Raise ModelError where a folder holds no tokenizer: transformers would make an empty one."""
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise ModelError(
+            f"{folder} holds no tokenizer",
+            got=f"none of {', '.join(TOKENIZERS)}",
+            expected="the tokenizer that the encoder was pretrained with",
+            fix="save it there: tokenizer.save_pretrained(folder)",
+        )

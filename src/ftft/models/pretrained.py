@@ -31,7 +31,10 @@ def load_encoder(folder: Path, keep_layers: int | None = None):
                 expected=f"at most {config.num_hidden_layers}",
             )
         config.num_hidden_layers = keep_layers
-    model, report = transformers.MODEL_MAPPING[type(config)].from_pretrained(
+    kind = transformers.MODEL_MAPPING[type(config)]
+    # Funnel has two: the last is without its decoder, as its classifier is.
+    kind = kind[-1] if isinstance(kind, tuple) else kind
+    model, report = kind.from_pretrained(
         None,
         config=config,
         state_dict=weights,

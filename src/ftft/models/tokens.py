@@ -1,58 +1,111 @@
 """Token ids of a data set in flat arrays: a batch is a slice, no Python object per instance."""
 
 import hashlib
+import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..artifacts import read_parquet, write_parquet
-from ..canonical import canonical_json
-from ..data.dataset import Dataset
+from ..artifacts import canonical_json, read_parquet, write_parquet
 from ..errors import ArtifactError, ModelError
 
 ROUND_WIDTH = 16
+# An evaluation batch of rows longer than this has fewer tokens: attention takes memory by their square.
+LONG_ROW = 128
+# A tokenizer that reads more of the task's own texts as unknown is told of.
+MUCH_UNKNOWN = 0.2
 logger = logging.getLogger(__name__)
+
+
+class Cut(NamedTuple):
+    """How many rows were longer than `max_length` and lost their ends: `rows` of `total`.
+
+    `longest` is the number of tokens of the longest row before cutting, special tokens included.
+    """
+
+    rows: int
+    total: int
+    longest: int
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of n instances end to end: `ids` and `types` [tokens], `offsets` [n + 1]."""
+    """The tokens of all features end to end: `ids` and `types` [tokens], `offsets` [features + 1].
+
+    A feature is what the model reads at once. Each of the n instances is one feature where `features`
+    is None; otherwise `features` [n + 1] are the offsets of an instance's features, such as one for each
+    choice. `unknown` is the share of tokens that the tokenizer has no piece for. `left` says that the model
+    wants padding before the tokens.
+    """
 
     ids: np.ndarray
     types: np.ndarray
     offsets: np.ndarray
+    features: np.ndarray | None = None
+    cut: Cut | None = None
+    unknown: float = 0.0
+    left: bool = False
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.offsets if self.features is None else self.features) - 1
+
+    @cached_property
+    def feature_lengths(self) -> np.ndarray:
+        """Tokens per feature, [features]."""
+        return np.diff(self.offsets)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens per instance, [n]."""
-        return np.diff(self.offsets)
+        """Tokens per instance, [n]; where an instance has several features, those of its longest."""
+        if self.features is None:
+            return self.feature_lengths
+        return np.maximum.reduceat(self.feature_lengths, self.features[:-1])
+
+    def features_of(self, rows: np.ndarray) -> np.ndarray:
+        """The features of the instances `rows` [b], one instance after the other."""
+        if self.features is None:
+            return rows
+        starts, counts = self.features[rows], self.features[rows + 1] - self.features[rows]
+        return np.repeat(starts - (counts.cumsum() - counts), counts) + np.arange(counts.sum())
+
+    @cached_property
+    def total_lengths(self) -> np.ndarray:
+        """Tokens of all features of an instance, [n]."""
+        if self.features is None:
+            return self.feature_lengths
+        return np.add.reduceat(self.feature_lengths, self.features[:-1])
+
+    def share(self, instances: slice) -> "Tokens":
+        """The tokens of some instances, one after the other."""
+        place = slice(instances.start, instances.stop + 1)
+        if self.features is None:
+            return replace(self, offsets=self.offsets[place])
+        return replace(self, features=self.features[place])
 
     @cached_property
     def _windows(self) -> tuple[np.ndarray, np.ndarray]:
         """Views [tokens, width] of what begins at every token, as wide as any batch."""
-        width = self.lengths.max() + ROUND_WIDTH
+        width = self.feature_lengths.max() + ROUND_WIDTH
         ids, types = (
             np.concatenate([values, np.zeros(width, values.dtype)]) for values in (self.ids, self.types)
         )
         return sliding_window_view(ids, width), sliding_window_view(types, width)
 
     def padded(self, rows: np.ndarray, pad_id: int, round_width: bool = False) -> dict[str, np.ndarray]:
-        """The instances `rows` as arrays [rows, width] of int64, named as models take them.
+        """The features `rows` as arrays [rows, width] of int64, named as models take them.
 
         The width is that of the longest; with `round_width`, the next multiple of 16, for fewer shapes.
         """
         ids, types = self._windows
-        starts, lengths = self.offsets[rows], self.lengths[rows]
+        starts, lengths = self.offsets[rows], self.feature_lengths[rows]
         width = lengths.max()
         if round_width:
             width += -width % ROUND_WIDTH
@@ -60,17 +113,31 @@ class Tokens:
         padded = ids[starts, :width] * mask
         if pad_id:
             padded += pad_id * (1 - mask)
-        return {"input_ids": padded, "token_type_ids": types[starts, :width] * mask, "attention_mask": mask}
+        arrays = {"input_ids": padded, "token_type_ids": types[starts, :width] * mask, "attention_mask": mask}
+        if not self.left:
+            return arrays
+        places = (np.arange(width) + lengths[:, None]) % width
+        return {name: np.take_along_axis(array, places, 1) for name, array in arrays.items()}
 
 
-def cached_tokens(dataset: Dataset, tokenizer_file: str | Path, max_length: int, cache: str | Path) -> Tokens:
-    """`tokenize`, done once: the tokens lie in the folder `cache` under a name made of all that defines them.
+def cached_tokens(
+    texts: Sequence[Sequence[str]],
+    features: np.ndarray | None,
+    data_hash: str,
+    tokenizer_file: str | Path,
+    max_length: int,
+    cache: str | Path,
+) -> Tokens:
+    """`tokenize`, done once: the tokens lie in the folder `cache` under a hash of all that defines them.
+
+    `data_hash` stands for `texts` and for `features`, the offsets of every instance's features in them.
 
     Runs and models that share a tokenizer share the file. One that cannot be read is made again.
     """
     origin = {
-        "data": dataset.content_hash,
+        "data": data_hash,
         "tokenizer": hashlib.sha256(Path(tokenizer_file).read_bytes()).hexdigest(),
+        "settings": _settings(tokenizer_file),
         "max_length": max_length,
         "tokenizers": version("tokenizers"),
         "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
@@ -78,53 +145,132 @@ def cached_tokens(dataset: Dataset, tokenizer_file: str | Path, max_length: int,
     path = Path(cache) / f"{hashlib.sha256(canonical_json(origin).encode()).hexdigest()}.parquet"
     if path.exists():
         try:
-            return _read_tokens(path, origin)
+            tokens = _read_tokens(path, origin)
         except ArtifactError as error:
             logger.warning("making the tokens again: %s", error)
-    tokens = tokenize(dataset, tokenizer_file, max_length)
+        else:
+            _tell_of_unknown(tokens, tokenizer_file)
+            return replace(tokens, features=features)
+    tokens = tokenize(texts, tokenizer_file, max_length)
     columns = {
         name: pa.LargeListArray.from_arrays(pa.array(tokens.offsets), pa.array(values))
         for name, values in (("ids", tokens.ids), ("types", tokens.types))
     }
-    write_parquet(path, pa.table(columns), origin, compression_level=1, write_statistics=False)
-    return tokens
+    found = {"cut": list(tokens.cut), "unknown": tokens.unknown, "left": tokens.left}
+    metadata = {"origin": origin, "found": found}
+    write_parquet(path, pa.table(columns), metadata, compression_level=1, write_statistics=False)
+    return replace(tokens, features=features)
 
 
 def _read_tokens(path: Path, origin: dict) -> Tokens:
     table, metadata = read_parquet(path)
-    if metadata != origin:
+    if metadata.get("origin") != origin:
         raise ArtifactError(f"{path} holds other tokens than its name says")
     ids, types = (table[name].combine_chunks() for name in ("ids", "types"))
-    return Tokens(ids.flatten().to_numpy(), types.flatten().to_numpy(), ids.offsets.to_numpy())
+    found = metadata["found"]
+    return Tokens(
+        ids.flatten().to_numpy(),
+        types.flatten().to_numpy(),
+        ids.offsets.to_numpy(),
+        cut=Cut(*found["cut"]),
+        unknown=found["unknown"],
+        left=found["left"],
+    )
 
 
-def tokenize(dataset: Dataset, tokenizer_file: str | Path, max_length: int) -> Tokens:
-    """Encode every instance as the encoder's tokenizer does, cut to `max_length` tokens.
+def _settings(tokenizer_file: str | Path) -> dict:
+    """What tokenizer_config.json beside a tokenizer.json adds to it."""
+    file = Path(tokenizer_file).with_name("tokenizer_config.json")
+    values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    padding = values.get("pad_token")
+    return {
+        "padding": padding.get("content") if isinstance(padding, dict) else padding,
+        "left": values.get("padding_side") == "left",
+        "split_special_tokens": bool(values.get("split_special_tokens", False)),
+    }
 
-    Pairs are cut token by token from the longer text. Raises ModelError for a tokenizer that cannot be read.
+
+def tokenize(texts: Sequence[Sequence[str]], tokenizer_file: str | Path, max_length: int) -> Tokens:
+    """Encode every row of `texts` (one or two columns) as its encoder's tokenizer does, each as one feature.
+
+    Rows are cut to `max_length` tokens; pairs token by token from the longer text. A row of which the
+    tokenizer makes no token at all is one padding token. tokenizer_config.json beside `tokenizer_file`
+    names that token, says whether texts that spell special tokens get them, and on which side to pad.
+    Raises ModelError for a tokenizer that cannot be read, or lacks that token where a row needs it.
     """
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        settings = _settings(tokenizer_file)
     except Exception as error:  # the library raises the bare class
         raise ModelError(f"{tokenizer_file} cannot be read", got=error) from error
+    tokenizer.encode_special_tokens = settings["split_special_tokens"]
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, strategy="longest_first")
-    inputs = dataset.texts[0] if len(dataset.texts) == 1 else list(zip(*dataset.texts, strict=True))
+    inputs = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
     encodings = tokenizer.encode_batch(inputs)
-    offsets = np.zeros(len(encodings) + 1, np.int64)
-    np.cumsum([len(encoding) for encoding in encodings], out=offsets[1:])
-    ids = np.fromiter((i for e in encodings for i in e.ids), np.int32, offsets[-1])
-    types = np.fromiter((i for e in encodings for i in e.type_ids), np.uint8, offsets[-1])
-    return Tokens(ids, types, offsets)
+    lengths = np.array([len(encoding) for encoding in encodings], np.int64)
+    empty = np.flatnonzero(lengths == 0)
+    lengths[empty] = 1
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    filler = [_filler(tokenizer, settings, empty[0], tokenizer_file)] if len(empty) else []
+    ids = np.fromiter((i for e in encodings for i in (e.ids or filler)), np.int32, offsets[-1])
+    types = np.fromiter((i for e in encodings for i in (e.type_ids or [0])), np.uint8, offsets[-1])
+    cut = _count_cut(tokenizer, inputs, lengths, max_length)
+    unknown_id = _unknown_id(tokenizer)
+    unknown = 0.0 if unknown_id is None else float((ids == unknown_id).mean())
+    tokens = Tokens(ids, types, offsets, cut=cut, unknown=unknown, left=settings["left"])
+    _tell_of_unknown(tokens, tokenizer_file)
+    return tokens
+
+
+def _filler(tokenizer, settings: dict, row: int, tokenizer_file: str | Path) -> int:
+    number = tokenizer.token_to_id(settings["padding"]) if settings["padding"] else None
+    if number is None:
+        raise ModelError(
+            f"{tokenizer_file} makes no token of a text",
+            got=f"row {row} of the data set, counted from 0",
+            expected="at least one token, or a padding token in tokenizer_config.json",
+            fix="leave the row out, or delete the encoder's folder and let snakemake make it again",
+        )
+    return number
+
+
+def _count_cut(tokenizer, inputs: list, lengths: np.ndarray, max_length: int) -> Cut:
+    # Only a row of max_length tokens can have been longer, and few are: those are encoded once more.
+    full = np.flatnonzero(lengths >= max_length)
+    tokenizer.no_truncation()
+    whole = np.array([len(e) for e in tokenizer.encode_batch([inputs[row] for row in full])], np.int64)
+    longest = max(int(lengths.max(initial=0)), int(whole.max(initial=0)))
+    return Cut(int((whole > max_length).sum()), len(lengths), longest)
+
+
+def _unknown_id(tokenizer) -> int | None:
+    model = json.loads(tokenizer.to_str())["model"]
+    name = model.get("unk_token")
+    return model.get("unk_id") if name is None else tokenizer.token_to_id(name)
+
+
+def _tell_of_unknown(tokens: Tokens, tokenizer_file: str | Path) -> None:
+    if tokens.unknown > MUCH_UNKNOWN:
+        logger.warning(
+            "%s has no piece for %.0f %% of the tokens of these texts: is it the tokenizer of this language?",
+            tokenizer_file,
+            100 * tokens.unknown,
+        )
 
 
 def budget_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Batches for evaluation: longest first, each of at most `tokens` padded tokens or one instance."""
+    """Batches for evaluation: longest first, each of at most `tokens` padded tokens or one instance.
+
+    Rows of more than LONG_ROW tokens come in batches of fewer tokens, as attention's memory grows by
+    the square of their length.
+    """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, tokens // max(1, int(lengths[order[start]])))
+        width = max(1, int(lengths[order[start]]))
+        size = max(1, tokens * LONG_ROW // (width * max(width, LONG_ROW)))
         yield order[start : start + size]
         start += size

@@ -10,9 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
+from ..data.registry import source
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMNS = ("info_id", "meta_text", "annotation_Primary", "annotation_Context", "split")
 SPLITS = {"train": "train", "validation": "dev", "test": "test"}
@@ -20,6 +26,27 @@ HATEFUL = "IdentityDirectedAbuse"
 FOLDS = 10
 FOLDS_OF = {"train": range(8), "validation": [8], "test": [9]}
 SEED = 42  # of the published preparation
+
+
+@source(
+    "cad",
+    required=("path", "split"),
+    optional=("preparation",),
+    splits=tuple(SPLITS),
+    reads_path=True,
+    defaults={"preparation": "ramponi-tonelli"},
+)
+def read_cad(spec: dict, name: str, path: str | Path | None) -> tuple["pa.Table", list[dict]]:
+    """The posts of a split, made from the one file of CAD, and how many rows each step left."""
+    import pyarrow as pa
+
+    from ..data.readers import read_table
+    from ..data.rows import PLACE
+
+    annotations = read_table(path, {"quoting": False}, "tsv", name).drop_columns([PLACE])
+    read = {"step": "read", "rows": annotations.num_rows}
+    posts, steps = prepare(annotations.to_pylist(), spec["split"], spec["preparation"], name)
+    return pa.Table.from_pylist(posts), [read, *steps]
 
 
 def prepare(

@@ -9,7 +9,9 @@ import pandas as pd
 from ..artifacts import read_json
 from ..results.rendering import Rendering, write_outputs
 from ..statistics.bootstrap import Difference, holm
-from ..statistics.comparisons import Contest, method_of
+from ..statistics.comparisons import BootstrapComparison, method_of
+from ..statistics.exclusions import references_of
+from ..statistics.scores import Evaluation
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be decided"
 
@@ -29,16 +31,27 @@ def write_claims(
 ) -> None:
     """Write a row per claim and task: the figures, the verdict and the test behind it.
 
-    `spec` holds the claims (`paper.claims`, rows completed by selection and budget), and by task its
-    `metric`, `validation` and `evaluate`; `resamples`, `confidence`. A run has an evaluation and a ledger.
+    `spec` holds the claims (`paper.claims`, rows completed by supervision and budget), and by task its
+    `metric`, `validation` and `evaluate`; `resamples`, `confidence`. A run has an evaluation per data set and
+    a ledger; the ledgers of reference runs are among them.
     """
-    files: dict[str, tuple[list[Path], list[Path]]] = {task: ([], []) for task in spec["tasks"]}
-    for evaluation, ledger in zip(evaluations, ledgers, strict=True):
-        own = files[read_json(ledger)["run"]["task"]]
-        own[0].append(evaluation)
-        own[1].append(ledger)
-    contests = {
-        task: Contest(*files[task], entry["metric"], entry["metric"], spec["resamples"])
+    sides = [
+        comparison[side]
+        for claim in spec["claims"]
+        for comparison in claim["tests"]
+        for side in ("left", "right")
+    ]
+    references = references_of(sides)
+    loaded, runs = list(map(Evaluation, evaluations)), list(map(read_json, ledgers))
+    comparisons = {
+        task: BootstrapComparison(
+            [evaluation for evaluation in loaded if evaluation.run["task"] == task],
+            [ledger for ledger in runs if ledger["run"]["task"] == task],
+            references,
+            entry["metric"],
+            entry["metric"],
+            spec["resamples"],
+        )
         for task, entry in spec["tasks"].items()
     }
     rows = []
@@ -47,7 +60,7 @@ def write_claims(
         tests = [
             test
             for comparison in claim["tests"]
-            for test in _run(comparison, contests[claim["task"]], task, confidence)
+            for test in _run(comparison, comparisons[claim["task"]], task, confidence)
         ]
         verdict = OPEN if claim["missing"] else decide(tests, claim["need"], confidence)
         rows.append(
@@ -66,7 +79,7 @@ def write_claims(
     write_outputs(outputs, table, _render(table))
 
 
-def _run(comparison: dict, contest: Contest, task: dict, confidence: float) -> list[Comparison]:
+def _run(comparison: dict, bootstrap: BootstrapComparison, task: dict, confidence: float) -> list[Comparison]:
     shifted = [name for name in task["evaluate"] if name != task["validation"]]
     wanted = {
         "id": {"": [task["validation"]]},
@@ -79,7 +92,7 @@ def _run(comparison: dict, contest: Contest, task: dict, confidence: float) -> l
             f"{comparison['name']}, {comparison['sets']}{suffix}",
             comparison["relation"],
             comparison["margin"],
-            contest.difference(*methods, datasets, confidence) if datasets else None,
+            bootstrap.difference(*methods, datasets, confidence) if datasets else None,
         )
         for suffix, datasets in wanted.items()
     ]
@@ -104,7 +117,8 @@ def decide(tests: list[Comparison], need: float, confidence: float) -> str:
 
 def _outcome(test: Comparison, p_value: float | None, level: float) -> str:
     found = test.difference
-    if found is None:
+    # One seed says nothing of others.
+    if found is None or found.seeds < 2:
         return OPEN
     if test.relation == "not below":
         return HOLDS if found.low >= -test.margin else FAILS if found.high < -test.margin else OPEN
@@ -132,7 +146,12 @@ def _test_text(claim: dict, tests: list[Comparison], spec: dict) -> str:
     if any(test.relation == "not below" for test in tests):
         margins = sorted({100 * test.margin for test in tests if test.relation == "not below"})
         parts.append(f"interval above -{' or -'.join(f'{margin:g}' for margin in margins)} points")
-    over = f"examples, {' or '.join(map(str, seeds))} seed(s) with Student's t weights"
+    if not seeds:
+        return "no runs to compare"
+    weighted = " with Student's t weights" if seeds[-1] > 1 else ""
+    over = f"examples, {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}{weighted}"
+    if seeds[0] == 1:
+        over += "; one seed decides nothing"
     return f"paired bootstrap over {over}, {100 * spec['confidence']:g} %: {'; '.join(parts)}"
 
 

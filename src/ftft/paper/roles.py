@@ -1,12 +1,13 @@
 """The paper's tables and figures, in a configuration's own names for the paper's tasks and models."""
 
 import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import yaml
-
-from ..pipeline.plan import METHODS, Run, row_runs
 
 PAPER = Path(__file__).parent
 # Tables 3 and 4 are about models, not methods: they have rules of their own.
@@ -27,82 +28,127 @@ def read(name: str) -> dict:
     return yaml.safe_load((PAPER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def roles(entries: dict) -> dict[str, str]:
-    """By the paper's name for a task or model, the configuration's name of what stands for it."""
-    return {entry.get("stands_for", name): name for name, entry in entries.items()}
+class Player(Protocol):
+    """A task or a model of a configuration, which may stand for one of the paper's."""
+
+    @property
+    def stands_for(self) -> str | None:
+        """The paper's name for what it plays the part of; None where it stands for its own name."""
 
 
-def add_tables(config: dict) -> None:
-    """Define the paper's score tables for the tasks and models of `config`, where it has none by that name.
+@dataclass(frozen=True)
+class Roles:
+    """A configuration's names of the paper's tasks and models, by the paper's, and who plays itself."""
 
-    A row whose models are absent is left out and listed under `left_out`; a table without rows, or
-    without its task, is not defined.
-    """
-    paper = read("tables")
-    tasks, models = roles(config["tasks"]), roles(config["models"])
-    for name in SCORE_TABLES:
-        table = paper["tables"][name]
-        rows = [*table["rows"], *table.get("more_rows", [])]
-        kept = [row for row in rows if _names(row) <= set(models)]
-        if name in config["tables"] or table["task"] not in tasks or not kept:
-            continue
-        task = tasks[table["task"]]
-        config["tables"][name] = {
-            "task": task,
-            "title": table["title"] + ("" if task == table["task"] else f", here {task}"),
-            "rows": [translate(row, models) for row in kept],
-            "left_out": [describe(row) for row in rows if row not in kept],
+    tasks: Mapping[str, str]
+    models: Mapping[str, str]
+    themselves: frozenset[str]
+
+    @classmethod
+    def of(cls, tasks: Mapping[str, Player], models: Mapping[str, Player]) -> "Roles":
+        """The roles that the tasks and models of a configuration play."""
+        played = [
+            {entry.stands_for or name: name for name, entry in entries.items()} for entries in (tasks, models)
+        ]
+        own = (name for name, entry in (*tasks.items(), *models.items()) if entry.stands_for is None)
+        return cls(*played, frozenset(own))
+
+    def tables(self) -> dict[str, dict]:
+        """The paper's score tables: task, title, rows, left_out (rows whose models are absent), cost_of.
+
+        A table without rows, or without its task, is not there.
+        """
+        paper, tables = read("tables"), {}
+        for name in SCORE_TABLES:
+            table = paper["tables"][name]
+            rows = [*table["rows"], *table.get("more_rows", [])]
+            kept = [row for row in rows if _names(row) <= set(self.models)]
+            if table["task"] not in self.tasks or not kept:
+                continue
+            task = self.tasks[table["task"]]
+            tables[name] = {
+                "task": task,
+                "title": table["title"] + ("" if task == table["task"] else f", here {task}"),
+                "rows": [self.translated(row) for row in kept],
+                "left_out": [describe(row) for row in rows if row not in kept],
+            }
+            if paper["cost_of"] in self.models:
+                tables[name]["cost_of"] = self.models[paper["cost_of"]]
+        return tables
+
+    def overlap(self, models: Iterable[str]) -> dict[str, list[str]]:
+        """The groups of the overlap figure: the paper's that have two members at least, else all `models`."""
+        groups = {
+            name: [self.models[role] for role in group if role in self.models]
+            for name, group in read("tables")["overlap"].items()
         }
-        if paper["cost_of"] in models:
-            config["tables"][name]["cost_of"] = models[paper["cost_of"]]
+        complete = {name: group for name, group in groups.items() if len(group) > 1}
+        return complete or {"references": list(models)}
 
+    def translated(self, row: dict) -> dict:
+        """A row of the paper in the names of the configuration."""
+        return {
+            key: self.models.get(value, value) if key in ("main", "reference") else value
+            for key, value in row.items()
+        }
 
-def add_overlap(config: dict) -> None:
-    """Define the groups of the overlap figure where `config` has none: the paper's, else all models."""
-    if "overlap" in config["figures"]:
-        return
-    models = roles(config["models"])
-    groups = {
-        name: [models[role] for role in group if role in models]
-        for name, group in read("tables")["overlap"].items()
-    }
-    complete = {name: group for name, group in groups.items() if len(group) > 1}
-    config["figures"]["overlap"] = complete or {"references": list(config["models"])}
+    def published_easy_shares(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Table 4: percent by task, model and rate in percent.
+
+        Only for tasks and models that go by the paper's name and stand in for nothing.
+        """
+        printed = {row.pop("model"): row for row in _rows("easy_share")}
+        shares: dict = {}
+        for model in printed.keys() & self.models.keys() & self.themselves:
+            for column, value in printed[model].items():
+                task, rate = column.split("_")
+                if task in self.tasks.keys() & self.themselves:
+                    shares.setdefault(task, {}).setdefault(model, {})[rate] = float(value)
+        return shares
+
+    def claims(self, lengths: Mapping[str, list[int]]) -> list[dict]:
+        """The paper's claims, task by task, each with the comparisons that decide it.
+
+        lengths: by task, the shorter training lengths that are run. Entries: claim, text, section, task,
+        need, tests (name, left and right row, relation, sets, margin) and missing: what is lacking.
+        """
+        return [
+            {
+                "claim": claim,
+                "text": entry["text"],
+                "section": entry["section"],
+                "task": self.tasks[role],
+                "need": NEEDED[entry["need"]],
+                **self._comparisons(entry["tests"], self.tasks[role], lengths.get(self.tasks[role], [])),
+            }
+            for role in read("tables")["tasks"]
+            for claim, entry in read("claims")["claims"].items()
+            if role in self.tasks and role in entry["tasks"]
+        ]
+
+    def _comparisons(self, tests: list[dict], task: str, lengths: list[int]) -> dict:
+        """The comparisons of a claim's `tests` that there are models for, and what is lacking."""
+        methods = read("claims")["methods"]
+        comparisons, missing = [], set()
+        for test in tests:
+            if "lengths" in test and not lengths:
+                missing.add(f"figures.training_length.{task}")
+            for pair in ((left, test["right"]) for left in test["left"]):
+                absent = {role for name in pair for role in _names(methods[name])} - set(self.models)
+                missing |= {f"a model that stands for {role}" for role in absent}
+                if not absent:
+                    rows = [self.translated(methods[name]) for name in pair]
+                    comparisons += _by_length(pair, rows, test, lengths)
+        return {"tests": comparisons, "missing": sorted(missing)}
 
 
 def _names(row: dict) -> set[str]:
     return {row[key] for key in ("main", "reference") if key in row} - {"random"}
 
 
-def translate(row: dict, models: dict[str, str]) -> dict:
-    """A row of the paper in the names of a configuration; `models` is keyed by the paper's names."""
-    return {
-        key: models.get(value, value) if key in ("main", "reference") else value for key, value in row.items()
-    }
-
-
 def describe(row: dict) -> str:
     """A row of the paper in words."""
     return f"{row['method']} {row['main']}" + (f" ({row['reference']})" if "reference" in row else "")
-
-
-def published_easy_shares(config: dict) -> dict[str, dict[str, dict[str, float]]]:
-    """Table 4: percent by task, model and rate in percent.
-
-    Only for tasks and models that go by the paper's name and stand in for nothing.
-    """
-
-    def own(section: str) -> set[str]:
-        return {name for name, entry in config[section].items() if "stands_for" not in entry}
-
-    printed = {row.pop("model"): row for row in _rows("easy_share")}
-    shares: dict = {}
-    for model in own("models") & set(printed):
-        for column, value in printed[model].items():
-            task, rate = column.split("_")
-            if task in own("tasks"):
-                shares.setdefault(task, {}).setdefault(model, {})[rate] = float(value)
-    return shares
 
 
 def easy_shares_by_effect(rate: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -130,56 +176,6 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def claims(config: dict) -> list[dict]:
-    """The paper's claims for the tasks of `config`, task by task, each with the comparisons that decide it.
-
-    Entries: claim, text, section, task, need, tests (name, left and right row, relation, sets, margin)
-    and missing: what the configuration lacks to decide it.
-    """
-    tasks = roles(config["tasks"])
-    return [
-        {
-            "claim": claim,
-            "text": entry["text"],
-            "section": entry["section"],
-            "task": tasks[role],
-            "need": NEEDED[entry["need"]],
-            **_comparisons(entry["tests"], tasks[role], config),
-        }
-        for role in read("tables")["tasks"]
-        for claim, entry in read("claims")["claims"].items()
-        if role in tasks and role in entry["tasks"]
-    ]
-
-
-def claim_runs(config: dict) -> list[Run]:
-    """The runs that decide the claims, each once."""
-    rows = [
-        (test[side], claim["task"])
-        for claim in claims(config)
-        for test in claim["tests"]
-        for side in ("left", "right")
-    ]
-    return list(dict.fromkeys(run for row, task in rows for run in row_runs(row, task, config)))
-
-
-def _comparisons(tests: list[dict], task: str, config: dict) -> dict:
-    """The comparisons of a claim's `tests` that the configuration has models for, and what it lacks."""
-    methods, models = read("claims")["methods"], roles(config["models"])
-    lengths = config["figures"]["training_length"].get(task, {}).get("steps", [])
-    comparisons, missing = [], set()
-    for test in tests:
-        if "lengths" in test and not lengths:
-            missing.add(f"figures.training_length.{task}")
-        for pair in ((left, test["right"]) for left in test["left"]):
-            absent = {role for name in pair for role in _names(methods[name])} - set(models)
-            missing |= {f"a model that stands for {role}" for role in absent}
-            if not absent:
-                rows = [_completed(translate(methods[name], models), config) for name in pair]
-                comparisons += _by_length(pair, rows, test, lengths)
-    return {"tests": comparisons, "missing": sorted(missing)}
-
-
 def _by_length(pair: tuple[str, str], rows: list[dict], test: dict, lengths: list[int]) -> list[dict]:
     """One comparison, or one for every shorter training length where the test asks for them."""
     (left, right), (left_row, right_row) = pair, rows
@@ -196,8 +192,3 @@ def _by_length(pair: tuple[str, str], rows: list[dict], test: dict, lengths: lis
         }
         for steps in lengths
     ]
-
-
-def _completed(row: dict, config: dict) -> dict:
-    row = {"region": "ambiguous", **row}
-    return {**row, "monitor": config["early_stopping"]["monitors"][0]} if METHODS[row["method"]][1] else row

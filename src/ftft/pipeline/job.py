@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import platform
 import resource
 import sys
 import time
@@ -14,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..artifacts import Provenance, value_hash, working, write_json
 from ..errors import FtftError
+from ..execution import launch
 from ..execution.devices import lease
 
 # Set for a call of snakemake that trains one model at a time.
@@ -31,8 +32,8 @@ SIGNS_OF_TOO_LITTLE_MEMORY = (
     "out of memory",
     "failed to map segment",
 )
-# The machine and the process of the call of snakemake.
-ORCHESTRATOR = "FTFT_ORCHESTRATOR"
+# The last line of the log of a job whose failure does not depend on when it is tried.
+NOT_AGAIN = "This would end the same way again, so it is not tried again."
 
 
 def prefer_code(folder: str | Path) -> None:
@@ -54,9 +55,31 @@ def code_of(snakemake: Any) -> str:
 def run_of(snakemake: Any) -> dict:
     """Which run the job's wildcards name."""
     wildcards = dict(snakemake.wildcards.items())
-    names = {"selection": "full", "budget": "full", **wildcards}
-    keys = ("task", "model", "selection", "budget")
+    names = {"supervision": "all", "budget": "full", **wildcards}
+    keys = ("task", "model", "supervision", "budget")
     return {**{key: names[key] for key in keys}, "seed": int(wildcards["seed"])}
+
+
+def _provenance(snakemake: Any) -> Provenance:
+    if not hasattr(snakemake, "params"):
+        return Provenance()
+    from .config import Configuration
+    from .contract import Expectations
+
+    spec = json.loads(snakemake.params.spec)
+    return Provenance(
+        value_hash(spec["slice"]), spec["code"], Expectations(Configuration.model_validate(snakemake.config))
+    )
+
+
+def explained(log: str | Path) -> bool:
+    """Whether the job behind a log failed in a way that another try would not change."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.stat(log).st_size - 2 * len(NOT_AGAIN)))
+            return NOT_AGAIN.encode() in file.read()
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -65,26 +88,45 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
 
     Yields where progress is shown: the log, and the terminal where no other training writes to it.
 
-    An FtftError ends the process with exit code 1 and its message, in the log and on the terminal.
+    All artifacts that the body reads and writes are checked and stamped. An FtftError ends the process with
+    exit code 1 and its message, in the log and on the terminal; the log says so where a second try would end
+    alike. Of several processes that run one script, the first shows progress, and whoever started them tells
+    of errors.
     """
-    terminal = sys.stderr
+    terminal, rank = sys.stderr, launch.rank()
     log_path = Path(snakemake.log[0])
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with open(log_path, "w", buffering=1, encoding="utf-8") as log:
+    if rank is None:
+        log_path.unlink(missing_ok=True)
+    with open(log_path, "a", buffering=1, encoding="utf-8") as log:
         sys.stderr = log
         logging.captureWarnings(True)
         logging.basicConfig(
-            stream=log, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True
+            stream=log,
+            level=logging.ERROR if rank else logging.INFO,
+            format="%(asctime)s %(name)s: %(message)s",
+            force=True,
         )
         try:
-            yield [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
+            streams = [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
+            with working(_provenance(snakemake)):
+                yield [] if rank else streams
         except Exception as error:
             explained = fault_of_the_machine(error.__cause__ or error) or error
+            if rank is not None:
+                if isinstance(explained, FtftError):
+                    launch.explain(explained)
+                else:
+                    traceback.print_exc(file=log)
+                # Libraries may wait for the other processes when Python ends.
+                os._exit(1)
             if not isinstance(explained, FtftError):
                 traceback.print_exc(file=log)
                 raise
             for stream in (log, terminal):
                 print(f"\n{type(explained).__name__}: {explained}\n", file=stream)
+            if not explained.passing:
+                print(NOT_AGAIN, file=log)
             raise SystemExit(1) from None
         finally:
             sys.stderr = terminal
@@ -97,12 +139,13 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
     text = str(error)
     for code, fix in FAULTS_OF_THE_MACHINE.items():
         if getattr(error, "errno", None) == code or os.strerror(code) in text:
-            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix)
+            return FtftError(os.strerror(code), got=text.splitlines()[0], fix=fix, passing=True)
     if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_TOO_LITTLE_MEMORY):
         return FtftError(
             "out of memory",
             got=text.splitlines()[0] if text else "MemoryError",
             fix="give the job more memory (runtime.mem_mb), or lower training.batch_size or max_length",
+            passing=True,
         )
     return None
 
@@ -110,8 +153,6 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
 @contextmanager
 def measured(path: str | Path, **names: object) -> Iterator[None]:
     """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
-    from ..artifacts import write_json
-
     started = time.perf_counter()
     yield
     seconds = time.perf_counter() - started
@@ -119,19 +160,14 @@ def measured(path: str | Path, **names: object) -> Iterator[None]:
     write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
 
 
-def this_process() -> str:
-    """The value of `ORCHESTRATOR` that names this process."""
-    return f"{platform.node()} {os.getpid()}"
-
-
-def orphaned() -> bool:
-    """Whether the snakemake that started this job ran on this machine and is gone."""
-    host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
-    return host == platform.node() and not Path(f"/proc/{process}").exists()
-
-
 def claim_resources(snakemake: Any) -> None:
-    """Give the numerical libraries the threads of the rule, and this job GPUs of its own."""
+    """Give the numerical libraries the threads of the rule, and this job GPUs of its own.
+
+    One of several processes takes its place among them instead: it has got its share.
+    """
+    if launch.rank() is not None:
+        launch.take_place()
+        return
     os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(snakemake.threads)

@@ -3,200 +3,241 @@
 from pathlib import Path
 
 from ..paper import roles as paper
+from . import registry
+from .config import LENGTH_TABLE, Configuration, Row, Task
+from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
+from .names import BUDGET_NAME, Supervision
 from .plan import (
-    BUDGET_NAME,
-    LENGTH_TABLE,
-    Selection,
     all_reference_runs,
     baseline,
     candidates,
-    cost_unit,
+    claims,
     curve_runs,
-    development_sets,
     erm_models,
     finetune_row,
     full_runs,
-    judged_tasks,
-    mixture,
     overlap_runs,
     preflight_runs,
     row_budget,
-    row_selection,
+    row_runs,
+    row_supervision,
+    table_runs,
     table_tasks,
     task_cost_unit,
     task_reference_runs,
-    used_datasets,
 )
 
 REPORT = Path(__file__).parents[3] / "workflow" / "report"
 MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 
-def dataset_slice(config: dict, task: str, dataset: str) -> dict:
+def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     """What defines a prepared data set."""
-    entry = config["tasks"][task]
-    columns = {key: entry[key] for key in ("text", "label", "uid")}
-    return {**columns, **entry["datasets"][dataset], "labels": entry["labels"]}
+    entry = config.tasks[task]
+    own = entry.datasets[dataset].dump()
+    content = {"content": content_of_file(own["path"])} if "path" in own else {}
+    evaluated_only = dataset not in (entry.train, *entry.development_sets)
+    return {
+        **own,
+        **content,
+        **entry.columns_of(dataset),
+        **entry.dump("kind", "choices", "labels"),
+        "evaluated_only": evaluated_only,
+    }
 
 
-def check_slice(config: dict, task: str) -> dict:
+def download_slice(config: Configuration, task: str, dataset: str) -> dict:
+    """What names a data set on the hub."""
+    entry = config.tasks[task].datasets[dataset]
+    origin = registry.DATA_SOURCES[entry.source]
+    return entry.dump("source", *origin.required, *origin.optional)
+
+
+def check_slice(config: Configuration, task: str) -> dict:
     """What defines the checks of a task's data."""
-    entry = config["tasks"][task]
-    return {"train": entry["train"], "datasets": used_datasets(entry), **config["checks"]}
+    entry = config.tasks[task]
+    return {"train": entry.train, "datasets": entry.used_datasets, **config.checks.dump("leakage")}
 
 
-def encoder_slice(config: dict, model: str) -> dict:
+def encoder_slice(config: Configuration, model: str) -> dict:
     """What defines a model's starting point."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config["models"][model]
-    chosen = {key: entry[key] for key in keys if key in entry}
-    return {**chosen, "max_length": entry["training"]["max_length"]}
+    entry = config.models[model]
+    chosen = entry.dump(*keys)
+    if entry.source == "folder":
+        chosen["content"] = content_of_folder(entry.path)
+    elif entry.source == "package":
+        chosen["version"] = version_of_package(entry.package)
+    return {**chosen, "max_length": entry.training.max_length}
 
 
-def training_slice(config: dict, task: str, model: str, budget: str) -> dict:
-    """What defines a training run beside its data, selection and seed."""
-    entry = config["tasks"][task]
-    recipe = config["models"][model]["training"]
+def training_slice(config: Configuration, task: str, model: str, budget: str) -> dict:
+    """What defines a training run beside its data, supervision and seed."""
+    entry = config.tasks[task]
+    recipe = config.models[model].training.dump()
     name = BUDGET_NAME.fullmatch(budget)
     if name["steps"]:
         recipe = {key: value for key, value in recipe.items() if key != "epochs"}
         recipe["steps"] = int(name["steps"])
     return {
         "recipe": recipe,
-        "labels": entry["labels"],
-        "development": development_sets(entry),
+        **entry.dump("kind", "labels"),
+        "metrics": recorded_metrics(entry),
+        "development": entry.development_sets,
         "early_stopping": stop_rule(config, task, name["monitor"]) if name["monitor"] else None,
     }
 
 
-def stop_rule(config: dict, task: str, monitor: str) -> dict:
+def recorded_metrics(task: Task) -> list[str]:
+    """The metrics of every checkpoint: those of the kind of task, and the task's own."""
+    return sorted({task.metric, *registry.KINDS[task.kind].metrics})
+
+
+def reference_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines a reference run beside its data and seed."""
+    return training_slice(config, task, model, budget="full")
+
+
+def stop_rule(config: Configuration, task: str, monitor: str) -> dict:
     """Patience in checkpoints, and the score that is monitored."""
-    patience = config["early_stopping"]["patience"]
-    return {"patience": patience, **monitored(config, task, monitor)}
+    return {"patience": config.early_stopping.patience, **monitored(config, task, monitor)}
 
 
-def monitored(config: dict, task: str, monitor: str) -> dict:
+def monitored(config: Configuration, task: str, monitor: str) -> dict:
     """The score that a monitor watches: the mean of the task's metric over development sets."""
-    entry = config["tasks"][task]
-    sets = entry["dev"] if monitor == "ood" else [entry["validation"]]
-    return {"metric": entry["metric"], "monitored": sets}
+    entry = config.tasks[task]
+    sets = list(entry.dev) if monitor == "ood" else [entry.validation]
+    return {"metric": entry.metric, "monitored": sets}
 
 
-def map_slice(config: dict) -> dict:
+def map_slice(config: Configuration) -> dict:
     """What defines a data map beside its training dynamics: nothing that is configured."""
     return {}
 
 
-def further_scores_slice(config: dict) -> dict:
-    """What defines the further scores beside the training dynamics."""
-    return {"el2n_epochs": config["selection"]["el2n_epochs"]}
+def score_slice(config: Configuration, score: str) -> dict:
+    """What defines a further score beside the training dynamics: its settings."""
+    return (
+        {"epochs": list(config.selection.el2n_epochs)} if "epochs" in registry.SCORES[score].settings else {}
+    )
 
 
-def selection_slice(config: dict, selection: str) -> dict:
-    """What defines a selection beside its data map."""
-    chosen = Selection.parse(selection)
+def supervision_slice(config: Configuration, supervision: str) -> dict:
+    """What defines a supervision beside its data map: `fraction`, `selector`, `settings`, `rule`."""
+    chosen = Supervision.parse(supervision)
+    selector, settings = config.selector_of(chosen.selector) if chosen.selector else ("random", {})
+    # The rule is how a share of one score is cut.
+    by_score = chosen.reference is not None and not settings
+    rule = config.selection.rule if by_score else "exact"
+    return {"fraction": chosen.fraction, "selector": selector, "settings": settings, "rule": rule}
+
+
+def further_scores(config: Configuration, supervision: str) -> list[str]:
+    """The scores that a supervision goes by and its reference's data map lacks."""
+    chosen = Supervision.parse(supervision)
     if chosen.reference is None:
-        return {"fraction": chosen.fraction}
-    own = mixture(chosen.region, config)
-    how = own or {"region": chosen.region, "rule": config["selection"]["rule"]}
-    return {"fraction": chosen.fraction, **how}
+        return []
+    return [name for name in config.scores_of(chosen.selector) if name not in registry.MAP_SCORES]
 
 
-def evaluation_slice(config: dict, task: str, model: str) -> dict:
+def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     """What defines the predictions of a run."""
-    entry = config["tasks"][task]
+    entry = config.tasks[task]
     return {
-        "datasets": entry["evaluate"],
-        **{key: config["models"][model]["training"][key] for key in ("max_length", "precision")},
+        "kind": entry.kind,
+        **config.models[model].training.dump("max_length", "precision"),
     }
 
 
-def scores_slice(config: dict, table: str) -> dict:
+def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    task = config["tasks"][config["tables"][table]["task"]]
-    return {"failure_metric": task["metric"], "validation": task["validation"]}
+    entry = config.tables[table]
+    runs = table_runs(entry, config)
+    return {
+        "failure_metric": config.tasks[entry.task].metric,
+        "references": {run.supervision: run.reference for run in runs if run.reference},
+    }
 
 
-def comparisons_slice(config: dict, table: str) -> dict:
+def comparisons_slice(config: Configuration, table: str) -> dict:
     """What defines the comparisons of a table's rows with ERM."""
-    entry = config["tables"][table]
-    task = config["tasks"][entry["task"]]
+    entry = config.tables[table]
+    task = config.tasks[entry.task]
     return {
         "metric": _metric(config, table),
-        "failure_metric": task["metric"],
-        "datasets": task["evaluate"],
-        "rows": [_row(row, config) for row in entry["rows"]],
-        "baselines": [_row(baseline(row), config) for row in entry["rows"]],
-        **config["statistics"],
+        "failure_metric": task.metric,
+        "datasets": list(task.evaluate),
+        "rows": [_row(row, config) for row in entry.rows],
+        "baselines": [_row(baseline(row), config) for row in entry.rows],
+        **config.statistics.dump(),
     }
 
 
-def table_slice(config: dict, table: str) -> dict:
+def table_slice(config: Configuration, table: str) -> dict:
     """What defines a table beside its scores, comparisons and ledgers."""
-    entry = config["tables"][table]
+    entry = config.tables[table]
     return {
-        "task": entry["task"],
-        "title": entry.get("title", table),
+        "task": entry.task,
+        "title": entry.title or table,
         "metric": _metric(config, table),
-        "datasets": config["tasks"][entry["task"]]["evaluate"],
-        "cost_of": cost_unit(entry),
+        "datasets": list(config.tasks[entry.task].evaluate),
+        "cost_of": entry.cost_unit,
         "parameters_m": _parameters(config),
-        "seeds": config["seeds"],
-        "left_out": entry.get("left_out", []),
-        "confidence": config["statistics"]["confidence"],
-        "rows": [_row(row, config) for row in entry["rows"]],
+        "seeds": list(config.seeds),
+        "left_out": list(entry.left_out),
+        "confidence": config.statistics.confidence,
+        "rows": [_row(row, config) for row in entry.rows],
+        # By row and seed, for the record of where a table's cells come from.
+        "files": [[run.files() for run in row_runs(row, entry.task, config)] for row in entry.rows],
     }
 
 
-def _metric(config: dict, table: str) -> str:
-    entry = config["tables"][table]
-    return entry.get("metric", config["tasks"][entry["task"]]["metric"])
+def _metric(config: Configuration, table: str) -> str:
+    entry = config.tables[table]
+    return entry.metric or config.tasks[entry.task].metric
 
 
-def _row(row: dict, config: dict) -> dict:
-    return {**row, "selection": row_selection(row, config), "budget": row_budget(row)}
+def _row(row: Row, config: Configuration) -> dict:
+    return {**row.dump(), "supervision": row_supervision(row, config), "budget": row_budget(row)}
 
 
-def model_costs_slice(config: dict) -> dict:
+def model_costs_slice(config: Configuration) -> dict:
     """What defines Table 3 beside the ledgers."""
     return {
         "models": {task: erm_models(config, task) for task in table_tasks(config)},
         "cost_of": {task: task_cost_unit(config, task) for task in table_tasks(config)},
         "parameters_m": _parameters(config),
-        "seeds": config["seeds"],
+        "seeds": list(config.seeds),
     }
 
 
-def easy_share_slice(config: dict) -> dict:
+def easy_share_slice(config: Configuration) -> dict:
     """What defines Table 4 beside the data maps."""
     return {
         "runs": [
             {"task": run.task, "model": run.model, "seed": run.seed} for run in all_reference_runs(config)
         ],
-        "published": paper.published_easy_shares(config),
-        "failure_metric": {task: config["tasks"][task]["metric"] for task in table_tasks(config)},
-        "seeds": config["seeds"],
+        "published": paper.Roles.of(config.tasks, config.models).published_easy_shares(),
+        "failure_metric": {task: config.tasks[task].metric for task in table_tasks(config)},
+        "seeds": list(config.seeds),
     }
 
 
-def preflight_slice(config: dict, task: str) -> dict:
+def preflight_slice(config: Configuration, task: str) -> dict:
     """What defines a task's preflight beside the data maps, the ledgers and the encoders."""
-    entry = config["tasks"][task]
+    entry = config.tasks[task]
     published = paper.easy_shares_by_effect("50")
-    role = entry.get("stands_for", task)
+    role = entry.stands_for or task
     compared = [role] if role in published else list(published)
     pairs = list(candidates(config, task))
     return {
         "task": task,
-        "metric": entry["metric"],
+        "metric": entry.metric,
         "pairs": pairs,
         "runs": [(run.model, run.seed) for run in preflight_runs(config, task)],
-        "fraction": config["selection"]["fraction"],
-        "rule": config["selection"]["rule"],
-        "parameters_m": {
-            model: config["models"][model].get("parameters_m") for pair in pairs for model in pair
-        },
+        **config.selection.dump("fraction", "rule"),
+        "parameters_m": {model: config.models[model].parameters_m for pair in pairs for model in pair},
         "published": published,
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
@@ -204,57 +245,32 @@ def preflight_slice(config: dict, task: str) -> dict:
     }
 
 
-def verdicts_slice(config: dict) -> dict:
-    """What defines the comparison of the verdicts with what the transfers did."""
-    fraction = config["selection"]["fraction"]
-    return {
-        "transfers": [
-            {
-                "task": task,
-                "main": main,
-                "reference": reference,
-                "selection": Selection(reference, "ambiguous", fraction).name,
-            }
-            for task in judged_tasks(config)
-            for main, reference in candidates(config, task)
-        ],
-        "random": Selection(None, None, fraction).name,
-        "tasks": {
-            task: {key: config["tasks"][task][key] for key in ("metric", "validation", "evaluate")}
-            for task in judged_tasks(config)
-        },
-        "margin": paper.MARGIN,
-    }
-
-
-def finetuned_slice(config: dict, task: str) -> dict:
+def finetuned_slice(config: Configuration, task: str) -> dict:
     """What defines a model that is taken home, beside its runs and their evaluations."""
-    entry, row = config["tasks"][task], finetune_row(config, task)
-    models = [row["main"], row["reference"]]
-    keys = ("labels", "text", "metric", "train", "validation", "dev")
+    entry, chosen, row = config.tasks[task], config.finetune[task], finetune_row(config, task)
     return {
         "task": task,
-        "main": row["main"],
-        "reference": row["reference"],
-        "selection": row_selection(row, config),
-        "license": config["finetune"][task]["license"],
-        "seeds": config["finetune"][task]["seeds"],
-        **{key: entry[key] for key in keys},
-        "datasets": entry["evaluate"],
-        "recipe": config["models"][row["main"]]["training"],
-        "main_source": encoder_slice(config, row["main"]),
-        "reference_source": encoder_slice(config, row["reference"]),
-        "parameters_m": {name: config["models"][name].get("parameters_m") for name in models},
+        "main": chosen.main,
+        "reference": chosen.reference,
+        "supervision": row_supervision(row, config),
+        "license": chosen.license,
+        "seeds": list(chosen.seeds or ()),
+        **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
+        "datasets": list(entry.evaluate),
+        "recipe": config.models[chosen.main].training.dump(),
+        "main_source": encoder_slice(config, chosen.main),
+        "reference_source": encoder_slice(config, chosen.reference),
+        "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},
         "template": folder_hash(MODEL_CARD),
-        **config["statistics"],
+        **config.statistics.dump(),
     }
 
 
-def patience_slice(config: dict) -> dict:
+def patience_slice(config: Configuration) -> dict:
     """What defines the reading of full runs at every patience."""
     rules = {}
     for task in table_tasks(config):
-        monitors = ["ood", "id"] if config["tasks"][task]["dev"] else ["id"]
+        monitors = ["ood", "id"] if config.tasks[task].dev else ["id"]
         rules[task] = {monitor: monitored(config, task, monitor) for monitor in monitors}
     return {
         "runs": [{**vars(run), "reference": run.reference} for run in full_runs(config)],
@@ -264,73 +280,74 @@ def patience_slice(config: dict) -> dict:
     }
 
 
-def claims_slice(config: dict) -> dict:
+def claims_slice(config: Configuration) -> dict:
     """What defines the verdicts on the paper's claims."""
-    claims = paper.claims(config)
-    for test in (test for claim in claims for test in claim["tests"]):
+    decided = claims(config)
+    for test in (test for claim in decided for test in claim["tests"]):
         test |= {side: _row(test[side], config) for side in ("left", "right")}
-    tasks = dict.fromkeys(claim["task"] for claim in claims)
-    keys = ("metric", "validation", "evaluate")
+    tasks = dict.fromkeys(claim["task"] for claim in decided)
     return {
-        "claims": claims,
-        "tasks": {task: {key: config["tasks"][task][key] for key in keys} for task in tasks},
-        **config["statistics"],
+        "claims": decided,
+        "tasks": {task: config.tasks[task].dump("metric", "validation", "evaluate") for task in tasks},
+        **config.statistics.dump(),
     }
 
 
-def overlap_slice(config: dict, task: str, group: str) -> dict:
+def overlap_slice(config: Configuration, task: str, group: str) -> dict:
     """What defines an overlap figure beside its selections."""
-    fraction = config["selection"]["fraction"]
+    fraction = config.selection.fraction
     return {
         "title": f"Overlap of ambiguous subsets ({100 * fraction:g} %): {task}, {group}",
         "runs": [(run.model, run.seed) for run in overlap_runs(config, task, group)],
         "fraction": fraction,
-        "failure_metric": config["tasks"][task]["metric"],
+        "failure_metric": config.tasks[task].metric,
     }
 
 
-def true_class_slice(config: dict, task: str) -> dict:
+def true_class_slice(config: Configuration, task: str) -> dict:
     """What defines the figure of the true class's probability."""
     return {
         "title": f"Probability of the true class over training: {task}",
         "runs": [(run.model, run.seed) for run in task_reference_runs(config, task)],
-        "hard_fraction": config["figures"]["hard_fraction"],
-        "failure_metric": config["tasks"][task]["metric"],
+        "hard_fraction": config.figures.hard_fraction,
+        "failure_metric": config.tasks[task].metric,
     }
 
 
-def data_map_figure_slice(config: dict, task: str, model: str, seed: str) -> dict:
+def data_map_figure_slice(config: Configuration, task: str, model: str, seed: str) -> dict:
     """What defines the figure of a data map."""
-    fraction = config["selection"]["fraction"]
+    fraction = config.selection.fraction
     return {"title": f"Data map of {model}, seed {seed}: {task}", "fraction": fraction}
 
 
-def map_page_slice(config: dict, task: str, model: str, seed: str) -> dict:
+def map_page_slice(config: Configuration, task: str, model: str, seed: str) -> dict:
     """What defines the page of a data map beside the map, its dynamics and its data."""
     figure = data_map_figure_slice(config, task, model, seed)
-    return {**figure, "text": config["tasks"][task]["text"], "template": folder_hash(MAP_PAGE)}
+    return {**figure, "text": list(config.tasks[task].text), "template": folder_hash(MAP_PAGE)}
 
 
-def training_length_slice(config: dict, task: str) -> dict:
+def training_length_slice(config: Configuration, task: str) -> dict:
     """What defines the figure of scores against training length."""
-    rows = config["tables"][LENGTH_TABLE + task]["rows"]
+    rows = config.tables[LENGTH_TABLE + task].rows
     return {
-        "title": f"Score against training length: {rows[0]['main']}, {task}",
+        "title": f"Score against training length: {rows[0].main}, {task}",
         "rows": [_row(row, config) for row in rows],
         "metric": _metric(config, LENGTH_TABLE + task),
-        "datasets": config["tasks"][task]["evaluate"],
+        "datasets": list(config.tasks[task].evaluate),
     }
 
 
-def learning_curves_slice(config: dict, task: str) -> dict:
+def learning_curves_slice(config: Configuration, task: str) -> dict:
     """What defines the figure of learning curves."""
+    runs = curve_runs(config, task)
     return {
         "title": f"Learning curves: {task}",
-        "runs": list(curve_runs(config, task)),
-        "rule": stop_rule(config, task, config["early_stopping"]["monitors"][0]),
-        "failure_metric": config["tasks"][task]["metric"],
+        "runs": list(runs),
+        "references": {run.supervision: run.reference for run in runs.values() if run.reference},
+        "rule": stop_rule(config, task, config.early_stopping.monitors[0]),
+        "failure_metric": config.tasks[task].metric,
     }
 
 
-def _parameters(config: dict) -> dict:
-    return {name: model.get("parameters_m") for name, model in config["models"].items()}
+def _parameters(config: Configuration) -> dict:
+    return {name: model.parameters_m for name, model in config.models.items()}

@@ -1,262 +1,146 @@
-"""What tables and figures need: names, selections, training runs.
+"""What tables and figures need: supervisions, training runs, in a configuration's names.
 
-Everything here is names and plain data, quick to import: Snakemake calls it while it reads the rules.
+Snakemake calls it while it reads the rules, so that it is quick to import.
 """
 
-import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
-from ..errors import ConfigError
-
-METHODS = {
-    # method: (trains on a selection, stops early)
-    "ERM": (False, False),
-    "ERM(ES)": (False, True),
-    "DM": (True, False),
-    "FTFT": (True, True),
-}
-ALL_DATA = "full"
-FULL_LENGTH = "full"
-BUDGET_NAME = re.compile(r"full|stopped-(?P<monitor>ood|id)|steps-(?P<steps>[1-9]\d*)")
-LENGTH_TABLE = "training-length-"
-# The columns of a table that say what its rows cost; results/costs.py defines them.
-COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
-# By the data map, and by the further scores of the same training dynamics.
-MAP_REGIONS = ("ambiguous", "hard-to-learn", "easy")
-REGIONS = (*MAP_REGIONS, "forgetting", "aum", "el2n", "entropy", "threshold")
-# A configuration's own selections have names without a dash, so that the reference's name ends before them.
-SELECTION_NAME = re.compile(
-    rf"(?:random|(?P<reference>.+?)-(?P<region>{'|'.join(REGIONS)}|[A-Za-z0-9_.]+))-(?P<percent>\d+(?:\.\d+)?)"
-)
-# Selections that mix, by kind: their settings and what these are where a configuration is silent.
-MIXTURES = {
-    "class_balanced": {},
-    "with_easy": {"easy": 0.1},
-    "coverage_centric": {"pruned": 0.1, "strata": 50},
-    "with_copies": {"copies": 1, "base": 1.0},
-}
+from ..paper.roles import Roles
+from .config import DEFAULT_SELECTOR, LENGTH_TABLE, Configuration, Row, Table
+from .names import ALL_DATA, FULL_LENGTH, Run, Supervision
 
 
-@dataclass(frozen=True)
-class Selection:
-    """A subset of the training data: `reference` and `region` are None for a random one.
-
-    `region` is one of `REGIONS`, or the name of one of the configuration's own selections.
-    """
-
-    reference: str | None
-    region: str | None
-    fraction: float
-
-    @property
-    def name(self) -> str:
-        percent = f"{100 * self.fraction:.10f}".rstrip("0").rstrip(".")
-        return f"{self.reference}-{self.region}-{percent}" if self.reference else f"random-{percent}"
-
-    @classmethod
-    def parse(cls, name: str) -> "Selection":
-        """The selection that `name` spells, e.g. `small-ambiguous-33`; raises ConfigError."""
-        match = SELECTION_NAME.fullmatch(name)
-        if not match or not 0 < float(match["percent"]) <= 100:
-            raise ConfigError(
-                f"'{name}' is not the name of a selection",
-                expected="random-PERCENT or REFERENCE-REGION-PERCENT, as in small-ambiguous-33",
-            )
-        return cls(match["reference"], match["region"], float(match["percent"]) / 100)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run: a model on all data (`full`) or on a selection, with a budget.
-
-    Budgets: `full` (to the end), `stopped-ood` and `stopped-id` (stopped early, by that monitor),
-    `steps-N` (planned for N steps, with a schedule of its own).
-    """
-
-    task: str
-    model: str
-    selection: str
-    budget: str
-    seed: int
-
-    @property
-    def path(self) -> str:
-        return f"{self.task}/{self.model}/{self.selection}/{self.budget}/seed{self.seed}"
-
-    @property
-    def reference(self) -> str | None:
-        """The model whose data map the run's instances come from."""
-        return None if self.selection == ALL_DATA else Selection.parse(self.selection).reference
-
-    def files(self) -> dict[str, str]:
-        """What the run left, and what it was made from, by kind."""
-        files = {
-            "model": f"results/runs/{self.path}/model/",
-            "ledger": f"results/runs/{self.path}/ledger.json",
-            "trajectory": f"results/runs/{self.path}/trajectory.parquet",
-            "log": f"logs/train/{self.path}.log",
-            "evaluation": f"results/evaluations/{self.path}.parquet",
-        }
-        if self.selection == ALL_DATA:
-            return files
-        selection = f"results/selections/{self.task}/{self.selection}/seed{self.seed}"
-        files |= {"selection": f"{selection}.parquet", "selection_ledger": f"{selection}.json"}
-        if self.reference:
-            files["data_map"] = f"results/maps/{self.task}/{self.reference}/seed{self.seed}.parquet"
-            run = Run(self.task, self.reference, ALL_DATA, FULL_LENGTH, self.seed)
-            files["reference"] = f"results/runs/{run.path}/ledger.json"
-        return files
-
-
-def row_selection(row: dict, config: dict) -> str:
+def row_supervision(row: Row, config: Configuration) -> str:
     """The name of what a table's row trains on."""
-    if not METHODS[row["method"]][0]:
+    if not row.selects:
         return ALL_DATA
-    fraction = row.get("fraction", config["selection"]["fraction"])
-    if row["reference"] == "random":
-        return Selection(None, None, fraction).name
-    return Selection(row["reference"], row["region"], fraction).name
+    return Supervision(row.model, row.selector, row.fraction or config.selection.fraction).name
 
 
-def mixture(region: str, config: dict) -> dict | None:
-    """The settings of the configuration's own selection of this name, complete; None for a region."""
-    own = config["selections"].get(region)
-    return own and {"region": "ambiguous", **MIXTURES[own["mixture"]], **own}
-
-
-def scored_by(region: str, config: dict) -> str:
-    """The region whose score a selection goes by: its own, or that of the configuration's selection."""
-    return (mixture(region, config) or {"region": region})["region"]
-
-
-def row_budget(row: dict) -> str:
+def row_budget(row: Row) -> str:
     """The name of how long a table's row trains."""
-    if METHODS[row["method"]][1]:
-        return f"stopped-{row['monitor']}"
-    return f"steps-{row['steps']}" if "steps" in row else FULL_LENGTH
+    if row.stops:
+        return f"stopped-{row.monitor}"
+    return f"steps-{row.steps}" if row.steps else FULL_LENGTH
 
 
-def row_runs(row: dict, task: str, config: dict) -> list[Run]:
+def row_runs(row: Row, task: str, config: Configuration, seeds: Iterable[int] | None = None) -> list[Run]:
     """The main runs behind a table's row, one per seed."""
-    selection, budget = row_selection(row, config), row_budget(row)
-    return [Run(task, row["main"], selection, budget, seed) for seed in config["seeds"]]
+    supervision, budget = row_supervision(row, config), row_budget(row)
+    return [Run(task, row.main, supervision, budget, seed) for seed in seeds or config.seeds]
 
 
-def finetune_row(config: dict, task: str) -> dict:
+def erm(model: str, steps: int | None = None) -> Row:
+    """The row of a model that trains on all data to the end, or for so many steps."""
+    return Row.model_validate({"method": "ERM", "main": model, **({"steps": steps} if steps else {})})
+
+
+def finetune_row(config: Configuration, task: str) -> Row:
     """What `finetune` makes for a task, as a table's row."""
-    entry = config["finetune"][task]
-    chosen = {key: entry[key] for key in ("main", "reference", "region", "fraction") if key in entry}
-    return {"method": "FTFT", **chosen, "monitor": "ood" if config["tasks"][task]["dev"] else "id"}
+    chosen = config.finetune[task].dump("main", "reference", "selector", "fraction")
+    monitor = "ood" if config.tasks[task].dev else "id"
+    return Row.model_validate({"method": "FTFT", **chosen, "monitor": monitor})
 
 
-def finetune_runs(config: dict, task: str) -> list[Run]:
+def finetune_runs(config: Configuration, task: str) -> list[Run]:
     """The runs that `finetune` chooses its model from, one per seed."""
-    entry = config["finetune"][task]
-    return row_runs(finetune_row(config, task), task, {**config, "seeds": entry["seeds"]})
+    return row_runs(finetune_row(config, task), task, config, config.finetune[task].seeds)
 
 
-def finetune_references(config: dict, task: str) -> list[Run]:
+def finetune_references(config: Configuration, task: str) -> list[Run]:
     """The reference runs of `finetune_runs`."""
-    runs = finetune_runs(config, task)
-    return [Run(task, run.reference, ALL_DATA, FULL_LENGTH, run.seed) for run in runs]
+    entry = config.finetune[task]
+    return row_runs(erm(entry.reference), task, config, entry.seeds)
 
 
-def baseline(row: dict) -> dict:
+def baseline(row: Row) -> Row:
     """The row that a row is compared with: ERM of its main model, at the same planned length."""
-    return {"method": "ERM", "main": row["main"], **({"steps": row["steps"]} if "steps" in row else {})}
+    return erm(row.main, row.steps)
 
 
-def reference_runs(row: dict, task: str, config: dict) -> list[Run]:
-    """The reference runs behind a table's row, one per seed; none for ERM and random selections."""
-    if row.get("reference", "random") == "random":
-        return []
-    return row_runs({"method": "ERM", "main": row["reference"]}, task, config)
+def reference_runs(row: Row, task: str, config: Configuration) -> list[Run]:
+    """The reference runs behind a table's row, one per seed; none where no model selects."""
+    return row_runs(erm(row.model), task, config) if row.model else []
 
 
-def table_runs(table: dict, config: dict) -> list[Run]:
+def table_runs(table: Table, config: Configuration) -> list[Run]:
     """The main runs that a table shows and those it compares them with, each once."""
-    rows = [*table["rows"], *map(baseline, table["rows"])]
-    return _once(run for row in rows for run in row_runs(row, table["task"], config))
+    rows = [*table.rows, *map(baseline, table.rows)]
+    return _once(run for row in rows for run in row_runs(row, table.task, config))
 
 
-def table_reference_runs(table: dict, config: dict) -> list[Run]:
+def table_reference_runs(table: Table, config: Configuration) -> list[Run]:
     """The reference runs behind a table, each once."""
-    return _once(run for row in table["rows"] for run in reference_runs(row, table["task"], config))
+    return _once(run for row in table.rows for run in reference_runs(row, table.task, config))
 
 
-def cost_runs(table: dict, config: dict) -> list[Run]:
+def cost_runs(table: Table, config: Configuration) -> list[Run]:
     """Every run whose cost a table counts: main runs, their references, and the unit of cost."""
     # A shorter run is measured against the full length of its own model.
-    whole = {cost_unit(table), *(row["main"] for row in table["rows"] if "steps" in row)}
-    units = [{"method": "ERM", "main": model} for model in sorted(whole)]
-    runs = (run for row in units for run in row_runs(row, table["task"], config))
+    whole = {table.cost_unit, *(row.main for row in table.rows if row.steps)}
+    runs = (run for model in sorted(whole) for run in row_runs(erm(model), table.task, config))
     return _once([*table_runs(table, config), *table_reference_runs(table, config), *runs])
 
 
-def cost_unit(table: dict) -> str:
-    """The model whose ERM run costs 100: as configured, else the main model of the last row."""
-    return table.get("cost_of", table["rows"][-1]["main"])
-
-
-def table_tasks(config: dict) -> list[str]:
+def table_tasks(config: Configuration) -> list[str]:
     """The tasks that have tables, by name."""
-    return [task for task in sorted(config["tasks"]) if tables_of(config, task)]
+    return [task for task in sorted(config.tasks) if tables_of(config, task)]
 
 
-def working_tasks(config: dict) -> list[str]:
+def working_tasks(config: Configuration) -> list[str]:
     """The tasks that have tables, or a model to be fine-tuned, by name."""
-    return sorted({*table_tasks(config), *config["finetune"]})
+    return sorted({*table_tasks(config), *config.finetune})
 
 
-def tables_of(config: dict, task: str) -> list[dict]:
+def tables_of(config: Configuration, task: str) -> list[Table]:
     """The tables of a task by name, those of training lengths excepted."""
     return [
         table
-        for name, table in sorted(config["tables"].items())
-        if table["task"] == task and not name.startswith(LENGTH_TABLE)
+        for name, table in sorted(config.tables.items())
+        if table.task == task and not name.startswith(LENGTH_TABLE)
     ]
 
 
-def task_cost_unit(config: dict, task: str) -> str:
+def task_cost_unit(config: Configuration, task: str) -> str:
     """The unit of cost of a task's tables: that of the first."""
-    return cost_unit(tables_of(config, task)[0])
+    return tables_of(config, task)[0].cost_unit
 
 
-def erm_models(config: dict, task: str) -> list[str]:
+def erm_models(config: Configuration, task: str) -> list[str]:
     """The models that a task's tables fine-tune on all data, in the order of their rows."""
     runs = [run for table in tables_of(config, task) for run in cost_runs(table, config)]
-    return _once(run.model for run in runs if (run.selection, run.budget) == (ALL_DATA, FULL_LENGTH))
+    return _once(run.model for run in runs if (run.supervision, run.budget) == (ALL_DATA, FULL_LENGTH))
 
 
-def erm_runs(config: dict, task: str) -> list[Run]:
+def erm_runs(config: Configuration, task: str) -> list[Run]:
     """The ERM runs of `erm_models`, seed by seed."""
-    rows = [{"method": "ERM", "main": model} for model in erm_models(config, task)]
-    return [run for row in rows for run in row_runs(row, task, config)]
+    return [run for model in erm_models(config, task) for run in row_runs(erm(model), task, config)]
 
 
-def task_reference_runs(config: dict, task: str) -> list[Run]:
+def task_reference_runs(config: Configuration, task: str) -> list[Run]:
     """The reference runs behind a task's tables, each once."""
     return _once(run for table in tables_of(config, task) for run in table_reference_runs(table, config))
 
 
-def all_reference_runs(config: dict) -> list[Run]:
+def all_reference_runs(config: Configuration) -> list[Run]:
     """The reference runs behind all tables, task by task."""
     return [run for task in table_tasks(config) for run in task_reference_runs(config, task)]
 
 
-def all_erm_runs(config: dict) -> list[Run]:
+def all_erm_runs(config: Configuration) -> list[Run]:
     """The ERM runs behind all tables, task by task."""
     return [run for task in table_tasks(config) for run in erm_runs(config, task)]
 
 
-def full_runs(config: dict) -> list[Run]:
+def full_runs(config: Configuration) -> list[Run]:
     """The runs of all tables that went to the end, task by task."""
     tables = [table for task in table_tasks(config) for table in tables_of(config, task)]
     runs = _once(run for table in tables for run in cost_runs(table, config))
     return [run for run in runs if run.budget == FULL_LENGTH]
 
 
-def curve_runs(config: dict, task: str) -> dict[tuple[str, int], Run]:
+def curve_runs(config: Configuration, task: str) -> dict[tuple[str, int], Run]:
     """By label and seed, the runs behind the learning curves of all rows that stop early.
 
     The run to the end that a stop cuts short, if a table has it; else the stopped run itself.
@@ -264,65 +148,59 @@ def curve_runs(config: dict, task: str) -> dict[tuple[str, int], Run]:
     tables = tables_of(config, task)
     trained = {run for table in tables for run in table_runs(table, config)}
     chosen = {}
-    for row in (row for table in tables for row in table["rows"] if METHODS[row["method"]][1]):
+    for row in (row for table in tables for row in table.rows if row.stops):
         for run in row_runs(row, task, config):
             to_the_end = replace(run, budget=FULL_LENGTH)
-            method = f"DM, {row['reference']}" if "reference" in row else "ERM"
-            label = f"{row['main']}: {method}"
+            method = f"DM, {row.reference}" if row.reference else "ERM"
+            label = f"{row.main}: {method}"
             chosen.setdefault((label, run.seed), to_the_end if to_the_end in trained else run)
     return chosen
 
 
-def overlap_groups(config: dict, task: str) -> dict[str, list[str]]:
+def overlap_groups(config: Configuration, task: str) -> dict[str, list[str]]:
     """Whose selections an overlap figure compares, by figure: at least two selections each."""
     present = {run.model for run in task_reference_runs(config, task)}
     groups = {
         name: [model for model in models if model in present]
-        for name, models in config["figures"]["overlap"].items()
+        for name, models in config.figures.overlap.items()
     }
-    return {name: models for name, models in groups.items() if len(models) * len(config["seeds"]) > 1}
+    return {name: models for name, models in groups.items() if len(models) * len(config.seeds) > 1}
 
 
-def overlap_runs(config: dict, task: str, group: str) -> list[Run]:
+def overlap_runs(config: Configuration, task: str, group: str) -> list[Run]:
     """The reference runs whose selections an overlap figure compares."""
-    rows = [{"method": "ERM", "main": model} for model in overlap_groups(config, task)[group]]
-    return [run for row in rows for run in row_runs(row, task, config)]
-
-
-def overlap_selections(config: dict, task: str, group: str) -> list[str]:
-    """The selections that an overlap figure compares, one per run of `overlap_runs`."""
     models = overlap_groups(config, task)[group]
-    rows = [{"method": "DM", "main": model, "reference": model, "region": "ambiguous"} for model in models]
-    return [run.files()["selection"] for row in rows for run in row_runs(row, task, config)]
+    return [run for model in models for run in row_runs(erm(model), task, config)]
 
 
-def candidates(config: dict, task: str) -> dict[tuple[str, str], list[int]]:
+def overlap_supervisions(config: Configuration, task: str, group: str) -> list[str]:
+    """The files of the selections that an overlap figure compares, one per run of `overlap_runs`."""
+    models = overlap_groups(config, task)[group]
+    rows = [Row(method="DM", main=model, reference=model, selector=DEFAULT_SELECTOR) for model in models]
+    return [run.files()["supervision"] for row in rows for run in row_runs(row, task, config)]
+
+
+def candidates(config: Configuration, task: str) -> dict[tuple[str, str], list[int]]:
     """By main and reference model, the seeds of the reference runs that tell what a transfer promises.
 
     Those of the task's tables and of `finetune`; no model is a candidate for itself.
     """
-    wanted = [(row, config["seeds"]) for table in tables_of(config, task) for row in table["rows"]]
-    if task in config["finetune"]:
-        wanted.append((config["finetune"][task], config["finetune"][task]["seeds"]))
+    wanted = [(row.main, row.model, config.seeds) for table in tables_of(config, task) for row in table.rows]
+    if entry := config.finetune.get(task):
+        wanted.append((entry.main, entry.reference, entry.seeds or ()))
     pairs: dict = {}
-    for row, seeds in wanted:
-        pair = row["main"], row.get("reference", "random")
-        if pair[1] not in ("random", pair[0]):
-            pairs[pair] = _once([*pairs.get(pair, []), *seeds])
+    for main, reference, seeds in wanted:
+        if reference not in (None, main):
+            pairs[main, reference] = _once([*pairs.get((main, reference), []), *seeds])
     return pairs
 
 
-def preflight_tasks(config: dict) -> list[str]:
+def preflight_tasks(config: Configuration) -> list[str]:
     """The tasks that have candidates, by name."""
-    return [task for task in sorted(config["tasks"]) if candidates(config, task)]
+    return [task for task in sorted(config.tasks) if candidates(config, task)]
 
 
-def judged_tasks(config: dict) -> list[str]:
-    """The tasks whose tables show what became of candidates, by name."""
-    return [task for task in table_tasks(config) if candidates(config, task)]
-
-
-def preflight_runs(config: dict, task: str) -> list[Run]:
+def preflight_runs(config: Configuration, task: str) -> list[Run]:
     """The reference runs behind a task's preflight, each once."""
     return _once(
         Run(task, reference, ALL_DATA, FULL_LENGTH, seed)
@@ -331,20 +209,37 @@ def preflight_runs(config: dict, task: str) -> list[Run]:
     )
 
 
-def length_run(config: dict, task: str) -> Run:
+def length_run(config: Configuration, task: str) -> Run:
     """A run of the length that the runs of the figure of training lengths are shorter than."""
-    row = {"method": "ERM", "main": config["figures"]["training_length"][task]["main"]}
-    return row_runs(row, task, config)[0]
+    return row_runs(erm(config.figures.training_length[task].main), task, config)[0]
 
 
-def development_sets(task: dict) -> list[str]:
-    """The data sets scored at every checkpoint: the in-distribution one first."""
-    return [task["validation"], *(name for name in task["dev"] if name != task["validation"])]
+def claims(config: Configuration) -> list[dict]:
+    """The paper's claims for the tasks of `config` (`paper.roles`), their rows as `Row`."""
+    roles = Roles.of(config.tasks, config.models)
+    lengths = {task: list(entry.steps) for task, entry in config.figures.training_length.items()}
+    claims = roles.claims(lengths)
+    for test in (test for claim in claims for test in claim["tests"]):
+        test |= {side: _completed(test[side], config) for side in ("left", "right")}
+    return claims
 
 
-def used_datasets(task: dict) -> list[str]:
-    """The data sets that a task reads: training, development, evaluation, each once."""
-    return _once([task["train"], *development_sets(task), *task["evaluate"]])
+def claim_runs(config: Configuration) -> list[Run]:
+    """The runs that decide the claims, each once."""
+    return _once(
+        run
+        for claim in claims(config)
+        for test in claim["tests"]
+        for side in ("left", "right")
+        for run in row_runs(test[side], claim["task"], config)
+    )
+
+
+def _completed(entries: dict, config: Configuration) -> Row:
+    row = Row.model_validate(entries)
+    selector = {"selector": DEFAULT_SELECTOR} if row.model else {}
+    monitor = {"monitor": config.early_stopping.monitors[0]} if row.stops else {}
+    return row.model_copy(update={**selector, **monitor})
 
 
 def _once(items) -> list:

@@ -9,10 +9,12 @@ import pandas as pd
 from ..artifacts import read_json
 from ..cartography.datamap import DataMap
 from ..cartography.selection import easy_share
-from ..statistics.scores import has_failed
+from ..tasks.metrics import has_failed
+from .notes import execution_notes
 from .rendering import Rendering, write_outputs
 
 RATES = (0.10, 0.25, 0.33, 0.50)
+COLUMNS = ("task", "reference", "rate", "easy_share", "easy_share_std", "runs", "published", "difference")
 
 
 def write_easy_shares(
@@ -27,13 +29,13 @@ def write_easy_shares(
     task, model and rate in percent, where the paper printed them), `failure_metric` by task.
     Failed reference runs are left out.
     """
-    shares = []
-    for run, data_map, ledger in zip(spec["runs"], map_files, ledger_files, strict=True):
-        if not has_failed(read_json(ledger), spec["failure_metric"][run["task"]]):
+    shares, ledgers = [], list(map(read_json, ledger_files))
+    for run, data_map, ledger in zip(spec["runs"], map_files, ledgers, strict=True):
+        if not has_failed(ledger["outcome"], spec["failure_metric"][run["task"]]):
             loaded, _ = DataMap.load(data_map)
             shares += [{**run, "rate": rate, "share": 100 * easy_share(loaded, rate)} for rate in RATES]
-    table = build_easy_shares(pd.DataFrame(shares), spec)
-    write_outputs(outputs, table, _render(table, spec))
+    table = build_easy_shares(pd.DataFrame(shares, columns=["task", "model", "seed", "rate", "share"]), spec)
+    write_outputs(outputs, table, _render(table, spec, execution_notes(ledgers)))
 
 
 def build_easy_shares(shares: pd.DataFrame, spec: dict) -> pd.DataFrame:
@@ -60,10 +62,10 @@ def build_easy_shares(shares: pd.DataFrame, spec: dict) -> pd.DataFrame:
                     "difference": mean - printed,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _render(table: pd.DataFrame, spec: dict) -> Rendering:
+def _render(table: pd.DataFrame, spec: dict, differing: list[str]) -> Rendering:
     lines, sections = [], []
     for (task, model), rows in table.groupby(["task", "reference"], sort=False):
         cells = []
@@ -82,9 +84,13 @@ def _render(table: pd.DataFrame, spec: dict) -> Rendering:
         notes.append("In parentheses: the paper's figure, and the difference from it")
     return Rendering(
         "Table 4: percent of training instances identified as easy, by reference model and fraction q; "
-        f"mean ± standard deviation over {len(spec['seeds'])} seed(s).",
+        + (
+            f"mean ± standard deviation over {len(spec['seeds'])} seeds."
+            if len(spec["seeds"]) > 1
+            else "one seed."
+        ),
         ["Reference", *(f"{100 * rate:.0f} %" for rate in RATES), "Runs"],
         lines,
         sections,
-        notes,
+        [*notes, *differing],
     )

@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts import read_json, read_parquet, replacing_files, require_model_of, write_text
-from ..errors import TrainingError
+from ..errors import ArtifactError, TrainingError
 from ..statistics.bootstrap import resample_scores
 from ..statistics.costs import consumed_share, method_cost, parameter_millions
-from ..statistics.scores import has_failed, read_evaluation
-from ..tasks.metrics import majority_score
+from ..statistics.exclusions import RunKey, exclusions, run_key
+from ..statistics.frames import write_csv
+from ..statistics.scores import Evaluation, choosing_sets
+from ..tasks.metrics import metric
 from .model_card import model_card
-from .rendering import write_csv
+
+COLUMNS = ("dataset", "instances", "score", "low", "high", "floor", "mean", "std", "chose")
 
 
 def write_finetuned(
@@ -26,34 +29,45 @@ def write_finetuned(
 ) -> None:
     """Leave the run with the best monitored score as `model_files`, scores.csv and README.md beside them.
 
-    `spec` is the rule's slice; ledgers and evaluations are those of the main runs, one per seed, references
-    the ledgers of their reference runs. A ledger's folder holds its run's model and trajectory.
-    Raises TrainingError where no run learnt anything, ArtifactError for a model that is not its run's.
+    `spec` is the rule's slice; ledgers are those of the main runs, one per seed, evaluations have a file per
+    run and data set, references are the ledgers of their reference runs. A ledger's folder holds its run's
+    model and trajectory. Raises TrainingError where no run and its reference learnt anything, ArtifactError
+    for a model that is not its run's.
     """
-    ledgers = {file: read_json(file) for file in ledger_files}
-    good = [file for file, ledger in ledgers.items() if not has_failed(ledger, spec["metric"])]
+    ledgers = {Path(file): read_json(file) for file in ledger_files}
+    references = [read_json(file) for file in reference_files]
+    named = {ledger["run"]["supervision"]: spec["reference"] for ledger in ledgers.values()}
+    excluded = exclusions([*ledgers.values(), *references], named, spec["metric"])
+    good = {file: ledger for file, ledger in ledgers.items() if run_key(ledger["run"]) not in excluded}
     if not good:
-        outcome = ledgers[ledger_files[0]]["outcome"]
+        keys = [run_key(ledger["run"]) for ledger in ledgers.values()]
         raise TrainingError(
-            f"no run of {spec['main']} learnt to classify better than the most frequent label",
-            got=f"{outcome['validation'][spec['metric']]:.4f} on the validation set",
-            expected=f"above {outcome['majority'][spec['metric']]:.4f}",
+            f"no run of {spec['main']} can be taken home",
+            got="; ".join(f"seed {key[-1]}: {excluded[key]}" for key in keys),
+            expected="a run that does better than the trivial answer, and so does its reference",
             fix="lower the learning rate, train for longer, or choose another reference",
         )
     # Of equal ones the first.
-    best = max(good, key=lambda file: _monitored_score(ledgers[file], file.with_name("trajectory.parquet")))
-    kept = ledgers[best]
+    best = max(good, key=lambda file: _monitored_score(good[file], file.with_name("trajectory.parquet")))
+    kept = good[best]
     model = best.with_name("model")
     require_model_of(kept["run"], model)
-    scores = score_runs(spec, dict(zip(ledger_files, evaluation_files, strict=True)), good, best)
-    references = [read_json(file) for file in reference_files]
-    cost = expected_cost(list(ledgers.values()), references, spec["parameters_m"])
+    evaluations = load_evaluations(evaluation_files)
+    scores = score_runs(
+        spec, evaluations, list(map(run_key, (ledger["run"] for ledger in good.values()))), kept
+    )
+    cost = expected_cost(list(good.values()), _same_seeds(references, good.values()), spec["parameters_m"])
     with replacing_files(Path(model_files[0]).parent) as temporary:
         for name in (Path(file).name for file in model_files):
             (temporary / name).write_bytes((model / name).read_bytes())
         write_csv(temporary / "scores.csv", scores)
-        card = model_card(spec, kept, references, read_json(checks_file), scores, cost, len(good))
+        card = model_card(spec, kept, references, read_json(checks_file), scores, cost, excluded)
         write_text(temporary / "README.md", card)
+
+
+def _same_seeds(references: list[dict], main: Sequence[dict]) -> list[dict]:
+    seeds = {ledger["run"]["seed"] for ledger in main}
+    return [ledger for ledger in references if ledger["run"]["seed"] in seeds]
 
 
 def _monitored_score(ledger: dict, trajectory_file: Path) -> float:
@@ -65,39 +79,54 @@ def _monitored_score(ledger: dict, trajectory_file: Path) -> float:
     return float(trajectory.loc[kept & monitored, "value"].mean())
 
 
-def score_runs(
-    spec: dict, evaluations: Mapping[Path, Path], good: Sequence[Path], best: Path
-) -> pd.DataFrame:
-    """One row per evaluation set: dataset, instances, the score of the run `best` with its bootstrap interval
-    over examples (low, high), majority (the most frequent label's), and mean and std over the `good` runs.
+def load_evaluations(files: Sequence[Path]) -> dict[tuple[RunKey, str], Evaluation]:
+    """Evaluations by run and data set."""
+    loaded = map(Evaluation, files)
+    return {(run_key(evaluation.run), evaluation.dataset): evaluation for evaluation in loaded}
 
-    Runs go by their ledgers' files. std is empty for a single run.
+
+def score_runs(
+    spec: dict, evaluations: Mapping[tuple[RunKey, str], Evaluation], good: Sequence[RunKey], kept: dict
+) -> pd.DataFrame:
+    """One row per evaluation set, of the `good` runs and of one of them, with the ledger `kept`.
+
+    Columns: dataset, instances, the score of the kept run with its bootstrap interval over examples (low,
+    high), floor (the trivial answer's), mean and std over the good runs (std is empty for a single run), and
+    chose: what the set chose of this model (checkpoint, seed), so that its score is too high; else empty.
+    Raises ArtifactError where an evaluation is lacking.
     """
-    frames = [read_evaluation(evaluations[file], file)[0].to_pandas() for file in good]
-    classes, place, tail = len(spec["labels"]), good.index(best), (1 - spec["confidence"]) / 2
+    place, tail = list(good).index(run_key(kept["run"])), (1 - spec["confidence"]) / 2
+    chosen = "checkpoint and seed" if len(good) > 1 else "checkpoint"
     rows = []
     for dataset in spec["datasets"]:
-        parts = [frame[frame["dataset"] == dataset] for frame in frames]
-        labels = parts[place]["label"].to_numpy("int64")
-        predictions = {
-            "runs": {index: part["prediction"].to_numpy("int64") for index, part in enumerate(parts)}
-        }
-        resampled = resample_scores(dataset, labels, predictions, classes, spec["metric"], spec["resamples"])
+        parts = [evaluations.get((key, dataset)) for key in good]
+        if None in parts:
+            raise ArtifactError(
+                f"a run lacks its evaluation on '{dataset}'", expected="one per run and data set"
+            )
+        first = parts[0]
+        for part in parts:
+            part.require_examples_of(first)
+        runs = {"runs": {index: part.predictions for index, part in enumerate(parts)}}
+        resampled = resample_scores(
+            dataset, first.targets, runs, first.labels, spec["metric"], spec["resamples"]
+        )
         replicates = resampled["runs"]
-        low, high = np.quantile(replicates.resampled[:, place], [tail, 1 - tail])
+        low, high = np.nanquantile(replicates.resampled[:, place], [tail, 1 - tail])
         rows.append(
             {
                 "dataset": dataset,
-                "instances": len(labels),
+                "instances": len(first.targets),
                 "score": replicates.observed[place],
                 "low": low,
                 "high": high,
-                "majority": majority_score(labels, classes)[spec["metric"]],
+                "floor": metric(spec["metric"]).floor(first.targets, first.labels),
                 "mean": replicates.observed.mean(),
                 "std": replicates.observed.std(ddof=1) if len(good) > 1 else np.nan,
+                "chose": chosen if dataset in choosing_sets(kept) else "",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def expected_cost(main: list[dict], references: list[dict], configured: dict) -> dict[str, float]:

@@ -18,10 +18,9 @@ import pyarrow.compute as pc
 
 from ..artifacts import read_parquet, to_arrow, to_numpy, write_text
 from ..cartography.datamap import DataMap
-from ..cartography.dynamics import DynamicsFile
+from ..cartography.dynamics import load_dynamics
 from ..cartography.selection import regions
-from ..data.dataset import TEXT_COLUMNS, DatasetIndex, uid_hash
-from ..errors import ArtifactError
+from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
 
 TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "map_page"
 SCRIPTS = ("data.js", "plot.js", "app.js")
@@ -40,24 +39,21 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     page up to 80 MB (UTF-8), those of the instances whose uids hash lowest; all else is of all instances.
     Raises ArtifactError where map, dynamics and data do not belong together.
     """
-    data, about = read_parquet(data_file)
-    data_map, metadata = DataMap.load(map_file)
-    if metadata["data_hash"] != about["content_hash"]:
-        raise ArtifactError(
-            f"the data map {map_file} was built on other data than {data_file}",
-            fix=f"delete the map and let snakemake make it again: snakemake {map_file}",
-        )
-    dynamics = DynamicsFile(dynamics_file, DatasetIndex(data_file))
-    curves = np.concatenate(list(dynamics.map(lambda block: quantised_curves(block.p_true))))
+    data, _ = read_parquet(data_file)
+    dataset = Dataset.load(data_file, texts=False)
+    data_map = DataMap.load_for(map_file, dataset)
+    dynamics = load_dynamics(dynamics_file, dataset, logits=False)
+    curves, epochs = quantised_curves(dynamics.p_true), len(dynamics.p_true)
+    choices = range(int(dataset.labels.max(initial=0)) + 1)
     arrays = {
-        **map_arrays(data_map, metadata["epochs"], spec["fraction"]),
+        **map_arrays(data_map, epochs, spec["fraction"]),
         "label": to_numpy(data["label"]).astype("<u2"),
     }
     page = {
         **{key: spec[key] for key in ("title", "text", "fraction")},
-        "labels": about["labels"],
+        "labels": dataset.label_names or [f"choice {choice + 1}" for choice in choices],
         "instances": len(data_map),
-        "epochs": metadata["epochs"],
+        "epochs": epochs,
         "chunk": CHUNK,
         **borders(data_map, arrays["regions"]),
     }
@@ -105,7 +101,8 @@ def quantised_curves(p_true: np.ndarray) -> np.ndarray:
 
 def texts_that_fit(data: pa.Table) -> pa.Table:
     """The columns of texts; null for instances that do not fit, of which those whose uids hash lowest do."""
-    texts = data.select([name for name in TEXT_COLUMNS if name in data.column_names])
+    names = [name for name in TEXT_COLUMNS if name in data.column_names]
+    texts = pa.table([_as_text(data[name]) for name in names], names=names)
     sizes = sum(to_numpy(pc.binary_length(column)).astype(np.int64) for column in texts.columns)
     if sizes.sum() <= MOST_TEXT_BYTES:
         return texts
@@ -115,6 +112,11 @@ def texts_that_fit(data: pa.Table) -> pa.Table:
     fits[by_hash[np.cumsum(sizes[by_hash]) <= MOST_TEXT_BYTES]] = True
     kept = [pc.if_else(pa.array(fits), column, None) for column in texts.columns]
     return pa.table(kept, names=texts.column_names)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of texts; lists of them, as choices are, with one in each line."""
+    return pc.binary_join(column, "\n") if pa.types.is_list(column.type) else column
 
 
 def chunks(texts: pa.Table) -> dict[str, bytes]:

@@ -1,16 +1,22 @@
 """A model card for the Hugging Face hub, made from a run: Mitchell et al. (2019), with the hub's metadata."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from .rendering import METRIC_NAMES, Rendering, to_markdown
+from ..statistics.costs import seconds_of
+from ..statistics.exclusions import RunKey
+from ..statistics.scores import choosing_sets
+from ..tasks.metrics import metric
+from .notes import exclusion_notes, metric_note
+from .rendering import Rendering, to_markdown
+from .texts import code, markdown, plain
 
 TEMPLATE = Path(__file__).parents[3] / "workflow" / "report" / "model_card" / "card.md"
-# The hub's names.
-METRIC_TYPES = {"accuracy": "accuracy", "macro_f1": "f1"}
+CHOSE = "†"
 
 
 def model_card(
@@ -20,19 +26,21 @@ def model_card(
     checks: dict,
     scores: pd.DataFrame,
     cost: dict[str, float],
-    learnt: int,
+    excluded: dict[RunKey, str],
 ) -> str:
     """The card of the run that `ledger` is of, as Markdown with the hub's front matter.
 
     `spec` is the slice of the rule, `references` the ledgers of all reference runs, `checks` the report on
-    the task's data, `scores` and `cost` those of `finetuned`, `learnt` the number of runs that did not fail.
+    the task's data, `scores` and `cost` those of `finetuned`, `excluded` by run why it was left out.
+    Names, labels, licence and all else that was given from outside is shown as text.
     """
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
     available = sum(checks[spec["train"]]["labels"].values())
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        **{key: spec[key] for key in ("main", "reference", "task", "selection", "license")},
+        **{key: markdown(spec[key]) for key in ("main", "reference", "task", "license")},
+        supervision=code(spec["supervision"]),
         **{key: outcome[key] for key in ("steps", "planned_steps")},
-        **{key: ledger["cost"][key] for key in ("precision", "device")},
+        **{key: markdown(ledger["execution"][key]) for key in ("precision", "device")},
         **{key: spec["recipe"][key] for key in ("max_length", "batch_size", "learning_rate")},
         **{f"cost_{part}": percent for part, percent in cost.items()},
         labels=_listed(spec["labels"]),
@@ -46,12 +54,13 @@ def model_card(
         percent=100 * outcome["training_instances"] / available,
         seed=ledger["run"]["seed"],
         stop=_stop(outcome, rule),
-        monitored_metric=METRIC_NAMES[rule["metric"]],
-        monitored=_listed(rule["monitored"]),
+        cut=_cut(outcome.get("cut"), spec["recipe"]["max_length"]),
+        monitored_metric=metric(rule["metric"]).label,
+        monitored=_listed(choosing_sets(ledger)),
         versions=", ".join(f"{name} {version}" for name, version in sorted(ledger["versions"].items())),
-        scores=_scores(spec, ledger["run"]["seed"], scores, learnt),
-        reference_seconds=np.mean([entry["cost"]["training_seconds"] for entry in references]),
-        main_seconds=ledger["cost"]["training_seconds"],
+        scores=_scores(spec, ledger["run"]["seed"], scores, excluded),
+        reference_seconds=np.mean(list(map(seconds_of, references))),
+        main_seconds=seconds_of(ledger),
     )
     return f"---\n{_metadata(spec, scores)}---\n\n{text}"
 
@@ -60,8 +69,8 @@ def _metadata(spec: dict, scores: pd.DataFrame) -> str:
     results = [
         {
             "task": {"type": "text-classification"},
-            "dataset": {"name": f"{spec['task']}: {row.dataset}", "type": "private"},
-            "metrics": [{"type": METRIC_TYPES[spec["metric"]], "value": round(float(row.score), 4)}],
+            "dataset": {"name": plain(f"{spec['task']}: {row.dataset}"), "type": "private"},
+            "metrics": [{"type": metric(spec["metric"]).hub, "value": round(float(row.score), 4)}],
         }
         for row in scores.itertuples()
     ]
@@ -69,10 +78,10 @@ def _metadata(spec: dict, scores: pd.DataFrame) -> str:
     metadata = {
         "library_name": "transformers",
         "pipeline_tag": "text-classification",
-        "license": spec["license"],
+        "license": plain(spec["license"]),
         **({"base_model": source["id"]} if source["source"] == "hub" else {}),
         "tags": ["ftft", "dataset-cartography"],
-        "metrics": [METRIC_TYPES[spec["metric"]]],
+        "metrics": [metric(spec["metric"]).hub],
         "model-index": [{"name": f"{spec['main']} on {spec['task']}", "results": results}],
     }
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
@@ -91,7 +100,7 @@ def _data(spec: dict, checks: dict) -> str:
             name,
             role,
             f"{sum(checks[name]['labels'].values()):,}",
-            ", ".join(f"{label} {count:,}" for label, count in checks[name]["labels"].items()),
+            ", ".join(f"{plain(label)} {count:,}" for label, count in checks[name]["labels"].items()),
             str(checks[name].get("found_in_training", "-")),
         ]
         for name, role in roles.items()
@@ -105,26 +114,52 @@ def _stop(outcome: dict, rule: dict) -> str:
     return f"Stopped after {patience}." if outcome["stopped_early"] else f"No stop: there were no {patience}."
 
 
-def _scores(spec: dict, seed: int, scores: pd.DataFrame, learnt: int) -> str:
+def _cut(cut: dict | None, max_length: int) -> str:
+    """How many training rows were cut; `cut` holds their number, that of all, and the longest's tokens."""
+    if cut is None:
+        return ""
+    if not cut["rows"]:
+        return " No training text was cut."
+    share = 100 * cut["rows"] / cut["of"]
+    return (
+        f" {cut['rows']:,} of {cut['of']:,} training texts ({share:.1f} %) were longer and were cut, "
+        f"the longest of {cut['most']:,} tokens to {max_length}."
+    )
+
+
+def _scores(spec: dict, seed: int, scores: pd.DataFrame, excluded: dict[RunKey, str]) -> str:
+    seeds = len(spec["seeds"])
+    own = {key: reason for key, reason in excluded.items() if key[1] == spec["supervision"]}
+    learnt = seeds - len(own)
     lines = [
         [
-            row.dataset,
+            row.dataset + CHOSE * bool(row.chose),
             f"{row.instances:,}",
             f"{100 * row.score:.2f}",
             f"{100 * row.low:.2f} to {100 * row.high:.2f}",
-            f"{100 * row.majority:.2f}",
+            f"{100 * row.floor:.2f}",
             "-" if pd.isna(row.std) else f"{100 * row.mean:.2f} ± {100 * row.std:.2f}",
         ]
         for row in scores.itertuples()
     ]
-    metric = METRIC_NAMES[spec["metric"]]
+    label = metric(spec["metric"]).label
+    spread = "; mean ± standard deviation" if learnt > 1 else ""
     caption = (
-        f"{metric[0].upper()}{metric[1:]} of this model (seed {seed}) in percent; its "
-        f"{100 * spec['confidence']:g} % interval, by a bootstrap over examples; mean ± standard deviation."
+        f"{label[0].upper()}{label[1:]} of this model (seed {seed}) in percent; its "
+        f"{100 * spec['confidence']:g} % interval, by a bootstrap over examples{spread}."
     )
-    header = ["Data set", "Instances", "Score", "Interval", "Most frequent label", f"Over {learnt} seed(s)"]
-    seeds = len(spec["seeds"])
-    notes = [f"{seeds - learnt} of {seeds} seeds failed and are left out"] if learnt < seeds else []
+    over = f"Over {learnt} seeds" if learnt > 1 else "Over seeds"
+    header = ["Data set", "Instances", "Score", "Interval", "Most frequent label", over]
+    notes = [metric_note(spec["metric"])]
+    chosen = scores[scores["chose"] != ""]
+    if len(chosen):
+        names = ", ".join(chosen["dataset"])
+        notes.append(
+            f"{CHOSE} {names} chose the {chosen['chose'].iloc[0]} of this model: the score there is too high"
+        )
+    if own:
+        notes.append(f"{len(own)} of {seeds} seeds failed and are left out")
+        notes += exclusion_notes(own)
     if learnt > 1:
         notes.append("This model is the best of its seeds by the score that stopped it, not by these")
     return to_markdown(Rendering(caption, header, lines, notes=notes)).strip()
@@ -135,15 +170,14 @@ def _origin(source: dict) -> str:
     layers = f"the first {source['keep_layers']} layers of " if "keep_layers" in source else ""
     match source["source"]:
         case "hub":
-            return (
-                f"{layers}[{source['id']}](https://huggingface.co/{source['id']}/tree/{source['revision']})"
-            )
+            address = f"https://huggingface.co/{quote(source['id'])}/tree/{quote(source['revision'])}"
+            return f"{layers}[{markdown(source['id'])}]({address})"
         case "folder":
-            return f"{layers}the encoder in the folder `{source['path']}`"
+            return f"{layers}the encoder in the folder {code(source['path'])}"
         case "package":
-            return f"{layers}the encoder of the Python package `{source['package']}`"
-    return f"random weights ({source['architecture']['model_type']})"
+            return f"{layers}the encoder of the Python package {code(source['package'])}"
+    return f"random weights ({markdown(source['architecture']['model_type'])})"
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(map(code, names))

@@ -6,8 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from ..statistics.costs import parameter_millions, parts, relative_costs
+from .notes import execution_notes
 from .rendering import Rendering, write_outputs
-from .tables import Ledgers, load_ledgers
+from .tables import COSTS, Ledgers, load_ledgers
+
+TAKEN = ("steps", "flops", "seconds", "energy_joules", "peak_memory_mb")
+COLUMNS = ("task", "model", "parameters_m", *COSTS, *TAKEN)
 
 
 def write_model_costs(spec: dict, ledger_files: Iterable[Path], outputs: dict[str, Path]) -> None:
@@ -17,34 +21,33 @@ def write_model_costs(spec: dict, ledger_files: Iterable[Path], outputs: dict[st
     the ledgers of all ERM runs.
     """
     ledgers = load_ledgers(ledger_files)
-    table = pd.concat([build_model_costs(task, spec, ledgers[task]) for task in spec["models"]])
-    write_outputs(outputs, table, _render(table, spec))
+    rows = [row for task in spec["models"] for row in build_model_costs(task, spec, ledgers.get(task, {}))]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    made = [ledger for own in ledgers.values() for ledger in own.values()]
+    write_outputs(outputs, table, _render(table, spec, execution_notes(made)))
 
 
-def build_model_costs(task: str, spec: dict, ledgers: Ledgers) -> pd.DataFrame:
+def build_model_costs(task: str, spec: dict, ledgers: Ledgers) -> list[dict]:
     """One row per model of a task.
 
-    Columns: task, model, parameters_m, the costs of `costs.relative_costs`, and means over seeds of
+    Keys: task, model, parameters_m, the costs of `costs.relative_costs`, and means over seeds of
     what a run took: steps, flops, seconds, energy_joules, peak_memory_mb.
     """
     parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
     erm = {
-        model: [ledgers[model, "full", "full", seed] for seed in spec["seeds"]]
+        model: [ledgers[model, "all", "full", seed] for seed in spec["seeds"]]
         for model in spec["models"][task]
     }
     rows = []
     for model, runs in erm.items():
         costs = relative_costs(runs, [], [], runs[0], erm[spec["cost_of"][task]], parameters)
         (taken,) = parts(runs, [], [])
-        del taken["part"]
         costs = {name: round(cost, 2) for name, cost in costs.items()}
         rows.append({"task": task, "parameters_m": parameters[model], **costs, **taken})
-    frame = pd.DataFrame(rows)
-    frame.insert(1, "model", frame.pop("model"))
-    return frame
+    return rows
 
 
-def _render(table: pd.DataFrame, spec: dict) -> Rendering:
+def _render(table: pd.DataFrame, spec: dict, notes: list[str]) -> Rendering:
     lines = [
         [
             row.model,
@@ -59,7 +62,7 @@ def _render(table: pd.DataFrame, spec: dict) -> Rendering:
     units = ", ".join(f"{model} ({task})" for task, model in spec["cost_of"].items())
     return Rendering(
         f"Table 3: what fine-tuning every model on all data (ERM) costs; 100 is {units}. "
-        f"Means over {len(spec['seeds'])} seed(s).",
+        + (f"Means over {len(spec['seeds'])} seeds." if len(spec["seeds"]) > 1 else "One seed."),
         [
             "Model",
             "M parameters",
@@ -74,7 +77,8 @@ def _render(table: pd.DataFrame, spec: dict) -> Rendering:
         list(table["task"]),
         [
             "Cost: parameters alone (6ND, as in the paper); by steps: parameters times steps; by FLOPs: "
-            "counted on real tokens; seconds of training, without scoring"
+            "counted on real tokens; seconds of training, without scoring",
+            *notes,
         ],
     )
 

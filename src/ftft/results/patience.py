@@ -7,8 +7,13 @@ import pandas as pd
 
 from ..artifacts import read_json, read_parquet
 from ..statistics.costs import method_cost, parameter_millions
+from ..statistics.exclusions import exclusions, run_key
 from ..training.stopping import monitored_score, read_early
+from .notes import exclusion_notes, execution_notes
 from .rendering import Rendering, write_outputs
+
+COLUMNS = ("task", "main", "supervision", "monitor", "patience", "stop", "kept", "planned")
+COLUMNS += ("score", "last_score", "cost", "runs")
 
 
 def write_patience(
@@ -16,19 +21,38 @@ def write_patience(
 ) -> None:
     """Write a row per full run (means over seeds), monitor and patience.
 
-    `spec` holds `runs` (task, model, selection, reference or None, seed; one trajectory and one ledger
-    each), `rules` (by task and monitor: metric and monitored sets), `cost_of` by task, `parameters_m`.
+    `spec` holds `runs` (task, model, supervision, reference or None, seed; one trajectory and one ledger
+    each, reference runs included), `rules` (by task and monitor: metric and monitored sets), `cost_of` by
+    task, `parameters_m`. Failed runs are left out.
     """
+    ledgers = list(map(read_json, ledger_files))
+    excluded = _excluded(spec, ledgers)
     readings = []
-    for run, trajectory, ledger_file in zip(spec["runs"], trajectory_files, ledger_files, strict=True):
-        entries, ledger = read_parquet(trajectory)[0].to_pylist(), read_json(ledger_file)
+    for run, trajectory, ledger in zip(spec["runs"], trajectory_files, ledgers, strict=True):
+        if run_key(ledger["run"]) in excluded.get(run["task"], {}):
+            continue
+        entries = read_parquet(trajectory)[0].to_pylist()
         readings += [
             {**run, "monitor": monitor, **reading, "ledger": ledger}
             for monitor, rule in spec["rules"][run["task"]].items()
             for reading in read_every_patience(entries, rule)
         ]
     table = summarise(pd.DataFrame(readings), spec)
-    write_outputs(outputs, table, _render(table))
+    notes = [note for reasons in excluded.values() for note in exclusion_notes(reasons)]
+    write_outputs(outputs, table, _render(table, [*notes, *execution_notes(ledgers)]))
+
+
+def _excluded(spec: dict, ledgers: list[dict]) -> dict[str, dict]:
+    """By task and run, why it is left out."""
+    found = {}
+    for task, rules in spec["rules"].items():
+        own = [
+            (run, ledger) for run, ledger in zip(spec["runs"], ledgers, strict=True) if run["task"] == task
+        ]
+        references = {run["supervision"]: run["reference"] for run, _ in own if run["reference"]}
+        failure_metric = next(iter(rules.values()))["metric"]
+        found[task] = exclusions([ledger for _, ledger in own], references, failure_metric)
+    return found
 
 
 def read_every_patience(trajectory: list[dict], rule: dict) -> list[dict]:
@@ -59,26 +83,28 @@ def read_every_patience(trajectory: list[dict], rule: dict) -> list[dict]:
 
 def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
     """Means over seeds: stop and kept checkpoint, planned checkpoints, scores, cost (reference included)."""
+    if readings.empty:
+        return pd.DataFrame(columns=COLUMNS)
     rows = []
     parameters_of = {
         task: parameter_millions(dict(zip(own["model"], own["ledger"], strict=True)), spec["parameters_m"])
         for task, own in readings.groupby("task")
     }
-    keys = ["task", "model", "selection", "monitor", "patience"]
-    for (task, model, selection, monitor, patience), group in readings.groupby(keys, sort=False):
+    keys = ["task", "model", "supervision", "monitor", "patience"]
+    for (task, model, supervision, monitor, patience), group in readings.groupby(keys, sort=False):
         parameters = parameters_of[task]
         planned = group["ledger"].map(lambda ledger: ledger["outcome"]["planned_checkpoints"])
         # A checkpoint after the last whole interval counts as the last.
         stop, kept = group["stop"].clip(upper=planned), group["kept"].clip(upper=planned)
         share = (stop / planned).mean()
-        # Runs on all data and on random selections have no reference.
+        # Runs on all data and on random supervisions have no reference.
         reference = parameters.get(group["reference"].iloc[0], 0.0)
         unit = parameters[spec["cost_of"][task]]
         rows.append(
             {
                 "task": task,
                 "main": model,
-                "selection": selection,
+                "supervision": supervision,
                 "monitor": monitor,
                 "patience": patience,
                 "stop": stop.mean(),
@@ -93,11 +119,11 @@ def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _render(table: pd.DataFrame) -> Rendering:
+def _render(table: pd.DataFrame, notes: list[str]) -> Rendering:
     lines = [
         [
             row.main,
-            row.selection,
+            row.supervision,
             row.monitor,
             str(row.patience),
             f"{row.stop:.2f}",
@@ -128,5 +154,6 @@ def _render(table: pd.DataFrame) -> Rendering:
         ],
         lines,
         list(table["task"]),
+        notes,
         names=3,
     )

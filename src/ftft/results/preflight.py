@@ -1,10 +1,12 @@
-"""What reference runs say before any main run: a verdict on every transfer (paper, section 4.3).
+"""What reference runs say before any main run: numbers, and the order of the references by each of them.
 
-Effective references find more easy instances than ineffective ones. The paper calls that a rough indicator,
-and it is the one that needs no main run.
+Effective references find more easy instances than ineffective ones (paper, section 4.3), which the paper
+calls a rough indicator. A verdict in words did not beat a constant one on past runs (it was right in 22 of 26
+cases; always to expect a poor transfer, in 24 of 30), so that none is given.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,49 +20,53 @@ from ..cartography.overlap import overlap_matrix
 from ..cartography.selection import easy_share, select_region
 from ..errors import ArtifactError
 from ..statistics.costs import method_cost
-from ..statistics.scores import has_failed
+from ..tasks.metrics import has_failed
 from .easy_share import RATES
 
-# From the best to the worst.
-VERDICTS = PROMISING, DOUBTFUL, POOR = ("promising", "doubtful", "poor")
 # At this rate the paper's prose tells effective references from others.
 RATE = 0.50
-# Agreement beyond chance below which Landis & Koch (1977) call a kappa slight.
-SLIGHT = 0.2
+COLUMNS = (
+    *("main", "reference"),
+    *(f"easy_{100 * rate:.0f}" for rate in RATES),
+    *(f"easy_{100 * RATE:.0f}_std", "excess", "id_score", "id_score_std", "floor", "runs", "failed"),
+    *("overlap_seeds", "overlap_others", "overlap_chance", "parameter_ratio", "cost_low", "cost_high"),
+    *("rank_easy", "rank_overlap", "rank_id", "rank_cost", "cost_note"),
+)
 
 
 @dataclass(frozen=True)
 class Reference:
     """What the runs of one reference model showed; arrays hold a value per run that did not fail.
 
-    easy: percent of easy instances by rate; scores: of the task's metric in distribution; majority: what the
-    most frequent label would score; between_seeds, with_others: mean shared fraction of the model's
-    ambiguous instances, by pairs of its own runs and by pairs with runs of other references (nan: no pair).
+    easy: percent of easy instances by rate; scores: of the task's metric in distribution; floor: what the
+    trivial answer would score; between_seeds, with_others: mean shared fraction of the model's ambiguous
+    instances, by pairs of its own runs and by pairs with runs of other references (nan: no pair).
     """
 
     easy: dict[float, np.ndarray]
     scores: np.ndarray
-    majority: float
+    floor: float
     failed: int
     between_seeds: float
     with_others: float
 
     @property
     def easy_share(self) -> float:
-        """Percent of easy instances at the rate of the verdict, as the paper prints it; nan: all failed."""
-        return round(_mean(self.easy[RATE]), 2)
+        """Percent of easy instances at `RATE`, as the paper prints it; nan: all runs failed."""
+        return round(mean(self.easy[RATE]), 2)
+
+    @property
+    def excess(self) -> float:
+        """Points of `easy_share` above what independent halves would leave, (1 - q)^2."""
+        return self.easy_share - 100 * (1 - RATE) ** 2
 
 
-@dataclass(frozen=True)
-class Band:
-    """The paper's percent of easy instances on the tasks that `compared` names.
-
-    `poor` is the most of its ineffective references, `promising` the least of its effective ones.
-    """
-
-    poor: float
-    promising: float
-    compared: str
+# What references are ranked by: its column, whether more is better, and its value.
+MEASURES: dict[str, tuple[bool, Callable[[Reference], float]]] = {
+    "rank_easy": (True, lambda reference: reference.easy_share),
+    "rank_overlap": (True, lambda reference: reference.between_seeds),
+    "rank_id": (True, lambda reference: mean(reference.scores)),
+}
 
 
 def measure(spec: dict, map_files: Iterable[Path], ledger_files: Iterable[Path]) -> dict[str, Reference]:
@@ -70,8 +76,8 @@ def measure(spec: dict, map_files: Iterable[Path], ledger_files: Iterable[Path])
     `rule` of the selection whose overlap is measured.
     """
     models, easy, chosen = [], [], []
-    ledgers = list(map(read_json, ledger_files))
-    good = [not has_failed(ledger, spec["metric"]) for ledger in ledgers]
+    outcomes = [read_json(file)["outcome"] for file in ledger_files]
+    good = [not has_failed(outcome, spec["metric"]) for outcome in outcomes]
     for (model, _), map_file, succeeded in zip(spec["runs"], map_files, good, strict=True):
         if succeeded:
             data_map, _ = DataMap.load(map_file)
@@ -83,16 +89,18 @@ def measure(spec: dict, map_files: Iterable[Path], ledger_files: Iterable[Path])
     easy, of_run = np.array(easy).reshape(-1, len(RATES)), np.array(models, str)
     found = {}
     for model in dict.fromkeys(model for model, _ in spec["runs"]):
-        runs = zip(spec["runs"], ledgers, good, strict=True)
-        outcomes = [(ledger["outcome"], succeeded) for (name, _), ledger, succeeded in runs if name == model]
+        runs = zip(spec["runs"], outcomes, good, strict=True)
+        own_outcomes = [(outcome, succeeded) for (name, _), outcome, succeeded in runs if name == model]
         own = of_run == model
         found[model] = Reference(
             dict(zip(RATES, easy[own].T, strict=True)),
-            np.array([outcome["validation"][spec["metric"]] for outcome, succeeded in outcomes if succeeded]),
-            outcomes[0][0]["majority"][spec["metric"]],
-            sum(not succeeded for _, succeeded in outcomes),
-            _mean(shared[np.ix_(own, own)]),
-            _mean(shared[np.ix_(own, ~own)]),
+            np.array(
+                [outcome["validation"][spec["metric"]] for outcome, succeeded in own_outcomes if succeeded]
+            ),
+            own_outcomes[0][0]["floor"][spec["metric"]],
+            sum(not succeeded for _, succeeded in own_outcomes),
+            mean(shared[np.ix_(own, own)]),
+            mean(shared[np.ix_(own, ~own)]),
         )
     return found
 
@@ -103,7 +111,7 @@ def parameter_count(folder: Path) -> int:
     What `cost.parameters.without_embeddings` of a ledger counts, less the head. Raises ArtifactError.
     """
     weights = Path(folder) / "model.safetensors"
-    vocabulary = read_json(Path(folder) / "config.json").get("vocab_size")
+    vocabulary = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("vocab_size")
     try:
         with safe_open(weights, "np") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in sorted(file.keys())}
@@ -121,69 +129,42 @@ def parameter_count(folder: Path) -> int:
     )
 
 
-def band_of(spec: dict) -> Band:
-    """Where the paper's effective and ineffective references lie; of several tasks, where all agree.
+def ranks(values: dict[str, float], most_first: bool) -> dict[str, int | None]:
+    """Each reference's place from 1, equal ones alike; None where nothing is known."""
+    known = [value for value in values.values() if not np.isnan(value)]
 
-    `spec` holds `published` (percent by task, effect and model) and the tasks that are `compared`.
-    """
-    published = [spec["published"][task] for task in spec["compared"]]
-    return Band(
-        poor=min(max(shares["ineffective"].values()) for shares in published),
-        promising=max(min(shares["effective"].values()) for shares in published),
-        compared=" and ".join(task.upper() for task in spec["compared"]),
-    )
+    def better(other: float, value: float) -> bool:
+        return other > value if most_first else other < value
 
-
-def judge(reference: Reference, band: Band, chance: float) -> tuple[str, list[str]]:
-    """The verdict on transfers from a reference, the worst of its findings, and what was found.
-
-    `chance` is the fraction of the data that ambiguous subsets hold, which independent ones share.
-    """
-    runs = len(reference.scores)
-    if not runs:
-        return POOR, ["no run did better than the majority class"]
-    findings = [_easy_finding(reference.easy_share, band)]
-    if reference.failed:
-        did_not = (
-            f"{reference.failed} of {runs + reference.failed} runs did no better than the majority class"
-        )
-        findings.append((DOUBTFUL, did_not))
-    # For subsets of one size Cohen's kappa is (shared - chance) / (1 - chance).
-    if reference.between_seeds - chance < SLIGHT * (1 - chance):
-        shared = f"its runs share {100 * reference.between_seeds:.0f} % of their ambiguous instances"
-        findings.append((DOUBTFUL, f"{shared}, where {100 * chance:.0f} % is chance"))
-    if runs == 1:
-        findings.append((PROMISING, "how far seeds agree is not known from one run"))
-    return max((verdict for verdict, _ in findings), key=VERDICTS.index), [text for _, text in findings]
-
-
-def _easy_finding(share: float, band: Band) -> tuple[str, str]:
-    found = f"{share:.2f} % of the instances are easy"
-    if share >= band.promising:
-        return PROMISING, f"{found}, as with the paper's effective references ({band.promising:.2f} or more)"
-    if share <= band.poor:
-        return POOR, f"{found}, as with the paper's ineffective references ({band.poor:.2f} or less)"
-    between = f"ineffective ({band.poor:.2f} or less) and effective references ({band.promising:.2f} or more)"
-    return DOUBTFUL, f"{found}, between the paper's {between}"
+    return {
+        name: None if np.isnan(value) else 1 + sum(better(other, value) for other in known)
+        for name, value in values.items()
+    }
 
 
 def build_preflight(
     spec: dict, references: dict[str, Reference], parameters: dict[str, float]
 ) -> pd.DataFrame:
-    """One row per main and reference model.
+    """One row per main and reference model, those with the most easy instances first.
 
-    `spec` as for `measure` and `band_of`, with `pairs` (main, reference) and the paper's `consumed_shares`;
-    `parameters` holds counts by model.
+    `spec` as for `measure`, with `pairs` (main, reference) and the paper's `consumed_shares`; `parameters`
+    holds counts by model.
 
-    Columns: main, reference, easy_10 ... easy_50 (means over runs, percent) and easy_50_std, id_score (mean)
-    and its _std, majority, runs, failed, overlap_seeds, overlap_others, overlap_chance, parameter_ratio
-    (reference to main), cost_low and cost_high of FTFT (ERM of the main model is 100; the main model stops
-    as early as any of the paper's, or never), verdict, reasons, cost_note.
+    Columns: main, reference, easy_10 ... easy_50 (means over runs, percent) and easy_50_std, excess (points
+    of easy_50 above what independent halves would leave), id_score (mean) and its _std, floor, runs, failed,
+    overlap_seeds, overlap_others, overlap_chance, parameter_ratio (reference to main), cost_low and cost_high
+    of FTFT (ERM of the main model is 100; the main model stops as early as any of the paper's, or never),
+    rank_easy (by easy_50, which ranks by the excess too), rank_overlap (by overlap_seeds), rank_id,
+    rank_cost (by size, the smallest first), cost_note.
     """
-    rows, band = [], band_of(spec)
+    by_measure = {
+        name: ranks({model: value(reference) for model, reference in references.items()}, most_first)
+        for name, (most_first, value) in MEASURES.items()
+    }
+    by_measure["rank_cost"] = ranks({model: float(parameters[model]) for model in references}, False)
+    rows = []
     for main, name in spec["pairs"]:
         reference = references[name]
-        verdict, reasons = judge(reference, band, spec["fraction"])
         ratio = parameters[name] / parameters[main]
         low, high = (
             method_cost(1.0, 1.0, share, reference=ratio) for share in (min(spec["consumed_shares"]), 1.0)
@@ -192,11 +173,12 @@ def build_preflight(
             {
                 "main": main,
                 "reference": name,
-                **{f"easy_{100 * rate:.0f}": _mean(reference.easy[rate]) for rate in RATES},
+                **{f"easy_{100 * rate:.0f}": mean(reference.easy[rate]) for rate in RATES},
                 f"easy_{100 * RATE:.0f}_std": _deviation(reference.easy[RATE]),
-                "id_score": _mean(reference.scores),
+                "excess": reference.excess,
+                "id_score": mean(reference.scores),
                 "id_score_std": _deviation(reference.scores),
-                "majority": reference.majority,
+                "floor": reference.floor,
                 "runs": len(reference.scores),
                 "failed": reference.failed,
                 "overlap_seeds": reference.between_seeds,
@@ -205,12 +187,48 @@ def build_preflight(
                 "parameter_ratio": ratio,
                 "cost_low": low,
                 "cost_high": high,
-                "verdict": verdict,
-                "reasons": "; ".join(reasons),
+                **{measured: places[name] for measured, places in by_measure.items()},
                 "cost_note": cost_note(ratio, low, high),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    ranked = [column for column in COLUMNS if column.startswith("rank_")]
+    table[ranked] = table[ranked].astype("Int64")
+    return table.sort_values("rank_easy", kind="stable", na_position="last", ignore_index=True)
+
+
+def findings(name: str, references: dict[str, Reference], row: dict, chance: float, label: str) -> list[str]:
+    """What is known of a reference, in plain words: each number and its place among the references."""
+    reference = references[name]
+    runs, of = len(reference.scores), len(references)
+    if not runs:
+        return [
+            f"none of its {reference.failed} runs did better than the trivial answer: do not use its data map"
+        ]
+
+    def place(column: str) -> str:
+        return "" if of == 1 or pd.isna(row[column]) else f" (place {row[column]} of {of})"
+
+    found = [
+        f"{reference.easy_share:.2f} % of the instances are easy, {abs(reference.excess):.2f} points "
+        f"{'more' if reference.excess >= 0 else 'fewer'} than independent halves leave{place('rank_easy')}"
+    ]
+    if runs > 1:
+        found.append(
+            f"two of its runs share {100 * reference.between_seeds:.0f} % of their ambiguous instances, "
+            f"where {100 * chance:.0f} % is chance{place('rank_overlap')}"
+        )
+    else:
+        found.append("how far seeds agree is not known from one run")
+    found.append(
+        f"{label} {100 * mean(reference.scores):.2f} in distribution, where the trivial answer has "
+        f"{100 * reference.floor:.2f}{place('rank_id')}"
+    )
+    if reference.failed:
+        found.append(
+            f"{reference.failed} of {runs + reference.failed} runs did no better than the trivial answer"
+        )
+    return found
 
 
 def cost_note(ratio: float, low: float, high: float) -> str:
@@ -221,7 +239,8 @@ def cost_note(ratio: float, low: float, high: float) -> str:
     return f"FTFT costs {span}; it pays if the main run stops before {100 * (1 - ratio):.0f} % of its length"
 
 
-def _mean(values: np.ndarray) -> float:
+def mean(values: np.ndarray) -> float:
+    """The mean of what is known; nan where nothing is."""
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if kept.size else float("nan")
 

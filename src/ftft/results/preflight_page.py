@@ -1,4 +1,4 @@
-"""The page of a task's preflight, without code: verdicts, easy shares beside the paper's, numbers."""
+"""The page of a task's preflight, without code: references in order, easy shares, numbers."""
 
 import base64
 import hashlib
@@ -11,19 +11,11 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts import write_text
+from ..statistics.frames import write_csv
+from ..tasks.metrics import metric as named_metric
 from .easy_share import RATES
-from .preflight import (
-    DOUBTFUL,
-    RATE,
-    VERDICTS,
-    Band,
-    Reference,
-    band_of,
-    build_preflight,
-    measure,
-    parameter_count,
-)
-from .rendering import METRIC_NAMES, write_csv
+from .preflight import RATE, Reference, build_preflight, findings, measure, parameter_count
+from .texts import plain
 
 TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "preflight"
 SHAPES = {
@@ -41,7 +33,7 @@ def write_preflight(
     encoders: dict[str, Path],
     outputs: dict[str, Path],
 ) -> None:
-    """Write the verdicts on a task's candidates as CSV and as a page.
+    """Write what is known of a task's candidates as CSV and as a page.
 
     `spec` as for `preflight.build_preflight`, with `task` and `parameters_m` by model. `encoders` are the
     folders of the models, where their parameters are to be counted.
@@ -55,44 +47,39 @@ def write_preflight(
 
 def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> str:
     """The whole page; `table` is that of `preflight.build_preflight`."""
-    band = band_of(spec)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
         policy=f"default-src 'none'; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'",
         style=style,
-        task=escape(spec["task"]),
-        verdicts=_verdicts(table),
-        strips=strips(spec["published"], references, band),
+        task=escape(plain(spec["task"])),
+        references=_cards(spec, references, table),
+        strips=strips(spec["published"], references),
         numbers=_numbers(references, spec["metric"]),
-        compared=escape(band.compared),
+        definition=escape(named_metric(spec["metric"]).definition),
         rate=f"{100 * RATE:.0f}",
-        poor=f"{band.poor:.2f}",
-        promising=f"{band.promising:.2f}",
-        doubtful=DOUBTFUL,
+        independent=f"{100 * (1 - RATE) ** 2:.0f}",
         fraction=f"{100 * spec['fraction']:g}",
         earliest=f"{100 * min(spec['consumed_shares']):.0f}",
     )
 
 
-def _verdicts(table: pd.DataFrame) -> str:
-    """A card per reference, the best first, with what FTFT from it costs each main model."""
+def _cards(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> str:
+    """A card per reference in the order of the table, with what FTFT from it costs each main model."""
     cards = []
-    order = table["verdict"].map(VERDICTS.index)
-    for name, rows in table.loc[order.sort_values(kind="stable").index].groupby("reference", sort=False):
-        verdict, reasons = rows[["verdict", "reasons"]].iloc[0]
+    for name, rows in table.groupby("reference", sort=False):
+        label = named_metric(spec["metric"]).label
+        found = findings(name, references, rows.iloc[0].to_dict(), spec["fraction"], label)
         costs = "".join(
-            f'<p class="quiet"><span dir="auto">{escape(row.main)}</span>: {row.cost_note}.</p>'
+            f'<p class="quiet"><span dir="auto">{escape(plain(row.main))}</span>: {row.cost_note}.</p>'
             for row in rows.itertuples()
         )
-        cards.append(
-            f'<li class="{verdict}"><h3 dir="auto">{escape(name)}</h3>'
-            f"<div><p><strong>{verdict}</strong>: {escape(reasons)}.</p>{costs}</div></li>"
-        )
+        sentences = "".join(f"<p>{escape(text[0].upper() + text[1:])}.</p>" for text in found)
+        cards.append(f'<li><h3 dir="auto">{escape(plain(name))}</h3><div>{sentences}{costs}</div></li>')
     return "\n".join(cards)
 
 
-def strips(published: dict, references: dict[str, Reference], band: Band) -> str:
+def strips(published: dict, references: dict[str, Reference]) -> str:
     """A strip for each task of the paper and each reference: easy shares in percent, all on one axis."""
     marks = {
         f"Paper, {task.upper()}": [
@@ -102,18 +89,14 @@ def strips(published: dict, references: dict[str, Reference], band: Band) -> str
     }
     for model, reference in references.items():
         runs = [("run", share, "one run") for share in reference.easy[RATE]]
-        marks[model] = [*runs, ("own", reference.easy_share, "mean")] if runs else []
+        marks[plain(model)] = [*runs, ("own", reference.easy_share, "mean")] if runs else []
     # At the rate q at most 1 - q are easy.
     most = 100 * (1 - RATE)
-    least = 10 * (min(share for strip in marks.values() for _, share, _ in strip) // 10)
+    least = 10 * (min((share for strip in marks.values() for _, share, _ in strip), default=0) // 10)
 
     def place(share: float) -> float:
         return 100 * (share - least) / (most - least)
 
-    bands = (
-        f'<rect class="poor" width="{max(0, place(band.poor)):.2f}%" height="100%"/><rect class="promising" '
-        f'x="{place(band.promising):.2f}%" width="{100 - place(band.promising):.2f}%" height="100%"/>'
-    )
     lines = []
     for name, strip in marks.items():
         described = ", ".join(f"{title} {share:.2f} %" for _, share, title in strip) or "no run"
@@ -122,7 +105,7 @@ def strips(published: dict, references: dict[str, Reference], band: Band) -> str
         )
         lines.append(
             f'<div class="strip"><span dir="auto">{escape(name)}</span><svg role="img" '
-            f'aria-label="{escape(described)}">{bands}{shapes or _text(50, "no run")}</svg></div>'
+            f'aria-label="{escape(described)}">{shapes or _text(50, "no run")}</svg></div>'
         )
     ticks = "".join(_text(place(tick), f"{tick:.0f} %") for tick in np.arange(least, most + 1, 10))
     return "\n".join([*lines, f'<div class="strip"><span></span><svg aria-hidden="true">{ticks}</svg></div>'])
@@ -140,8 +123,8 @@ def _numbers(references: dict[str, Reference], metric: str) -> str:
     names = [
         "Reference",
         *(f"Easy, {100 * rate:.0f}\u00a0%" for rate in RATES),
-        f"ID {METRIC_NAMES[metric]}",
-        "Majority class",
+        f"ID {named_metric(metric).label}",
+        "Trivial answer",
         "Shared by own runs",
         "Shared with others",
         "Runs",
@@ -154,12 +137,12 @@ def _numbers(references: dict[str, Reference], metric: str) -> str:
             _spread(100 * found.scores),
             *(
                 _spread(np.array([100 * share]))
-                for share in (found.majority, found.between_seeds, found.with_others)
+                for share in (found.floor, found.between_seeds, found.with_others)
             ),
             runs,
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row" dir="auto">{escape(model)}</th>{row}</tr>')
+        lines.append(f'<tr><th scope="row" dir="auto">{escape(plain(model))}</th>{row}</tr>')
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
 

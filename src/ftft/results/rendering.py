@@ -1,6 +1,9 @@
-"""Tables for readers: Markdown and LaTeX from cells of text."""
+"""Tables for readers: Markdown and LaTeX from cells of text.
 
-import re
+tabulate and pandas do not escape Markdown; pandas' LaTeX needs jinja2 in every environment and knows no
+titles between rows.
+"""
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..artifacts import write_text
-
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"−": "$-$", "≥": r"$\geq$", "†": r"$\dagger$"}
-)
-# Mark-up of Markdown, HTML and GitHub's formulas; not an underscore within a word, a star after one,
-# or a backslash before a letter.
-MARKDOWN = re.compile(r"\\(?=[!-/:-@[-`{-~])|[<`$]|\*(?=\S)|&(?=#|\w+;)|\](?=\()|(?<!\w)_|_(?!\w)")
+from ..statistics.frames import write_csv
+from .texts import latex, markdown, paragraph
 
 
 @dataclass(frozen=True)
@@ -51,38 +46,25 @@ def write_outputs(outputs: dict[str, Path], frame: pd.DataFrame, rendering: Rend
     write_text(outputs["tex"], to_latex(rendering))
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write `frame` with four decimals."""
-    write_text(path, frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-
-
 def to_markdown(table: Rendering) -> str:
     """The table as GitHub Markdown, section titles as rows."""
     out = [
-        _markdown(table.caption),
+        paragraph(table.caption),
         "",
-        _row(map(_cell, table.header)),
+        _row(map(markdown, table.header)),
         _row(["---"] * len(table.header)),
     ]
     for title, line in table.titled_lines():
         if title:
-            out.append(_row([f"*{_cell(title)}*", *[""] * (len(table.header) - 1)]))
-        out.append(_row(map(_cell, line)))
+            out.append(_row([f"*{markdown(title)}*", *[""] * (len(table.header) - 1)]))
+        out.append(_row(markdown(cell, 10_000) for cell in line))
     if table.notes:
-        out += ["", *(f"- {_markdown(note)}" for note in table.notes)]
+        out += ["", *(f"- {paragraph(note)}" for note in table.notes)]
     return "\n".join(out) + "\n"
 
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _cell(text: str) -> str:
-    return _markdown(text).replace("|", "\\|")
-
-
-def _markdown(text: str) -> str:
-    return MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def to_latex(table: Rendering) -> str:
@@ -91,14 +73,14 @@ def to_latex(table: Rendering) -> str:
     body = []
     for title, line in table.titled_lines():
         if title:
-            body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{_latex(title)}}}}} \\"]
+            body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex(title)}}}}} \\"]
         body.append(_latex_row(line))
     caption = " ".join([table.caption, *(f"{note.rstrip('.')}." for note in table.notes)])
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_latex(caption)}}}",
+            rf"\caption{{{latex(caption)}}}",
             rf"\begin{{tabular}}{{{'l' * table.names}{'r' * (width - table.names)}}}",
             r"\toprule",
             _latex_row(table.header),
@@ -113,8 +95,4 @@ def to_latex(table: Rendering) -> str:
 
 
 def _latex_row(cells: list[str]) -> str:
-    return " & ".join(map(_latex, cells)) + r" \\"
-
-
-def _latex(text: str) -> str:
-    return text.translate(LATEX)
+    return " & ".join(map(latex, cells)) + r" \\"

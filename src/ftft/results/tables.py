@@ -1,18 +1,28 @@
 """Result tables: a row per method, main model and reference; mean and deviation over seeds, and cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ..artifacts import read_json
+from ..statistics.comparisons import load_comparisons
 from ..statistics.costs import parameter_millions, parts, relative_costs
+from ..statistics.exclusions import run_key
+from ..statistics.frames import write_csv
 from ..statistics.scores import load_scores, of_method
-from .rendering import METRIC_NAMES, Rendering, write_csv, write_outputs
+from ..tasks.metrics import metric
+from .notes import exclusion_notes, execution_notes, metric_note, significance_notes
+from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
-# What selecting took (seconds, peak_memory_mb), by selection and seed.
-Selecting = dict[tuple[str, int], dict]
+# What making a supervision took (seconds, peak_memory_mb), by supervision and seed.
+Supervising = dict[tuple[str, int], dict]
+NAMES = ("method", "main", "reference", "supervision", "budget")
+COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
+COUNTS = ("runs", "failed", "common_seeds")
+PART = ("part", "model", "steps", "flops", "seconds", "energy_joules", "peak_memory_mb", "runs")
+CHOSE = "†"
 
 
 def write_table(
@@ -20,169 +30,225 @@ def write_table(
     scores_file: Path,
     comparisons_file: Path,
     ledger_files: Iterable[Path],
-    selecting: Selecting,
+    supervising: Supervising,
     outputs: dict[str, Path],
 ) -> None:
     """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV."""
-    ledgers = load_ledgers(ledger_files)[spec["task"]]
-    comparisons = pd.read_csv(comparisons_file)
-    table = build_table(spec, load_scores(scores_file), ledgers, selecting)
-    write_outputs(outputs, table, render(table, spec, comparisons))
-    write_csv(outputs["costs"], cost_ledger(spec, ledgers, selecting))
+    ledgers = load_ledgers(ledger_files).get(spec["task"], {})
+    comparisons = load_comparisons(comparisons_file)
+    scores = load_scores(scores_file)
+    rows = build_rows(spec, scores, comparisons, ledgers, supervising)
+    rendering = render(rows, spec, scores, comparisons, ledgers.values())
+    write_outputs(outputs, to_frame(rows, spec["datasets"]), rendering)
+    write_csv(outputs["costs"], cost_ledger(spec, rows, ledgers, supervising))
 
 
 def load_ledgers(files: Iterable[Path]) -> dict[str, Ledgers]:
-    """Ledgers of runs by task, and by model, selection, budget and seed."""
+    """Ledgers of runs by task, and by model, supervision, budget and seed."""
     ledgers: dict[str, Ledgers] = {}
-    for path in files:
-        ledger = read_json(path)
-        run = ledger["run"]
-        key = run["model"], run["selection"], run["budget"], run["seed"]
-        ledgers.setdefault(run["task"], {})[key] = ledger
+    for ledger in map(read_json, files):
+        ledgers.setdefault(ledger["run"]["task"], {})[run_key(ledger["run"])] = ledger
     return ledgers
 
 
-def load_selecting(rows: list[dict], selection_files: Iterable[Path], map_files: Iterable[Path]) -> Selecting:
-    """What selecting for a table's rows took, by selection and seed, the data map it rests on included."""
-    references = {row["selection"]: row.get("reference") for row in rows}
+def load_supervising(
+    rows: list[dict], supervision_files: Iterable[Path], map_files: Iterable[Path]
+) -> Supervising:
+    """What making the supervisions of a table's rows took, by supervision and seed, data maps included."""
+    references = {row["supervision"]: row.get("reference") for row in rows}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
-    selecting = {}
-    for ledger in map(read_json, selection_files):
-        key = references.get(ledger["selection"]), ledger["seed"]
+    supervising = {}
+    for ledger in map(read_json, supervision_files):
+        key = references.get(ledger["supervision"]), ledger["seed"]
         built = [maps[key]] if key in maps else []
-        selecting[ledger["selection"], ledger["seed"]] = {
+        supervising[ledger["supervision"], ledger["seed"]] = {
             "seconds": sum(part["seconds"] for part in (ledger, *built)),
             "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
         }
-    return selecting
+    return supervising
 
 
-def build_table(spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting) -> pd.DataFrame:
-    """One row per configured row, in that order.
+def build_rows(
+    spec: dict, scores: pd.DataFrame, comparisons: pd.DataFrame, ledgers: Ledgers, supervising: Supervising
+) -> list[dict]:
+    """One entry per configured row, in that order.
 
-    Columns: section, method, main, reference, selection, budget, the costs of `costs.relative_costs`;
-    per evaluation set its mean score and `_std` (divisor runs - 1, empty for a single run); runs,
-    failed. Failed runs are counted and left out of means and costs.
+    Keys: section, `NAMES`, `COSTS` (of `costs.relative_costs`; absent without a good run), runs (good ones),
+    failed, common_seeds (the fewest that a comparison with ERM rests on; None without one), seeds (of the
+    good runs), and `scores`: by data set its mean, std (divisor runs - 1, nan for a single run) and whether
+    it chose a checkpoint of these runs. Failed runs are counted and left out of means and costs, which are
+    over the same runs.
     """
-    scores = scores[scores["metric"] == spec["metric"]]
+    own = scores[scores["metric"] == spec["metric"]]
     parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
-    return pd.DataFrame(
-        [_build_row(row, spec, scores, ledgers, selecting, parameters) for row in spec["rows"]]
-    )
+    rows = []
+    for position, row in enumerate(spec["rows"]):
+        built = _build_row(row, spec, own, ledgers, supervising, parameters)
+        common = comparisons.loc[comparisons["row"] == position, "seeds"]
+        rows.append({**built, "common_seeds": None if common.empty else int(common.min())})
+    return rows
 
 
 def _build_row(
-    row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, selecting: Selecting, parameters: dict
+    row: dict, spec: dict, scores: pd.DataFrame, ledgers: Ledgers, supervising: Supervising, parameters: dict
 ) -> dict:
-    own = of_method(scores, row["main"], row["selection"], row["budget"])
-    failed = sorted(own.loc[own["failed"], "seed"].unique())
-    good = own[~own["failed"]]
+    own = of_method(scores, row["main"], row["supervision"], row["budget"])
+    good = own[~own["failed"].astype(bool)]
+    failed = set(own.loc[own["failed"].astype(bool), "seed"])
     seeds = [seed for seed in spec["seeds"] if seed not in failed]
-    result = {
-        "section": row.get("section", ""),
-        "method": row["method"],
-        "main": row["main"],
-        "reference": row.get("reference", "-"),
-        "selection": row["selection"],
-        "budget": row["budget"],
-    }
+    result = {"section": row.get("section", ""), **{name: row.get(name, "-") for name in NAMES}}
     if seeds:
-        main, references, selections = _row_ledgers(row, seeds, ledgers, selecting)
-        full_length = ledgers[row["main"], "full", "full", seeds[0]] if "steps" in row else main[0]
-        unit = [ledgers[spec["cost_of"], "full", "full", seed] for seed in spec["seeds"]]
-        costs = relative_costs(main, references, selections, full_length, unit, parameters)
+        main, references, supervisions = _row_ledgers(row, seeds, ledgers, supervising)
+        full_length = ledgers[row["main"], "all", "full", seeds[0]] if "steps" in row else main[0]
+        unit = [ledgers[spec["cost_of"], "all", "full", seed] for seed in seeds]
+        costs = relative_costs(main, references, supervisions, full_length, unit, parameters)
         result |= {name: round(cost, 2) for name, cost in costs.items()}
+    shown = {}
     for dataset in spec["datasets"]:
-        values = good.loc[good["dataset"] == dataset, "value"]
-        result[dataset] = values.mean()
-        result[f"{dataset}_std"] = values.std()
-    return {**result, "runs": len(seeds), "failed": len(failed)}
+        part = good[good["dataset"] == dataset]
+        shown[dataset] = {
+            "mean": part["value"].mean(),
+            "std": part["value"].std(),
+            "chose": bool(part["chose"].any()),
+        }
+    return {**result, "runs": len(seeds), "failed": len(failed), "seeds": seeds, "scores": shown}
 
 
 def _row_ledgers(
-    row: dict, seeds: list[int], ledgers: Ledgers, selecting: Selecting
+    row: dict, seeds: list[int], ledgers: Ledgers, supervising: Supervising
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    main = [ledgers[row["main"], row["selection"], row["budget"], seed] for seed in seeds]
+    main = [ledgers[row["main"], row["supervision"], row["budget"], seed] for seed in seeds]
     references = []
     if row.get("reference", "random") != "random":
-        references = [ledgers[row["reference"], "full", "full", seed] for seed in seeds]
-    selections = [
-        selecting[row["selection"], seed] for seed in seeds if (row["selection"], seed) in selecting
-    ]
-    return main, references, selections
+        references = [ledgers[row["reference"], "all", "full", seed] for seed in seeds]
+    keys = ((row["supervision"], seed) for seed in seeds)
+    return main, references, [supervising[key] for key in keys if key in supervising]
 
 
-def cost_ledger(spec: dict, ledgers: Ledgers, selecting: Selecting) -> pd.DataFrame:
-    """What the parts of every row took (`costs.parts`), means over all its seeds."""
-    rows = []
-    for row in spec["rows"]:
-        names = {key: row.get(key, "-") for key in ("method", "main", "reference", "selection", "budget")}
-        rows += [{**names, **part} for part in parts(*_row_ledgers(row, spec["seeds"], ledgers, selecting))]
-    return pd.DataFrame(rows)
+def to_frame(rows: list[dict], datasets: Sequence[str]) -> pd.DataFrame:
+    """The rows with a column for each number; `_std` follows each data set's mean."""
+    names = score_columns(datasets)
+    lines = []
+    for row in rows:
+        line = {name: row.get(name) for name in ("section", *NAMES, *COSTS)}
+        for dataset, name in names.items():
+            line |= {name: row["scores"][dataset]["mean"], f"{name}_std": row["scores"][dataset]["std"]}
+        lines.append({**line, **{name: row[name] for name in COUNTS}})
+    columns = [column for name in names.values() for column in (name, f"{name}_std")]
+    frame = pd.DataFrame(lines, columns=["section", *NAMES, *COSTS, *columns, *COUNTS])
+    return frame.astype({"common_seeds": "Int64"})
 
 
-def render(table: pd.DataFrame, spec: dict, comparisons: pd.DataFrame) -> Rendering:
+def score_columns(datasets: Sequence[str]) -> dict[str, str]:
+    """By data set, the name of its column: its own, with a note where another column has that name."""
+    fixed = {"section", *NAMES, *COSTS, *COUNTS}
+    deviations = {f"{dataset}_std" for dataset in datasets}
+    return {name: f"{name} (data set)" if name in fixed | deviations else name for name in datasets}
+
+
+def cost_ledger(spec: dict, rows: list[dict], ledgers: Ledgers, supervising: Supervising) -> pd.DataFrame:
+    """What the parts of every row took (`costs.parts`), means over its good runs; none, no line."""
+    lines = []
+    for row, built in zip(spec["rows"], rows, strict=True):
+        names = {name: built[name] for name in NAMES}
+        if built["seeds"]:
+            taken = parts(*_row_ledgers(row, built["seeds"], ledgers, supervising))
+            lines += [{**names, **part} for part in taken]
+    return pd.DataFrame(lines, columns=[*NAMES, *PART])
+
+
+def render(
+    rows: list[dict],
+    spec: dict,
+    scores: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    ledgers: Iterable[dict] = (),
+) -> Rendering:
     """The table for readers: scores in percent, those that differ from ERM marked."""
     level = 1 - spec["confidence"]
-    marked = {
-        (row, dataset)
-        for row, dataset in comparisons.loc[comparisons["p_holm"] < level, ["row", "dataset"]].itertuples(
-            index=False
-        )
-    }
+    differing = comparisons.loc[comparisons["p_holm"] < level, ["row", "dataset"]]
+    marked = set(differing.itertuples(index=False, name=None))
     lines = []
-    for position, row in table.iterrows():
-        scores = []
+    for position, row in enumerate(rows):
+        cells = []
         for dataset in spec["datasets"]:
-            mean, std = row[dataset], row[f"{dataset}_std"]
-            if pd.isna(mean):
-                scores.append("failed")
-            else:
-                deviation = "" if pd.isna(std) else f" ± {100 * std:.2f}"
-                scores.append(f"{100 * mean:.2f}{'*' * ((position, dataset) in marked)}{deviation}")
+            found = row["scores"][dataset]
+            marks = "*" * ((position, dataset) in marked) + CHOSE * found["chose"]
+            cells.append(_score(found, marks))
         runs = f"{row['runs']}" + (f" ({row['failed']} failed)" if row["failed"] else "")
-        costs = [_cost(row.get(name)) for name in ("cost", "cost_by_steps", "cost_by_flops")]
-        lines.append(
-            [row_label(spec["rows"][position]), row["main"], row["reference"], *costs, *scores, runs]
-        )
+        common = "-" if row["common_seeds"] is None else str(row["common_seeds"])
+        costs = [_cost(row.get(name)) for name in COSTS[:3]]
+        label = row_label(spec["rows"][position])
+        lines.append([label, row["main"], row["reference"], *costs, *cells, runs, common])
+    header = ["Method", "Main model", "Reference", "Cost", "by steps", "by FLOPs", *spec["datasets"]]
     return Rendering(
-        _caption(spec),
-        ["Method", "Main model", "Reference", "Cost", "by steps", "by FLOPs", *spec["datasets"], "Runs"],
+        _caption(spec, rows),
+        [*header, "Runs", "Common"],
         lines,
-        list(table["section"]),
-        _notes(spec),
+        [row["section"] for row in rows],
+        _notes(spec, rows, scores, comparisons, ledgers),
         names=3,
     )
 
 
+def _score(found: dict, marks: str) -> str:
+    if pd.isna(found["mean"]):
+        return "failed"
+    deviation = "" if pd.isna(found["std"]) else f" ± {100 * found['std']:.2f}"
+    return f"{100 * found['mean']:.2f}{marks}{deviation}"
+
+
 def row_label(row: dict) -> str:
     """A row's method, and what sets it apart from others of that method."""
-    selects = row.get("reference", "random") != "random"
-    region = f", {row['region']}" if selects and row.get("region", "ambiguous") != "ambiguous" else ""
+    selector = f", {row['selector']}" if row.get("selector") not in (None, "ambiguous") else ""
     fraction = f", {100 * row['fraction']:g} %" if "fraction" in row else ""
     monitor = ", ID-monitored" if row.get("monitor") == "id" else ""
     steps = f", {row['steps']} steps" if "steps" in row else ""
-    return row["method"] + region + fraction + monitor + steps
+    return row["method"] + selector + fraction + monitor + steps
 
 
 def _cost(value: float | None) -> str:
     return "-" if value is None or pd.isna(value) else f"{value:.2f}"
 
 
-def _caption(spec: dict) -> str:
+def _caption(spec: dict, rows: list[dict]) -> str:
+    several = any(row["runs"] > 1 for row in rows)
+    mean = "Mean " if several else ""
+    deviation = f" ± standard deviation over up to {len(spec['seeds'])} seeds" if several else ", one seed"
     return (
-        f"{spec['title']}. Mean {METRIC_NAMES[spec['metric']]} in percent ± standard deviation over "
-        f"{len(spec['seeds'])} seed(s). The ERM run of {spec['cost_of']} costs 100; reference runs count."
+        f"{spec['title']}. {mean}{metric(spec['metric']).label} in percent{deviation}. "
+        f"The ERM run of {spec['cost_of']} costs 100; reference runs count."
     )
 
 
-def _notes(spec: dict) -> list[str]:
+def _notes(
+    spec: dict,
+    rows: list[dict],
+    scores: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    ledgers: Iterable[dict],
+) -> list[str]:
+    chose = [name for name in spec["datasets"] if any(row["scores"][name]["chose"] for row in rows)]
+    failed = scores[scores["failed"].astype(bool)].drop_duplicates(["model", "supervision", "budget", "seed"])
+    shown = {(row["main"], row["supervision"], row["budget"]) for row in spec["rows"]}
+    reasons = {
+        (row.model, row.supervision, row.budget, row.seed): row.reason
+        for row in failed.itertuples()
+        if (row.model, row.supervision, row.budget) in shown
+    }
     notes = [
+        metric_note(spec["metric"]),
         "Cost: parameters times the share of the planned checkpoints (6ND, as in the paper); by steps: "
-        "parameters times steps; by FLOPs: counted on real tokens",
-        "* differs from ERM of the same main model: paired bootstrap over examples, Student's t weights over "
-        f"seeds, Holm over the rows, level {1 - spec['confidence']:.2g}",
+        "parameters times steps; by FLOPs: counted on real tokens of training; seconds (in the CSV file): "
+        "training, map, supervision, and development scores where they decide when a run stops",
+        *significance_notes(comparisons, spec["confidence"]),
     ]
+    if chose:
+        notes.append(
+            f"{CHOSE} on a set that chose the checkpoint of these runs, so that the score is too high: "
+            f"{', '.join(chose)}"
+        )
+    notes += exclusion_notes(reasons)
     if spec["left_out"]:
         notes.append(f"Left out, as the configuration lacks their models: {'; '.join(spec['left_out'])}")
-    return notes
+    return [*notes, *execution_notes(ledgers)]

@@ -27,8 +27,7 @@ def method_cost(main: float, unit: float, share: float = 1.0, reference: float =
     100, and the reference model (0 for none). FLOPs are 6ND with one D for all runs; a reference
     run always goes to its end (paper, Appendix A.2).
     """
-    # With four decimals of the share all figures of the paper come out (Table 5: 108.40, not 108.41).
-    return 100 * (reference + round(share, 4) * main) / unit
+    return 100 * (reference + share * main) / unit
 
 
 def consumed_share(ledger: Ledger, full_length: Ledger) -> float:
@@ -41,7 +40,7 @@ def consumed_share(ledger: Ledger, full_length: Ledger) -> float:
 def relative_costs(
     main: list[Ledger],
     references: list[Ledger],
-    selections: list[Ledger],
+    supervisions: list[Ledger],
     full_length: Ledger,
     unit: list[Ledger],
     parameters: dict[str, float],
@@ -50,8 +49,8 @@ def relative_costs(
 
     cost: the paper's, by parameters and checkpoints (`method_cost`). cost_by_steps: parameters times
     steps, as runs of different lengths ask for. cost_by_flops: counted FLOPs on real tokens.
-    cost_by_seconds: training time, that of map and selection included. `references` and `selections`
-    are empty for methods without them, `full_length` is an ERM run of the main model.
+    cost_by_seconds: the time taken (`seconds_of`), that of map and supervision included. `references` and
+    `supervisions` are empty for methods without them, `full_length` is an ERM run of the main model.
     """
     model, unit_model = main[0]["run"]["model"], unit[0]["run"]["model"]
     reference = parameters[references[0]["run"]["model"]] if references else 0.0
@@ -61,24 +60,23 @@ def relative_costs(
         parts = sum(_mean(map(measure, ledgers)) for ledgers in (main, references) if ledgers)
         return 100 * parts / _mean(map(measure, unit))
 
-    selecting = _mean(ledger["seconds"] for ledger in selections) if selections else 0.0
-    training = _mean(ledger["cost"]["training_seconds"] for ledger in unit)
+    selecting = _mean(ledger["seconds"] for ledger in supervisions) if supervisions else 0.0
+    unit_seconds = _mean(map(seconds_of, unit))
     return {
         "cost": method_cost(parameters[model], parameters[unit_model], share, reference),
         "cost_by_steps": percent(
             lambda ledger: parameters[ledger["run"]["model"]] * ledger["outcome"]["steps"]
         ),
         "cost_by_flops": percent(lambda ledger: _number(ledger["cost"]["flops"])),
-        "cost_by_seconds": percent(lambda ledger: ledger["cost"]["training_seconds"])
-        + 100 * selecting / training,
+        "cost_by_seconds": percent(seconds_of) + 100 * selecting / unit_seconds,
     }
 
 
-def parts(main: list[Ledger], references: list[Ledger], selections: list[Ledger]) -> list[dict]:
+def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledger]) -> list[dict]:
     """What the parts of a method took, means over seeds.
 
-    One row each for the reference runs, the selection and the main runs: part, model, steps, flops,
-    seconds, energy_joules, peak_memory_mb; None where the device reports nothing.
+    One row each for the reference runs, the supervision and the main runs: part, model, steps, flops,
+    seconds (`seconds_of`), energy_joules, peak_memory_mb, runs; nan where the device reports nothing.
     """
     rows = []
     for part, ledgers in (("reference", references), ("main", main)):
@@ -90,16 +88,26 @@ def parts(main: list[Ledger], references: list[Ledger], selections: list[Ledger]
                     "model": ledgers[0]["run"]["model"],
                     "steps": _mean(ledger["outcome"]["steps"] for ledger in ledgers),
                     "flops": _mean(_number(entry["flops"]) for entry in cost),
-                    "seconds": _mean(entry["training_seconds"] for entry in cost),
+                    "seconds": _mean(map(seconds_of, ledgers)),
                     "energy_joules": _mean(_number(entry["energy_joules"]) for entry in cost),
                     "peak_memory_mb": _mean(entry["peak_memory_mb"] for entry in cost),
+                    "runs": len(ledgers),
                 }
             )
-    if selections:
-        seconds = _mean(ledger["seconds"] for ledger in selections)
-        memory = _mean(ledger["peak_memory_mb"] for ledger in selections)
-        rows.insert(-1, {"part": "selection", "seconds": seconds, "peak_memory_mb": memory})
+    if supervisions:
+        taken = {
+            name: _mean(ledger[name] for ledger in supervisions) for name in ("seconds", "peak_memory_mb")
+        }
+        rows.insert(-1, {"part": "supervision", **taken, "runs": len(supervisions)})
     return rows
+
+
+def seconds_of(ledger: Ledger) -> float:
+    """What a run took: its training, and the scoring of development sets where that decides when it stops."""
+    cost = ledger["cost"]
+    return cost["training_seconds"] + (
+        cost["evaluation_seconds"] if ledger["spec"]["early_stopping"] else 0.0
+    )
 
 
 def _number(value: float | None) -> float:

@@ -1,77 +1,115 @@
-"""Scores in long form: one row per run, data set and metric, with the run's provenance."""
+"""Scores in long form: one row per run, data set and metric, with what tells whether they count."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_parquet
 from ..errors import ArtifactError
-from ..tasks.metrics import majority_score, score
+from ..tasks.metrics import floors, metric_names, scores
+from .exclusions import exclusions, run_key
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("task", "model", "supervision", "budget")),
+        ("seed", pa.int64()),
+        *((name, pa.string()) for name in ("dataset", "metric")),
+        *((name, pa.float64()) for name in ("value", "floor")),
+        ("instances", pa.int64()),
+        ("failed", pa.bool_()),
+        ("reason", pa.string()),
+        ("chose", pa.bool_()),
+    ]
+)
+
+
+class Evaluation:
+    """One run's predictions of one data set: `run`, `dataset`, `kind`, `labels`, and arrays [n] of `uids`,
+    `targets` and `predictions`."""
+
+    def __init__(self, path: str | Path):
+        table, metadata = read_parquet(path, ["uid", "label", "prediction"])
+        self.path, self.uids = path, table["uid"]
+        self.run, self.dataset = metadata["run"], metadata["dataset"]
+        self.kind, self.labels = metadata["kind"], metadata["labels"]
+        self.targets, self.predictions = (table[name].to_numpy() for name in ("label", "prediction"))
+
+    def require_examples_of(self, other: "Evaluation") -> None:
+        """Raise ArtifactError unless both hold predictions of the same examples in the same order."""
+        if not (self.uids.equals(other.uids) and np.array_equal(self.targets, other.targets)):
+            raise ArtifactError(
+                f"the evaluations of data set '{self.dataset}' are not of the same examples",
+                got=f"another order, uid or label in {self.path} than in {other.path}",
+                fix="delete both and let snakemake make them again",
+            )
 
 
 def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Path], output: Path) -> None:
-    """Score every run's predictions and write one table.
+    """Score every run's predictions of every data set and write one table.
 
-    Columns: task, model, selection, budget, seed, dataset, metric, value, majority (the score of
-    the most frequent label), instances, failed.
+    `spec` holds the `failure_metric` and, by supervision, its model under `references`; `evaluations` has a
+    file per run and data set, `ledgers` those of the runs and of their reference runs.
+
+    Columns: task, model, supervision, budget, seed, dataset, metric, value, floor (the score of the trivial
+    answer), instances, failed (whether the run or its reference learnt nothing), reason (in words, else
+    empty), chose (whether the data set chose the run's checkpoint).
     """
+    by_run = load_run_ledgers(ledgers)
+    excluded = exclusions(by_run.values(), spec["references"], spec["failure_metric"])
     rows = []
-    for evaluation, ledger in zip(evaluations, ledgers, strict=True):
-        rows += _score_run(*read_evaluation(evaluation, ledger), spec["failure_metric"])
-    write_parquet(output, pa.Table.from_pylist(rows), {})
+    for evaluation in map(Evaluation, evaluations):
+        names = metric_names(evaluation.kind)
+        floor = floors(names, evaluation.targets, evaluation.labels)
+        found = scores(names, evaluation.targets, evaluation.predictions, evaluation.labels)
+        key = run_key(evaluation.run)
+        ledger = ledger_of(evaluation, by_run)
+        rows += [
+            {
+                **evaluation.run,
+                "dataset": evaluation.dataset,
+                "metric": name,
+                "value": value,
+                "floor": floor[name],
+                "instances": len(evaluation.targets),
+                "failed": key in excluded,
+                "reason": excluded.get(key, ""),
+                "chose": evaluation.dataset in choosing_sets(ledger),
+            }
+            for name, value in found.items()
+        ]
+    write_parquet(output, pa.Table.from_pylist(rows, SCHEMA), {})
 
 
-def read_evaluation(evaluation: Path, ledger_file: Path) -> tuple[pa.Table, dict, dict]:
-    """The predictions of a run with their metadata, and its ledger.
+def load_run_ledgers(files: Iterable[Path]) -> dict[tuple, dict]:
+    """Ledgers of one task's runs, by model, supervision, budget and seed."""
+    return {run_key(ledger["run"]): ledger for ledger in map(read_json, files)}
 
-    Raises ArtifactError where the two are not of the same run.
-    """
-    table, metadata = read_parquet(evaluation, ["dataset", "uid", "label", "prediction"])
-    ledger = read_json(ledger_file)
-    if metadata["run"] != ledger["run"]:
+
+def ledger_of(evaluation: Evaluation, ledgers: dict[tuple, dict]) -> dict:
+    """The ledger of the run that an evaluation is of; raises ArtifactError where there is none."""
+    ledger = ledgers.get(run_key(evaluation.run))
+    if ledger is None or ledger["run"] != evaluation.run:
         raise ArtifactError(
-            f"{evaluation} and {ledger_file} are not of the same run",
-            got=f"{metadata['run']} and {ledger['run']}",
-            fix="delete the one that is not where it belongs and let snakemake make it again",
+            f"{evaluation.path} is of a run without a ledger here",
+            got=evaluation.run,
+            fix="delete it and let snakemake make it again",
         )
-    return table, metadata, ledger
+    return ledger
 
 
-def _score_run(table: pa.Table, metadata: dict, ledger: dict, failure_metric: str) -> list[dict]:
-    failed = has_failed(ledger, failure_metric)
-    classes = len(metadata["labels"])
-    rows = []
-    predictions = table.to_pandas()
-    for dataset, part in predictions.groupby("dataset", sort=False):
-        labels = part["label"].to_numpy("int64")
-        majority = majority_score(labels, classes)
-        for metric, value in score(labels, part["prediction"].to_numpy("int64"), classes).items():
-            rows.append(
-                {
-                    **metadata["run"],
-                    "dataset": dataset,
-                    "metric": metric,
-                    "value": value,
-                    "majority": majority[metric],
-                    "instances": len(part),
-                    "failed": failed,
-                }
-            )
-    return rows
+def choosing_sets(ledger: dict) -> list[str]:
+    """The data sets whose scores chose the checkpoint that a run kept; none for a run to its end."""
+    rule = ledger["spec"]["early_stopping"]
+    return rule["monitored"] if rule else []
 
 
-def has_failed(ledger: dict, metric: str) -> bool:
-    """Whether a run ended no better in distribution than the most frequent label (paper, Appendix A.1)."""
-    outcome = ledger["outcome"]
-    return outcome["validation"][metric] <= outcome["majority"][metric]
-
-
-def of_method(scores: pd.DataFrame, main: str, selection: str, budget: str) -> pd.DataFrame:
+def of_method(scores: pd.DataFrame, main: str, supervision: str, budget: str) -> pd.DataFrame:
     """The scores of the runs behind a table's row."""
     return scores[
-        (scores["model"] == main) & (scores["selection"] == selection) & (scores["budget"] == budget)
+        (scores["model"] == main) & (scores["supervision"] == supervision) & (scores["budget"] == budget)
     ]
 
 

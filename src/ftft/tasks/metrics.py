@@ -1,30 +1,128 @@
-"""Scores of predictions (paper, section 3: accuracy for NLI, macro-F1 for hate speech detection)."""
+"""Metrics: each is defined once, by numbers per instance that add up and a function of their sums.
+
+The score of predictions is the value of the sums over all instances, a bootstrap replicate the value of the
+weighted sums, and the floor the score of the best answer that needs no model. A run whose score is not above
+the floor has failed.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-
-def accuracy(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
-    """Share of correct predictions, 0 to 1; both arrays hold class indices, shape [n]."""
-    return float(np.mean(labels == predictions))
+from ..errors import FtftError
 
 
-def macro_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
-    """Unweighted mean over all `classes` of the F1 score, 0 to 1; a class nobody names counts 0."""
-    pairs = np.bincount(labels * classes + predictions, minlength=classes * classes)
-    confusion = pairs.reshape(classes, classes).astype(float)
-    named = confusion.sum(0) + confusion.sum(1)
-    return float(np.mean(np.divide(2 * confusion.diagonal(), named, where=named > 0, out=np.zeros(classes))))
+class Metric:
+    """A score of predictions, 0 to 1 where more is better.
+
+    Subclasses set `name` (in configurations and files), `label` (in tables), `hub` (the hub's name for it),
+    `kinds` (the kinds of tasks that it fits) and `definition` (a sentence that stands beside its numbers).
+    """
+
+    name: str
+    label: str
+    hub: str
+    kinds: tuple[str, ...]
+    definition: str
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """What each instance contributes: float64 [n, k]. `labels` names the classes, if any."""
+        raise NotImplementedError
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        """The score [...] of sums of statistics [..., k]; nan for sums over nothing."""
+        raise NotImplementedError
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        """The score of the trivial answer: for classes, always the most frequent one."""
+        trivial = np.bincount(np.asarray(targets, np.int64)).argmax()
+        return self.score(targets, np.full(len(targets), trivial), labels)
+
+    def score(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> float:
+        """The score of predictions, which as the targets are class indices [n]."""
+        return float(self.value(self.statistics(targets, predictions, labels).sum(0)))
 
 
-METRICS = {"accuracy": accuracy, "macro_f1": macro_f1}
+_REGISTRY: dict[str, Metric] = {}
 
 
-def score(labels: np.ndarray, predictions: np.ndarray, classes: int) -> dict[str, float]:
-    """Every metric by name."""
-    return {name: metric(labels, predictions, classes) for name, metric in METRICS.items()}
+def register(cls: type[Metric]) -> type[Metric]:
+    """Class decorator: make a metric known by its name."""
+    _REGISTRY[cls.name] = cls()
+    return cls
 
 
-def majority_score(labels: np.ndarray, classes: int) -> dict[str, float]:
-    """Every metric of the classifier that always answers the most frequent label."""
-    majority = np.bincount(labels, minlength=classes).argmax()
-    return score(labels, np.full_like(labels, majority), classes)
+@register
+class Accuracy(Metric):
+    """The share of instances whose prediction is right."""
+
+    name, label, hub = "accuracy", "accuracy", "accuracy"
+    kinds = ("classification", "multiple_choice")
+    definition = "the share of instances that are predicted right"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        hits = np.asarray(targets) == np.asarray(predictions)
+        return np.stack([hits, np.ones(len(hits))], axis=1).astype(np.float64)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return _ratio(sums[..., 0], sums[..., 1])
+
+
+@register
+class MacroF1(Metric):
+    """The unweighted mean of the classes' F1 scores, over the classes that occur, as in scikit-learn."""
+
+    name, label, hub = "macro_f1", "macro-F1", "f1"
+    kinds = ("classification",)
+    definition = "the unweighted mean of F1 over the classes that occur among the labels or the predictions"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        # For each class its hits, then how often it is the label plus how often it is predicted.
+        classes = np.arange(len(labels))
+        true, predicted = (np.asarray(values)[:, None] == classes for values in (targets, predictions))
+        return np.concatenate([true & predicted, true.astype(np.float64) + predicted], axis=1)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        hits, named = np.split(np.asarray(sums), 2, axis=-1)
+        occurs = named > 0
+        f1 = np.divide(2 * hits, named, where=occurs, out=np.zeros(named.shape))
+        return _ratio(f1.sum(-1), occurs.sum(-1))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    return np.divide(above, below, where=below > 0, out=np.full(above.shape, np.nan))
+
+
+def metric(name: str) -> Metric:
+    """The metric of a name; raises FtftError where there is none."""
+    if name not in _REGISTRY:
+        known = ", ".join(metric_names())
+        raise FtftError(f"there is no metric '{name}'", got=name, expected=f"one of {known}")
+    return _REGISTRY[name]
+
+
+def metric_names(kind: str | None = None) -> list[str]:
+    """The names of all metrics, or of those that fit a kind of task, in the order of their definition."""
+    return [name for name, found in _REGISTRY.items() if kind is None or kind in found.kinds]
+
+
+def scores(
+    names: Iterable[str], targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]
+) -> dict[str, float]:
+    """Each metric's score of predictions, by name."""
+    return {name: metric(name).score(targets, predictions, labels) for name in names}
+
+
+def floors(names: Iterable[str], targets: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+    """Each metric's score of the trivial answer, by name."""
+    return {name: metric(name).floor(targets, labels) for name in names}
+
+
+def has_failed(outcome: dict, name: str) -> bool:
+    """Whether a run ended no better in distribution than the trivial answer (paper, Appendix A.1).
+
+    `outcome` is that of its ledger: `validation` and `floor` hold scores by metric. A score that is not a
+    number counts as failed.
+    """
+    return not outcome["validation"][name] > outcome["floor"][name]

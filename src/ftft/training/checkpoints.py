@@ -1,7 +1,7 @@
 """Checkpoints of a training run: development scores, the stop rule, the weights worth keeping."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -9,35 +9,44 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..execution.processes import ALONE, Team
-from ..models.classifier import predict_logits
+from ..execution.processes import ALONE, ProcessGroup
 from ..models.tokens import Tokens
-from ..tasks.metrics import majority_score, score
+from ..tasks.base import Kind
+from ..tasks.metrics import floors, scores
+from ..tasks.prediction import predict_outputs
+from .feed import Development
 from .stopping import EarlyStopping, monitored_score, read_early
 
 
 class Checkpoints:
     """Scores `model` on the development sets whenever asked.
 
-    `development` maps names to (tokens, labels [n]), the in-distribution set first. `early_stopping`
-    is None for a run to its end, which keeps its last weights; a stopped run keeps the best ones.
-    `trajectory` holds one entry per checkpoint, data set and metric; `seconds` is the time it took.
-    Every process of a `team` predicts its share of each set and knows all scores.
+    `development` holds the sets by name, the in-distribution set first, `metrics` the names of those to
+    record, the one to show first. `early_stopping` is None for a run to its end, which keeps its last
+    weights; a stopped run keeps the best ones. `trajectory` holds one entry per checkpoint, data set and
+    metric; `seconds` is the time it took. Every process of a `group` predicts its share of each set and knows
+    all scores.
     """
 
     def __init__(
         self,
+        kind: Kind,
         model: nn.Module,
-        development: dict[str, tuple[Tokens, np.ndarray]],
+        development: dict[str, Development],
+        label_names: Sequence[str],
+        metrics: Sequence[str],
         early_stopping: dict | None,
         batch_tokens: int,
         autocast: Callable,
-        team: Team = ALONE,
+        group: ProcessGroup = ALONE,
     ):
         self.trajectory: list[dict] = []
         self.seconds = 0.0
-        self._model, self._development, self._team = model, development, team
-        self._shares = {name: _share(tokens, team) for name, (tokens, _) in development.items()}
+        self._kind, self._model, self._group = kind, model, group
+        self._development, self._label_names, self._metrics = development, label_names, metrics
+        self._shares = {
+            name: part.tokens.share(group.share(len(part.tokens))) for name, part in development.items()
+        }
         self._batch_tokens, self._autocast = batch_tokens, autocast
         self._rule = early_stopping
         self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
@@ -60,17 +69,19 @@ class Checkpoints:
 
     def score(self, step: int) -> float:
         """Take the next checkpoint after `step`; returns the score that is shown: the monitored one,
-        or the mean accuracy of a run to its end."""
+        or the mean of the first metric of a run to its end."""
         started = time.perf_counter()
         number = self.count + 1
         scored = [
             {"checkpoint": number, "step": step, "dataset": name, "metric": metric, "value": value}
-            for name, (_, labels) in self._development.items()
-            for metric, value in self._score_set(self._shares[name], labels).items()
+            for name, part in self._development.items()
+            for metric, value in self._score_set(self._shares[name], part).items()
         ]
         self.trajectory += scored
         if self._stopping is None:
-            shown = float(np.mean([entry["value"] for entry in scored if entry["metric"] == "accuracy"]))
+            shown = float(
+                np.mean([entry["value"] for entry in scored if entry["metric"] == self._metrics[0]])
+            )
         else:
             shown = monitored_score(scored, self._rule)
             if self._stopping.update(shown):
@@ -123,23 +134,17 @@ class Checkpoints:
         return [monitored_score(list(scored), self._rule) for _, scored in by_checkpoint]
 
     def validation(self, checkpoint: int) -> tuple[dict[str, float], dict[str, float]]:
-        """Scores of a checkpoint on the in-distribution set, and those of its most frequent label."""
-        name, (_, labels) = next(iter(self._development.items()))
-        scores = {
+        """Scores of a checkpoint on the in-distribution set, and those of the trivial answer there."""
+        name, part = next(iter(self._development.items()))
+        found = {
             entry["metric"]: entry["value"]
             for entry in self.trajectory
             if (entry["checkpoint"], entry["dataset"]) == (checkpoint, name)
         }
-        return scores, majority_score(labels, self._model.config.num_labels)
+        return found, floors(self._metrics, part.targets, self._label_names)
 
-    def _score_set(self, share: Tokens, labels: np.ndarray) -> dict[str, float]:
-        own = predict_logits(self._model, share, self._batch_tokens, self._autocast)
-        logits = self._team.gather(torch.from_numpy(own), len(labels)).numpy()
-        return score(labels, logits.argmax(-1), logits.shape[1])
-
-
-def _share(tokens: Tokens, team: Team) -> Tokens:
-    if team.size == 1:
-        return tokens
-    own = team.share(len(tokens))
-    return Tokens(tokens.ids, tokens.types, tokens.offsets[own.start : own.stop + 1])
+    def _score_set(self, share: Tokens, part: Development) -> dict[str, float]:
+        own = predict_outputs(self._kind, self._model, share, part.width, self._batch_tokens, self._autocast)
+        outputs = self._group.gather(torch.from_numpy(own), len(part.targets)).numpy()
+        predictions = self._kind.predictions(outputs)
+        return scores(self._metrics, part.targets, predictions, self._label_names)

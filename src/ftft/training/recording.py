@@ -1,29 +1,31 @@
-"""Recording training dynamics: the logits of every instance at every epoch, from the training pass itself."""
+"""Recording training dynamics: what a model gave for every instance at every epoch, from the training pass
+itself.
+"""
 
 import numpy as np
 import torch
 
 
-class LogitsRecorder:
-    """Collects logits by instance; an epoch counts once every instance has been seen in it.
+class EpochRecorder:
+    """Collects outputs by instance; an epoch counts once every instance has been seen in it.
 
-    `epochs` holds the complete ones, each [instances, classes] float32.
+    `epochs` holds the complete ones, each [instances, width] float32.
     """
 
-    def __init__(self, instances: int, classes: int):
+    def __init__(self, instances: int, width: int):
         self.epochs: list[np.ndarray] = []
-        self._current = torch.full((instances, classes), float("nan"))
+        self._current = torch.full((instances, width), float("nan"))
         self._seen = 0
 
-    def record(self, rows: torch.Tensor, logits: torch.Tensor) -> None:
-        """Take the logits [batch, classes] of the instances `rows` [batch].
+    def record(self, positions: np.ndarray, outputs: torch.Tensor) -> None:
+        """Take the outputs [batch, width] of the instances at `positions` [batch].
 
-        They stay on the logits' device until the epoch is complete.
+        They stay on their device until the epoch is complete.
         """
-        if self._current.device != logits.device:
-            self._current = self._current.to(logits.device)
-        self._current[rows] = logits.detach().float()
-        self._seen += len(rows)
+        if self._current.device != outputs.device:
+            self._current = self._current.to(outputs.device)
+        self._current[torch.from_numpy(positions).to(outputs.device)] = outputs.detach().float()
+        self._seen += len(positions)
         if self._seen == len(self._current):
             self.epochs.append(self._current.cpu().numpy().copy())
             self._current.fill_(float("nan"))
@@ -31,7 +33,7 @@ class LogitsRecorder:
 
     def state(self) -> dict:
         """All that was recorded so far."""
-        epochs = {str(number): logits for number, logits in enumerate(self.epochs)}
+        epochs = {str(number): outputs for number, outputs in enumerate(self.epochs)}
         return {"seen": self._seen, "current": self._current, "epochs": epochs}
 
     def restore(self, state: dict) -> None:

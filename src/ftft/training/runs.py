@@ -1,35 +1,43 @@
 """One training run and its evaluation, from files to files."""
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ..artifacts import (
+    MODEL_FILES,
     WEIGHTS,
     file_hash,
+    file_hashes,
+    read_folder,
     read_json,
-    read_parquet,
     replacing_files,
     require_model_of,
     write_json,
     write_parquet,
 )
 from ..cartography.dynamics import save_dynamics
+from ..cartography.supervision import Supervision
 from ..data.dataset import Dataset
-from ..errors import ArtifactError
-from ..execution.processes import ALONE, Team, make_accelerator
+from ..errors import TrainingError
+from ..execution.identity import resolve_execution
+from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
-from ..models.classifier import load_classifier, predict_logits
-from ..models.tokens import Tokens, cached_tokens
-from .loop import TrainingData, TrainingResult, train
+from ..tasks.base import kind_of
+from ..tasks.metrics import has_failed
+from ..tasks.prediction import encode, predict_outputs
+from .feed import Development, TrainingData
+from .loop import train
+from .session import TrainingResult
 
-ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
+CONFIG = "config.json"
+ENCODER_FILES = (CONFIG, WEIGHTS, "tokenizer.json")
 TRAJECTORY = pa.schema(
     [
         ("checkpoint", pa.int64()),
@@ -49,51 +57,60 @@ def fine_tune(
     encoder: str | Path,
     train_file: str | Path,
     development_files: Mapping[str, str | Path],
-    selection_file: str | Path | None,
+    supervision_file: str | Path | None,
+    reference_ledger: str | Path | None,
+    failure_metric: str,
     outputs: Mapping[str, str | Path],
     runtime: dict,
     progress: Progress,
-    team: Team = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
 
-    `run` says which run it is: task, model, selection, budget, seed; `code` is the fingerprint of the code.
-    All processes of a `team` call this; process 0 writes.
-    Raises ArtifactError where the selection was made on other data; see also `training.train`.
+    `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the
+    code. All processes of a `group` call this; process 0 writes. Raises TrainingError before the training
+    where the reference run behind the supervision has failed, ArtifactError where the supervision was made
+    on other data; see also `loop.train`.
     """
+    if reference_ledger is not None:
+        require_success(read_json(reference_ledger, defines=False), failure_metric)
     dataset = Dataset.load(train_file)
+    kind = kind_of(dataset.kind)
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
-    rows = _selected_rows(selection_file, dataset)
+    rows = range(len(dataset))
+    supervision = Supervision.load(supervision_file, dataset) if supervision_file else Supervision.of(rows)
+    read_folder(Path(encoder) / "provenance.json")
 
-    def tokens(part: Dataset) -> Tokens:
-        return cached_tokens(
-            part, Path(encoder) / "tokenizer.json", spec["recipe"]["max_length"], _token_folder(runtime)
-        )
+    def tokens(part: Dataset):
+        return encode(kind, part, encoder, spec["recipe"]["max_length"], _token_folder(runtime))
 
     data = TrainingData(
+        kind,
         tokens(dataset),
         dataset.labels,
-        rows,
-        {name: (tokens(part), part.labels) for name, part in held_out.items()},
+        kind.width(dataset),
+        dataset.label_names,
+        supervision,
+        {name: Development(tokens(part), part.labels, kind.width(part)) for name, part in held_out.items()},
     )
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     identity = {
         "code": code,
         "versions": versions,
         "recipe": spec["recipe"],
-        "labels": spec["labels"],
+        "metrics": spec["metrics"],
+        "labels": dataset.label_names,
         "seed": run["seed"],
         "encoder": {name: file_hash(Path(encoder) / name) for name in ENCODER_FILES},
         "data": dataset.content_hash,
-        "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
+        "supervision": _hash_of(supervision),
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
-    if team.size > 1:
-        identity["processes"] = team.size
-    scratch = Scratch(identity, run["budget"], runtime, writes=team.rank == 0)
-    with scratch.held(progress.announce):
-        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, team)
-        if team.rank != 0:
+    execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
+    scratch = Scratch(identity, execution, run["budget"], runtime, writes=group.rank == 0)
+    with scratch.held(progress):
+        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
+        if group.rank != 0:
             return
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
@@ -105,79 +122,82 @@ def fine_tune(
                 "run": run,
                 "outcome": result.outcome,
                 "cost": result.cost,
+                "execution": execution.ledger(),
                 "spec": spec,
                 "data_hash": dataset.content_hash,
                 "versions": versions,
             },
         )
         if "dynamics" in outputs:
-            save_dynamics(outputs["dynamics"], result.epochs, dataset, {"run": run})
+            save_dynamics(outputs["dynamics"], kind, result.epochs, dataset, {"run": run})
         if not scratch.keeps_end(result.outcome["stopped_early"]):
             scratch.clear()
+
+
+def require_success(ledger: dict, metric: str) -> None:
+    """Raise TrainingError where the reference run of this ledger did no better than the trivial answer."""
+    run, outcome = ledger["run"], ledger["outcome"]
+    if has_failed(outcome, metric):
+        raise TrainingError(
+            f"the reference run of {run['model']}, seed {run['seed']}, has failed: its data map says nothing",
+            got=f"{metric} {outcome['validation'][metric]:.4f} on the validation set",
+            expected=f"above {outcome['floor'][metric]:.4f}, what the trivial answer scores there",
+            fix="lower its learning rate, train it for longer, or choose another reference or seed",
+        )
+
+
+def _hash_of(supervision: Supervision) -> str:
+    digest = hashlib.sha256(f"{supervision.objective} {supervision.settings}".encode())
+    for values in (supervision.rows, supervision.weights, supervision.bias, supervision.target):
+        digest.update(b"" if values is None else values.tobytes())
+    return digest.hexdigest()
 
 
 def _token_folder(runtime: dict) -> Path:
     return Path(runtime["scratch"]) / "tokens"
 
 
-def _selected_rows(selection_file: str | Path | None, dataset: Dataset) -> np.ndarray:
-    if selection_file is None:
-        return np.arange(len(dataset))
-    table, metadata = read_parquet(selection_file)
-    if metadata["data_hash"] != dataset.content_hash:
-        raise ArtifactError(
-            f"the selection {selection_file} was made on other data than this run trains on",
-            fix=f"delete the file and let snakemake make it again: snakemake {selection_file}",
-        )
-    return table["row"].to_numpy().astype(np.int64)
-
-
 def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) -> None:
-    """Leave a folder that AutoModelForSequenceClassification and AutoTokenizer load.
+    """Leave a folder that transformers' Auto classes for the kind of task and AutoTokenizer load.
 
-    Its configuration says which run the weights are of, and their hash.
+    Its configuration says which run the files are of, and their hashes.
     """
     with replacing_files(folder) as temporary:
         result.model.save_pretrained(temporary, max_shard_size="100GB")
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (temporary / name).write_bytes((encoder / name).read_bytes())
-        origin = {"run": run, "weights": file_hash(temporary / WEIGHTS)}
-        config = read_json(temporary / "config.json")
-        write_json(temporary / "config.json", {**config, "ftft": origin})
+        config = json.loads((temporary / CONFIG).read_text(encoding="utf-8"))
+        files = file_hashes(temporary, [name for name in MODEL_FILES if name != CONFIG])
+        write_json(temporary / CONFIG, {**config, "ftft": {"run": run}}, files, place=folder / CONFIG)
 
 
 def evaluate(
     spec: dict,
     run: dict,
+    dataset_name: str,
     model_folder: str | Path,
-    dataset_files: Mapping[str, str | Path],
+    dataset_file: str | Path,
     output: str | Path,
     runtime: dict,
 ) -> None:
-    """Predict every evaluation set with one run's model; keep each example's logits.
+    """Predict an evaluation set with one run's model; keep each instance's outputs.
 
-    Columns: dataset, uid, label, prediction (class indices), logit_0, ...
+    Columns: uid, label, prediction, and the kind's own (logit_0, ...).
     """
     require_model_of(run, model_folder)
-    datasets = {name: Dataset.load(path) for name, path in dataset_files.items()}
-    label_names = next(iter(datasets.values())).label_names
-    accelerator = make_accelerator(spec["precision"], runtime)
-    model = load_classifier(model_folder, label_names, runtime["fast_models"]).to(accelerator.device)
-    parts = []
-    for name, dataset in datasets.items():
-        tokens = cached_tokens(
-            dataset, Path(model_folder) / "tokenizer.json", spec["max_length"], _token_folder(runtime)
-        )
-        logits = predict_logits(model, tokens, runtime["evaluation_batch_tokens"], accelerator.autocast)
-        parts.append(
-            pa.table(
-                {
-                    "dataset": pa.array([name] * len(dataset)),
-                    "uid": pa.array(dataset.uids),
-                    "label": pa.array(dataset.labels, pa.int16()),
-                    "prediction": pa.array(logits.argmax(-1), pa.int16()),
-                    **{f"logit_{index}": pa.array(column) for index, column in enumerate(logits.T.copy())},
-                }
-            )
-        )
-    write_parquet(output, pa.concat_tables(parts), {"run": run, "labels": label_names})
+    dataset = Dataset.load(dataset_file)
+    kind = kind_of(dataset.kind)
+    execution = resolve_execution(spec["precision"], runtime)
+    accelerator = make_accelerator(execution)
+    model = kind.load(model_folder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
+    tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
+    batch_tokens = runtime["evaluation_batch_tokens"]
+    outputs = predict_outputs(kind, model, tokens, kind.width(dataset), batch_tokens, accelerator.autocast)
+    columns = {
+        "uid": pa.array(dataset.uids),
+        "label": pa.array(dataset.labels, pa.int16()),
+        "prediction": pa.array(kind.predictions(outputs), pa.int16()),
+        **kind.prediction_columns(outputs),
+    }
+    metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}
+    write_parquet(output, pa.table(columns), metadata)

@@ -1,23 +1,35 @@
 """One step of fine-tuning: forward, backward, clipping, AdamW (paper, Appendix A.1)."""
 
+from contextlib import nullcontext
+
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.nn.functional import cross_entropy
 
-from ..execution.processes import ALONE, Team
+from ..execution.processes import ALONE, ProcessGroup
+from .feed import Feed
+from .objectives import OBJECTIVES
 from .schedule import learning_rate_factor
 
 
 class TrainingStep:
-    """Trains `model`, a classifier on any device, in place; `number` counts the steps done.
+    """Trains `model` in place on what `feed` gives it; `number` counts the steps done.
 
     `recipe` gives the optimiser's settings, `steps` the planned length that the schedule is made for. The
-    processes of a `team` learn from the same batches, and keep the same weights.
+    processes of a `group` learn from the same batches and keep the same weights. A process computes at most
+    `micro_batch_size` instances at once (None: its whole share) and adds their gradients up.
     """
 
     def __init__(
-        self, model: nn.Module, recipe: dict, steps: int, accelerator: Accelerator, team: Team = ALONE
+        self,
+        model: nn.Module,
+        feed: Feed,
+        recipe: dict,
+        steps: int,
+        accelerator: Accelerator,
+        group: ProcessGroup = ALONE,
+        micro_batch_size: int | None = None,
     ):
         optimizer = torch.optim.AdamW(
             model.parameters(),
@@ -27,7 +39,9 @@ class TrainingStep:
             fused=True,
         )
         self.number = 0
-        self._recipe, self._steps, self._accelerator, self._team = recipe, steps, accelerator, team
+        self._feed, self._recipe, self._steps = feed, recipe, steps
+        self._accelerator, self._group, self._micro = accelerator, group, micro_batch_size
+        self._objective = OBJECTIVES[feed.objective]
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
 
     def learning_rate(self, number: int) -> float:
@@ -35,35 +49,46 @@ class TrainingStep:
         factor = learning_rate_factor(number - 1, self._steps, self._recipe["warmup_fraction"])
         return self._recipe["learning_rate"] * factor
 
-    def __call__(
-        self, inputs: dict[str, torch.Tensor], gold: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Learn from a batch with class indices `gold` [b], of which `inputs` hold this process's share;
-        returns the loss and the logits [b, classes], float32, of the forward pass before the update."""
+    def __call__(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn from the instances at `positions` [b]; returns the weighted mean loss, and the outputs [b,
+        width], float32, of the forward pass before the update.
+        """
         self.number += 1
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate(self.number)
-        with self._accelerator.autocast():
-            logits = self._model(**inputs).logits.float()
-        loss, logits = self._differentiate(logits, gold)
+        own = positions[self._group.share(len(positions))]
+        total = self._feed.weights_of(positions).sum()
+        # A process without a share computes one instance that counts for nothing: the others wait for its
+        # gradients.
+        computed = own if len(own) else positions[:1]
+        size = self._micro or len(computed)
+        parts = [computed[start : start + size] for start in range(0, len(computed), size)]
+        results = []
+        for place, part in enumerate(parts):
+            last = place == len(parts) - 1
+            with nullcontext() if last else self._accelerator.no_sync(self._model):
+                results.append(self._differentiate(part, total, counts=len(own) > 0))
+        outputs, losses = (torch.cat(values)[: len(own)] for values in zip(*results, strict=True))
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._recipe["max_grad_norm"])
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return loss.detach(), logits.detach()
+        both = self._group.gather(torch.cat([outputs, losses[:, None]], 1), len(positions))
+        outputs, losses = both[:, :-1], both[:, -1]
+        return (self._feed.weights_of(positions) * losses).sum() / total, outputs
 
-    def _differentiate(self, logits: torch.Tensor, gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give the parameters the gradient of the mean loss over the batch, whoever computed its logits;
-        returns that loss, and the logits of the whole batch."""
-        if self._team.size == 1:
-            loss = cross_entropy(logits, gold)
-            self._accelerator.backward(loss)
-            return loss, logits
-        own = gold[self._team.share(len(gold))]
-        # The gradients are averaged over the processes: these sums, to the mean over the batch.
-        scale = self._team.size / len(gold)
-        self._accelerator.backward(scale * cross_entropy(logits[: len(own)], own, reduction="sum"))
-        logits = self._team.gather(logits.detach(), len(gold))
-        return cross_entropy(logits, gold), logits
+    def _differentiate(
+        self, part: np.ndarray, total: torch.Tensor, counts: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the gradient of this part's share of the batch's mean loss; returns its outputs and losses."""
+        feed = self._feed
+        with self._accelerator.autocast():
+            outputs = feed.kind.outputs(self._model, feed.batch(part))
+        done = (self.number - 1) / self._steps
+        losses = self._objective(feed.kind, outputs, feed.targets_of(part), feed.guidance_of(part), done)
+        # Gradients are averaged over processes: times their number, the sums come to the mean over the batch.
+        loss = (feed.weights_of(part) * losses).sum() / total * (self._group.size * counts)
+        self._accelerator.backward(loss)
+        return outputs.detach(), losses.detach()
 
     def state(self) -> dict:
         """All that the next step depends on, beside its batch and the random generators."""

@@ -22,7 +22,7 @@ from transformers.models.roberta.modeling_roberta import RobertaEncoder
 from .packed import PackedBatch
 
 
-def speed_up(model: nn.Module) -> nn.Module:
+def read_first_token(model: nn.Module) -> nn.Module:
     """Switch the encoder of a BERT, RoBERTa or ELECTRA classifier in place; leave any other model as it is.
 
     Its last hidden state is then the first token's alone, [batch, 1, hidden]. Parameters, their names and

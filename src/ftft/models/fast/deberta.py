@@ -16,16 +16,17 @@ from transformers import DebertaV2ForSequenceClassification
 from transformers.models.deberta_v2.modeling_deberta_v2 import DebertaV2Layer, DisentangledSelfAttention
 
 
-def speed_up(model: nn.Module) -> nn.Module:
+def speed_up(model: nn.Module, first_token: bool) -> nn.Module:
     """Switch a DeBERTa-v2 or -v3 encoder to the faster attention, in place; leave any other model as it is.
 
-    A classifier reads the first token alone, so its last layer then computes that token alone: the last
-    hidden state is [batch, 1, hidden]. Parameters, their names and saved files stay as they are.
+    With `first_token`, the last layer of a classifier computes the first token alone, which is all that its
+    head reads: the last hidden state is [batch, 1, hidden]. Parameters, their names and saved files stay
+    as they are.
     """
     for module in model.modules():
         if type(module) is DisentangledSelfAttention and _has_relative_terms(module):
             module.__class__ = SkewedSelfAttention
-    if isinstance(model, DebertaV2ForSequenceClassification):
+    if first_token and isinstance(model, DebertaV2ForSequenceClassification):
         last = model.deberta.encoder.layer[-1]
         if isinstance(last.attention.self, SkewedSelfAttention):
             last.__class__ = FirstTokenLayer

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import get_gradient_edge
 from torch.nn.functional import pad
 
-from .cpu import dropout_mask
+from .cpu import kept_places, kept_scale
 
 # A row shorter than this part of its grid's width starts the next grid.
 LIKE_LENGTH = 0.75
@@ -94,42 +95,46 @@ class Grid:
 class GridAttention(torch.autograd.Function):
     """Scaled dot-product attention of every row of a grid to itself, with dropout of the probabilities.
 
-    Gradients are read at the tokens' places: index_select's own would be added up.
+    Gradients are read at the tokens' places: index_select's own would be added up. Of arrays as large as the
+    scores, the probabilities and a byte for each that says whether it was kept stay for the backward pass.
     """
 
     @staticmethod
     def forward(ctx, query, key, value, grid, heads, rate):
         """Context [queries, heads * size]: of all tokens, or of one a row; `key` and `value` are of all."""
         query, key, value = (grid.by_head(states, heads) for states in (query, key, value))
-        ctx.grid, ctx.heads, ctx.scale = grid, heads, query.shape[-1] ** -0.5
-        products = torch.bmm(query, key.transpose(1, 2))
-        scores = torch.add(grid.bias, products.view(grid.rows, heads, -1, grid.width), alpha=ctx.scale)
-        probabilities = scores.softmax(-1).view(products.shape)
-        weights = probabilities.to(value.dtype)
-        mask = None
-        if rate:
-            mask = dropout_mask(weights.shape, rate, weights.dtype)
-            weights = weights * mask
-        ctx.save_for_backward(query, key, value, probabilities, weights, mask)
+        ctx.grid, ctx.heads, ctx.rate, ctx.scale = grid, heads, rate, query.shape[-1] ** -0.5
+        products = torch.bmm(query, key.transpose(1, 2)).view(grid.rows, heads, -1, grid.width)
+        if any(ctx.needs_input_grad):
+            with torch.enable_grad():
+                scores = torch.add(grid.bias.detach().requires_grad_(), products, alpha=ctx.scale)
+                ctx.probabilities = scores.softmax(-1)
+            ctx.scores = get_gradient_edge(scores)
+            probabilities = ctx.probabilities.detach()
+        else:
+            probabilities = torch.add(grid.bias, products, alpha=ctx.scale).softmax(-1)
+        kept = kept_places(probabilities.shape, rate) if rate else None
+        ctx.save_for_backward(query, key, value, kept)
+        weights = _drop(probabilities.to(value.dtype), kept, rate).flatten(0, 1)
         return grid.flat(torch.bmm(weights, value), heads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         """Gradients by query, key and value."""
-        query, key, value, probabilities, weights, mask = ctx.saved_tensors
+        query, key, value, kept = ctx.saved_tensors
         grid, heads = ctx.grid, ctx.heads
         gradient = grid.by_head(gradient, heads)
-        of_weights = torch.bmm(gradient, value.transpose(1, 2))
-        if mask is not None:
-            of_weights *= mask
-        of_scores = torch._softmax_backward_data(
-            of_weights.to(probabilities.dtype), probabilities, -1, probabilities.dtype
-        )
-        of_products = of_scores.mul_(ctx.scale).to(query.dtype)
-        gradients = (
-            torch.bmm(of_products, key),
-            torch.bmm(of_products.transpose(1, 2), query),
-            torch.bmm(weights.transpose(1, 2), gradient),
-        )
+        weights = _drop(ctx.probabilities.detach().to(value.dtype), kept, ctx.rate).flatten(0, 1)
+        of_value = torch.bmm(weights.transpose(1, 2), gradient)
+        del weights
+        of_weights = torch.bmm(gradient, value.transpose(1, 2)).view(ctx.probabilities.shape)
+        of_probabilities = _drop(of_weights, kept, ctx.rate).to(ctx.probabilities.dtype)
+        (of_scores,) = torch.autograd.grad(ctx.probabilities, ctx.scores, of_probabilities)
+        of_products = of_scores.mul_(ctx.scale).to(query.dtype).flatten(0, 1)
+        gradients = (torch.bmm(of_products, key), torch.bmm(of_products.transpose(1, 2), query), of_value)
         return *(grid.flat(states, heads) for states in gradients), None, None, None
+
+
+def _drop(weights: torch.Tensor, kept: torch.Tensor | None, rate: float) -> torch.Tensor:
+    return weights if kept is None else weights * kept.to(weights.dtype).mul_(kept_scale(rate))

@@ -10,9 +10,9 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ...artifacts import read_json, read_parquet
 from ...errors import DataError
-from ...statistics.scores import has_failed
+from ...statistics.exclusions import exclusions, run_key
+from ...tasks.metrics import metric as named_metric
 from ...training.stopping import monitored_score, read_early
-from ..rendering import METRIC_NAMES
 from .style import COLOURS, CONTEXT, failed_note, label_panels, look, panels, save
 
 ACCENT, STOP = COLOURS[2], COLOURS[1]
@@ -27,12 +27,14 @@ def plot(
 ) -> None:
     """Draw learning curves with their stops and save it.
 
-    `spec` holds `title`, the stop `rule`, `failure_metric` and `runs` (label, seed), one trajectory and
-    one ledger each. A run to the end is read early: it has the stop that it would have had live.
+    `spec` holds `title`, the stop `rule`, `failure_metric`, `runs` (label, seed), one trajectory and one
+    ledger each, and by supervision its model under `references`; the ledgers of reference runs follow. A run
+    to the end is read early: it has the stop that it would have had live.
     """
-    curves, stops = [], []
-    for (label, seed), trajectory, ledger in zip(spec["runs"], trajectory_files, ledger_files, strict=True):
-        failed = has_failed(read_json(ledger), spec["failure_metric"])
+    curves, stops, ledgers = [], [], list(map(read_json, ledger_files))
+    excluded = exclusions(ledgers, spec["references"], spec["failure_metric"])
+    for (label, seed), trajectory, ledger in zip(spec["runs"], trajectory_files, ledgers, strict=False):
+        failed = run_key(ledger["run"]) in excluded
         checkpoints = pd.DataFrame(read_parquet(trajectory)[0].to_pylist()).groupby("step")
         steps = list(checkpoints.groups)
         scores = [monitored_score(entries.to_dict("records"), spec["rule"]) for _, entries in checkpoints]
@@ -110,5 +112,5 @@ def draw(frame: pd.DataFrame, title: str, metric: str) -> Figure:
     axes[0].set_xlim(left=0)
     axes[0].xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    label_panels(axes, labels, "optimiser steps", f"development\n{METRIC_NAMES[metric]} (%)")
+    label_panels(axes, labels, "optimiser steps", f"development\n{named_metric(metric).label} (%)")
     return figure

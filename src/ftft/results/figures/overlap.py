@@ -13,8 +13,18 @@ from matplotlib.ticker import MaxNLocator
 
 from ...artifacts import read_json, read_parquet
 from ...cartography.overlap import overlap_matrix
-from ...statistics.scores import has_failed
-from .style import LUMINANCE, SEQUENTIAL, SMALL_SIZE, failed_note, look, new_figure, save, text_width
+from ...tasks.metrics import has_failed
+from .style import (
+    LUMINANCE,
+    SEQUENTIAL,
+    SMALL_SIZE,
+    empty_figure,
+    failed_note,
+    look,
+    new_figure,
+    save,
+    text_width,
+)
 
 # Inches.
 LARGEST_CELL, LARGEST_MATRIX, NARROWEST = 0.5, 8.4, 3.6
@@ -26,6 +36,7 @@ AROUND_CHANCE = 0.04
 GREY_NOTE = "Light grey: a selection and itself."
 MEAN_NOTE = "Mean over pairs of seeds; on the diagonal, of different seeds."
 MOST_MODELS_BY_SEED = 4
+COLUMNS = ("model_a", "seed_a", "model_b", "seed_b", "overlap", "chance")
 
 
 def plot(
@@ -38,7 +49,7 @@ def plot(
     """
     selections, failed = {}, []
     for (model, seed), selection, ledger in zip(spec["runs"], selection_files, ledger_files, strict=True):
-        if has_failed(read_json(ledger), spec["failure_metric"]):
+        if has_failed(read_json(ledger)["outcome"], spec["failure_metric"]):
             failed.append(f"{model}, seed {seed}")
         else:
             selections[model, seed] = read_parquet(selection)[0]["row"].to_numpy()
@@ -55,10 +66,12 @@ def overlap_frame(selections: Mapping[tuple[str, int], Sequence[int]], chance: f
     `chance` is the selected fraction q of the data, which independent selections share on average.
     """
     models = list(dict.fromkeys(model for model, _ in selections))
+    if not models:
+        return pd.DataFrame(columns=COLUMNS)
     runs = sorted(selections, key=lambda run: (models.index(run[0]), run[1]))
     matrix = overlap_matrix(selections[run] for run in runs)
     rows = [(*runs[a], *runs[b], matrix[a, b], chance) for a in range(len(runs)) for b in range(len(runs))]
-    return pd.DataFrame(rows, columns=["model_a", "seed_a", "model_b", "seed_b", "overlap", "chance"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def average_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +94,8 @@ def draw(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figur
 
     `left_out` names failed runs that the frame lacks.
     """
+    if frame.empty:
+        return empty_figure(title, left_out)
     chance = frame["chance"].iloc[0]
     by_seed = "seed_a" in frame
     names = frame[["model_a", "seed_a"] if by_seed else ["model_a"]].drop_duplicates().to_numpy()

@@ -176,3 +176,10 @@ def label_panels(axes: Sequence[Axes], titles: Sequence[str], x: str, y: str) ->
 def failed_note(names: Sequence[str]) -> list[str]:
     """What a figure says of the runs that it leaves out."""
     return [f"Failed runs left out: {'; '.join(names)}."] if names else []
+
+
+def empty_figure(title: str, left_out: Sequence[str] = ()) -> Figure:
+    """A figure of runs that all failed: its title, and which they are."""
+    figure = new_figure(6.4, 0.4, title, ["There is no run to show.", *failed_note(left_out)])
+    figure.set_layout_engine("none")
+    return figure

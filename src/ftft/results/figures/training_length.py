@@ -12,7 +12,7 @@ from matplotlib.transforms import Affine2D
 
 from ...artifacts import read_json
 from ...statistics.scores import load_scores, of_method
-from ..rendering import METRIC_NAMES
+from ...tasks.metrics import metric as named_metric
 from .style import failed_note, label_panels, look, panels, save, series
 
 # Series stand side by side at one length, within this share of the x axis, to tell their whiskers apart.
@@ -31,7 +31,7 @@ def plot(spec: dict, scores_file: Path, ledger_file: Path, outputs: dict[str, Pa
     scores = scores[scores["metric"] == spec["metric"]]
     parts = []
     for row in spec["rows"]:
-        own = of_method(scores, row["main"], row["selection"], row["budget"])
+        own = of_method(scores, row["main"], row["supervision"], row["budget"])
         value = own["value"].mask(own["failed"])
         names = {"method": row["method"], "reference": row.get("reference")}
         steps = row.get("steps", full_length)
@@ -94,5 +94,5 @@ def draw(frame: pd.DataFrame, title: str, metric: str, full_length: int) -> Figu
     axes[0].set_xlim(0, longest)
     axes[0].xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axes[0].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    label_panels(axes, datasets, "length (optimiser steps)", f"{METRIC_NAMES[metric]} (%)")
+    label_panels(axes, datasets, "length (optimiser steps)", f"{named_metric(metric).label} (%)")
     return figure

@@ -17,10 +17,11 @@ from ...cartography.datamap import DataMap, build_map
 from ...cartography.dynamics import load_dynamics
 from ...cartography.selection import select_region
 from ...data.dataset import Dataset
-from ...statistics.scores import has_failed
-from .style import failed_note, label_panels, look, panels, save, series
+from ...tasks.metrics import has_failed
+from .style import empty_figure, failed_note, label_panels, look, panels, save, series
 
 HARD, OTHER = "hard-to-learn", "other"
+COLUMNS = ("model", "group", "epoch", "mean", "low", "high", "runs", "fraction")
 
 
 def plot(
@@ -37,7 +38,7 @@ def plot(
     """
     good, failed = [], []
     for (model, seed), dynamics, ledger in zip(spec["runs"], dynamics_files, ledger_files, strict=True):
-        if has_failed(read_json(ledger), spec["failure_metric"]):
+        if has_failed(read_json(ledger)["outcome"], spec["failure_metric"]):
             failed.append(f"{model}, seed {seed}")
         else:
             good.append((model, seed, dynamics))
@@ -76,6 +77,8 @@ def true_class_frame(runs: Iterable[tuple[str, int, np.ndarray, DataMap]], fract
         median_by_epoch(p_true, data_map, fraction).assign(model=model, seed=seed)
         for model, seed, p_true, data_map in runs
     ]
+    if not medians:
+        return pd.DataFrame(columns=COLUMNS)
     groups = pd.concat(medians).groupby(["model", "group", "epoch"], sort=False)["median"]
     summary = groups.agg(mean="mean", low="min", high="max", runs="count").reset_index()
     return summary.assign(fraction=fraction)
@@ -84,6 +87,8 @@ def true_class_frame(runs: Iterable[tuple[str, int, np.ndarray, DataMap]], fract
 @look()
 def draw(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
     """Draw the result of `true_class_frame`, a panel per model; `left_out` names failed runs it lacks."""
+    if frame.empty:
+        return empty_figure(title, left_out)
     models = frame["model"].unique()
     notes = [
         f"Hard-to-learn: the {100 * frame['fraction'].iloc[0]:g} % of the training instances with the lowest "

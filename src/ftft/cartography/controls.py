@@ -1,0 +1,45 @@
+"""Selectors that need no model, and what tells how much a map's selection owes to labels and lengths."""
+
+import numpy as np
+
+from . import selection
+from .selection import Pool, even_quotas, largest, length_parts, random_places, select_random, selector
+
+
+@selector("random")
+def uniform(pool: Pool) -> np.ndarray:
+    """A random share of all rows: the baseline of Table 1."""
+    return select_random(pool.uids, pool.fraction, pool.seed)
+
+
+@selector("balanced")
+def balanced_random(pool: Pool) -> np.ndarray:
+    """Random rows, as many of each label make-up as their sizes allow."""
+    places = random_places(pool.uids, pool.seed)
+    groups = [np.flatnonzero(pool.make_up == code) for code in np.unique(pool.make_up)]
+    quotas = even_quotas([len(rows) for rows in groups], pool.size)
+    chosen = [rows[np.argsort(places[rows])[:quota]] for rows, quota in zip(groups, quotas, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+@selector("longest")
+def longest(pool: Pool) -> np.ndarray:
+    """The rows with the longest texts."""
+    return largest(pool.lengths.astype(np.float64), pool.uids, pool.size)
+
+
+@selector("matched_random", of_another=True)
+def matched_random(pool: Pool, selector: str) -> np.ndarray:
+    """Random rows with the same joint counts of label make-up and length decile as the rows of another
+    selector.
+
+    What a selection gains over these is not owed to the labels and lengths that it happens to prefer.
+    """
+    model = selection.choose(selector, pool, {})
+    cells = pool.make_up.astype(np.int64) * selection.LENGTH_PARTS + length_parts(pool.lengths)
+    places = random_places(pool.uids, pool.seed)
+    chosen = []
+    for cell, count in zip(*np.unique(cells[model.rows], return_counts=True), strict=True):
+        rows = np.flatnonzero(cells == cell)
+        chosen.append(rows[np.argsort(places[rows])[:count]])
+    return np.sort(np.concatenate(chosen))

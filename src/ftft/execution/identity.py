@@ -1,0 +1,80 @@
+"""What a training runs on: its ledger states it, and a saved state is named by what sets the bits."""
+
+import os
+from dataclasses import asdict, dataclass
+
+import torch
+
+from ..errors import TrainingError
+from ..models.precision import supports_bfloat16
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a training is run: `precision` is float32 or bfloat16, `kernels` are `own` (this library's code for
+    an architecture) or `stock` (that of transformers), `threads` are those of one process."""
+
+    device_type: str
+    device: str
+    precision: str
+    kernels: str
+    processes: int
+    threads: int
+
+    def ledger(self) -> dict:
+        """All of it, for a run's ledger."""
+        return asdict(self)
+
+    def identity(self) -> dict:
+        """What may change the result's last bits or more."""
+        names = ("device_type", "precision", "kernels", "processes")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def name(self) -> str:
+        """The identity as part of a file's name, for example cuda-bfloat16-own-2."""
+        return "-".join(map(str, self.identity().values()))
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device of this process: with several GPUs the one of its local rank."""
+        if self.device_type != "cuda":
+            return torch.device(self.device_type)
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def resolve_execution(precision: str, runtime: dict, processes: int = 1) -> Execution:
+    """What a training of a recipe's `precision` (auto, float32, bfloat16) runs on in this process.
+
+    It is a visible GPU unless `runtime` says cpu. Raises TrainingError where a GPU is required and none is
+    visible, and where a machine shows fewer GPUs than it has processes of this training.
+    """
+    use_gpu = runtime["device"] == "auto" and torch.cuda.is_available()
+    if runtime["require_gpu"] and not use_gpu:
+        raise TrainingError(
+            "this run needs a GPU and finds none",
+            got=f"runtime.device: {runtime['device']}, {torch.cuda.device_count()} CUDA device(s) visible",
+            fix="run it where a GPU is visible, or set runtime.require_gpu: false",
+        )
+    device = _own_gpu() if use_gpu else torch.device("cpu")
+    if precision == "auto":
+        precision = "bfloat16" if supports_bfloat16(device) else "float32"
+    return Execution(
+        device_type=device.type,
+        device=torch.cuda.get_device_name(device) if use_gpu else "cpu",
+        precision=precision,
+        kernels="own" if runtime["fast_models"] else "stock",
+        processes=processes,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _own_gpu() -> torch.device:
+    number, visible = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= visible:
+        raise TrainingError(
+            "this training has fewer GPUs than processes on a machine",
+            got=f"{visible} CUDA device(s) visible to process {number}, counted from 0",
+            fix="ask for as many GPUs as runtime.processes, or for fewer processes",
+        )
+    return torch.device("cuda", number)

@@ -1,0 +1,19 @@
+"""The call of snakemake that a job belongs to: its name in the environment, and whether it still lives."""
+
+import os
+import platform
+from pathlib import Path
+
+# The machine and the process of the call of snakemake.
+ORCHESTRATOR = "FTFT_ORCHESTRATOR"
+
+
+def this_process() -> str:
+    """The value of `ORCHESTRATOR` that names this process."""
+    return f"{platform.node()} {os.getpid()}"
+
+
+def orphaned() -> bool:
+    """Whether the snakemake that started this job ran on this machine and is gone."""
+    host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
+    return host == platform.node() and not Path(f"/proc/{process}").exists()

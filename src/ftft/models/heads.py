@@ -1,0 +1,74 @@
+"""Encoders with a head for a kind of task: loading, precision, size."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+# Everything after the preparation of encoders reads local folders only.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+import transformers
+from torch import nn
+from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
+
+from ..errors import ModelError
+from .fast import speed_up
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+def load_classifier(folder: str | Path, label_names: Sequence[str], own_kernels: bool = True) -> nn.Module:
+    """Load an encoder's folder with a classification head for `label_names`, weights in float32.
+
+    With `own_kernels`, it runs our own code for its architecture (`fast`), otherwise that of transformers.
+    A head that the folder lacks is drawn from torch's global generator: seed it first.
+    Raises ModelError where the folder cannot be loaded.
+    """
+    names = dict(enumerate(label_names))
+    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
+    model = _load(AutoModelForSequenceClassification, folder, num_labels=len(names), **labels)
+    _keep_head_in_float32(model, len(names))
+    return speed_up(model) if own_kernels else model
+
+
+def load_multiple_choice(folder: str | Path, own_kernels: bool = True) -> nn.Module:
+    """Load an encoder's folder with a head that scores one choice; otherwise as `load_classifier`."""
+    model = _load(AutoModelForMultipleChoice, folder)
+    _keep_head_in_float32(model, 1)
+    return speed_up(model) if own_kernels else model
+
+
+def _load(auto_class, folder: str | Path, **settings) -> nn.Module:
+    try:
+        return auto_class.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, **settings
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"the encoder in {folder} cannot be loaded",
+            got=str(error).strip().splitlines()[0],
+            fix="delete the folder and let snakemake make it again",
+        ) from error
+
+
+def _keep_head_in_float32(model: nn.Module, classes: int) -> None:
+    # Logits rounded to bfloat16 move p_true by up to 0.005; the last layer costs nothing in float32.
+    heads = [
+        layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer.out_features == classes
+    ]
+    plain = heads[-1].forward
+
+    def forward(inputs: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):
+            return plain(inputs.float())
+
+    heads[-1].forward = forward
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Trainable parameters in all, and without input embeddings."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return {"total": total, "without_embeddings": total - model.get_input_embeddings().weight.numel()}

@@ -1,0 +1,135 @@
+"""What is shown and kept: tables with their rows, selections that mix, models to take home."""
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from .. import registry
+from .base import AtLeastOne, Line, Made, Maybe, Name, Number, OneOf, Part, Several, Whole, key
+
+METHODS = {
+    # method: (trains on a supervision of its own, stops early)
+    "ERM": (False, False),
+    "ERM(ES)": (False, True),
+    "DM": (True, False),
+    "FTFT": (True, True),
+}
+MONITORS = ("ood", "id")
+DEFAULT_SELECTOR = "ambiguous"
+
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+
+
+class Row(Part):
+    """A row of a table: a method, its main model, and what that trains on."""
+
+    section: Maybe[Line] = key(None, meaning="a heading in the table", shown="none")
+    method: Annotated[str, OneOf(lambda: METHODS)] = key(meaning="`ERM`, `ERM(ES)`, `DM` or `FTFT`")
+    main: Name = key(meaning="the model that is trained")
+    reference: Maybe[Name] = key(
+        None,
+        meaning="DM and FTFT: the model whose training dynamics select, or `random`",
+        shown="required there",
+    )
+    selector: Maybe[Name] = key(
+        None,
+        meaning="which end of which score is selected: {selectors}; or one of `selections` by name. With "
+        "`reference: random` only what needs no model",
+        shown="`ambiguous`; with `random`, chance",
+    )
+    fraction: Maybe[Fraction] = key(
+        None, meaning="share of the training instances to select", shown="`selection.fraction`"
+    )
+    steps: Maybe[Annotated[Whole, Field(ge=1)]] = key(
+        None,
+        meaning="ERM and DM: a run planned for that many steps, with a schedule of its own",
+        shown="the recipe's",
+    )
+    monitor: Made[Maybe[Annotated[str, OneOf(lambda: MONITORS)]]] = key(
+        None, meaning="what stops the row's runs"
+    )
+
+    @property
+    def selects(self) -> bool:
+        """Whether the row's runs train on a supervision of their own."""
+        return METHODS[self.method][0]
+
+    @property
+    def stops(self) -> bool:
+        """Whether the row's runs stop early."""
+        return METHODS[self.method][1]
+
+    @property
+    def model(self) -> str | None:
+        """The model whose dynamics the row selects by; None for all data and for `random`."""
+        return None if self.reference == "random" else self.reference
+
+
+class Table(Part):
+    """A table of results."""
+
+    task: Name = key(meaning="the task that it shows")
+    title: Maybe[Line] = key(None, meaning="first words of its caption", shown="the table's name")
+    metric: Maybe[Annotated[str, OneOf(lambda: registry.METRICS)]] = key(
+        None, meaning="score shown", shown="the task's"
+    )
+    cost_of: Maybe[Name] = key(
+        None, meaning="the model whose ERM run costs 100", shown="main model of the last row"
+    )
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)] = key(meaning="list of rows, below")
+    left_out: Made[tuple[str, ...]] = key((), meaning="the paper's rows whose models are absent")
+
+    @property
+    def cost_unit(self) -> str:
+        """The model whose ERM run costs 100: as configured, else the main model of the last row."""
+        return self.cost_of or self.rows[-1].main
+
+
+class Finetune(Part):
+    """The model to take home."""
+
+    main: Name = key(meaning="the model that is fine-tuned", reruns="the runs it lacks, the folder")
+    reference: Name = key(
+        meaning="the model whose training dynamics select", reruns="the runs it lacks, the folder"
+    )
+    selector: Name = key(DEFAULT_SELECTOR, meaning="as in rows", reruns="the runs it lacks, the folder")
+    fraction: Maybe[Fraction] = key(
+        None, meaning="as in rows", reruns="the runs it lacks, the folder", shown="`selection.fraction`"
+    )
+    seeds: Maybe[AtLeastOne[Annotated[Whole, Field(ge=0)]]] = key(
+        None,
+        meaning="one run each; the best by the score that stops them is kept",
+        reruns="the runs it lacks, the folder",
+        shown="the first of all seeds",
+    )
+    license: Line = key(
+        "unknown", meaning="licence named by the card, by the hub's identifiers", reruns="the folder"
+    )
+
+
+class Mixture(Part):
+    """A selection that mixes; the settings that it takes beside are those of its mixture."""
+
+    model_config = ConfigDict(extra="allow")
+
+    mixture: Annotated[str, OneOf(registry.mixtures)] = key(
+        meaning="{mixtures}", reruns="the selection, its runs"
+    )
+    selector: Annotated[str, OneOf(lambda: registry.selectors(reference=True))] = key(
+        DEFAULT_SELECTOR,
+        meaning="which end of which score is selected, as in rows",
+        reruns="the selection, its runs",
+    )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the mixture, complete."""
+        return {**registry.SELECTORS[self.mixture].settings, **(self.model_extra or {})}
+
+
+class TrainingLength(Part):
+    """The runs of shorter planned length behind a figure."""
+
+    main: Name = key(meaning="the model that is trained")
+    references: Several[Name] = key(meaning="models whose training dynamics select, or `random`")
+    steps: AtLeastOne[Annotated[Whole, Field(ge=1)]] = key(meaning="planned lengths beside the full one")

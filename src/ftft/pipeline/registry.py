@@ -1,0 +1,71 @@
+"""What the configuration may name: kinds of tasks, metrics, sources of data and models, scores, selectors.
+
+Everything that the configuration, the plan and the rules know of these things they ask of this module, which
+reads it where each is defined.
+"""
+
+from dataclasses import dataclass
+
+from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
+from ..cartography.scores import SCORES
+from ..cartography.selection import SELECTORS, scores_read
+from ..data import sources
+from ..data.formats import FORMATS
+from ..data.registry import SOURCES
+from ..paper import cad
+from ..tasks import base
+from ..tasks.metrics import metric_names
+from ..training.batching import PLANS
+
+__all__ = ["DATA_SOURCES", "FORMATS", "SCORES", "SELECTORS", "cad", "scores_read", "sources"]
+
+# A data map's variability needs two epochs at least.
+FEWEST_EPOCHS = MINIMUM_EPOCHS
+# The scores that a data map always has; others are beside it, in files of their own.
+MAP_SCORES = COORDINATES
+KINDS = {name: base.kind_of(name) for name in base.KINDS}
+METRICS = tuple(metric_names())
+DATA_SOURCES = SOURCES
+BATCH_PLANS = tuple(PLANS)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from: the keys that it must have and those that it may have."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+MODEL_SOURCES: dict[str, ModelSource] = {
+    "hub": ModelSource(("id", "revision"), ("keep_layers",)),
+    "folder": ModelSource(("path",), ("keep_layers",)),
+    "package": ModelSource(("package",), ("keep_layers",)),
+    "scratch": ModelSource(("architecture", "tokenizer")),
+}
+# What is known of settings beside their defaults: meaning and limits, by name.
+SETTINGS: dict[str, tuple[str, dict[str, float]]] = {
+    "easy": ("share of the selection that is easy", {"ge": 0, "le": 1}),
+    "pruned": ("share of the hardest left out", {"ge": 0, "lt": 1}),
+    "strata": ("number of strata", {"ge": 1}),
+    "copies": ("copies added", {"ge": 1, "le": 100}),
+    "base": ("random share of all data that they are added to", {"gt": 0, "le": 1}),
+}
+
+
+def needs_of(score: str) -> set[str]:
+    """The signals that a score needs of a kind of task, beside what every kind has."""
+    return set(SCORES[score].needs) - {"p_true", "correct", "labels"}
+
+
+def selectors(reference: bool) -> list[str]:
+    """The selectors that go by a reference model's dynamics, or those that go by the data alone.
+
+    Chance is none of them: it has no name in a row, nor in the name of a supervision.
+    """
+    return [name for name, entry in SELECTORS.items() if entry.needs_map is reference and name != "random"]
+
+
+def mixtures() -> list[str]:
+    """The selectors that start from another one, or have settings."""
+    return [name for name, selector in SELECTORS.items() if selector.of_another or selector.settings]

@@ -1,0 +1,78 @@
+"""What stands under tables, made from their data."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from ..statistics.exclusions import RunKey
+from ..tasks.metrics import metric
+
+# What can change numbers beside configuration and seed, by its key in a ledger's `execution`.
+EXECUTION = {
+    "device_type": "device type",
+    "precision": "precision",
+    "kernels": "kernels",
+    "processes": "number of processes",
+}
+
+
+def metric_note(name: str) -> str:
+    """The definition of a metric."""
+    found = metric(name)
+    return f"{found.label[0].upper()}{found.label[1:]}: {found.definition}"
+
+
+def execution_notes(ledgers: Iterable[dict]) -> list[str]:
+    """What the runs of a table differ in that can change numbers: devices, precision, versions."""
+    ledgers = list(ledgers)
+    values: dict[str, dict[str, int]] = {}
+    names = sorted({name for ledger in ledgers for name in ledger.get("versions", {})})
+    for ledger in ledgers:
+        execution, versions = ledger.get("execution", {}), ledger.get("versions", {})
+        entries = [(label, execution.get(key)) for key, label in EXECUTION.items()]
+        entries += [(f"version of {name}", versions.get(name)) for name in names]
+        for label, value in entries:
+            counts = values.setdefault(label, {})
+            shown = "unknown" if value is None else str(value)
+            counts[shown] = counts.get(shown, 0) + 1
+    differing = [
+        f"{label}: {', '.join(f'{value} ({count})' for value, count in sorted(counts.items()))}"
+        for label, counts in values.items()
+        if len(counts) > 1
+    ]
+    if not differing:
+        return []
+    return [f"The runs differ in how they were made (number of runs): {'; '.join(differing)}"]
+
+
+def exclusion_notes(excluded: Mapping[RunKey, str]) -> list[str]:
+    """Which runs a table leaves out, and why; seeds of one method and reason together."""
+    seeds: dict[tuple[str, str, str, str], list[int]] = {}
+    for (model, supervision, budget, seed), reason in excluded.items():
+        seeds.setdefault((model, supervision, budget, reason), []).append(seed)
+    return [
+        f"Left out: {model} on {supervision}, {budget}, seed {', '.join(map(str, sorted(own)))}: {reason}"
+        for (model, supervision, budget, reason), own in seeds.items()
+    ]
+
+
+def significance_notes(comparisons: pd.DataFrame, confidence: float, marked: str = "*") -> list[str]:
+    """What the mark means, by the comparisons behind it: over how many seeds, or why nothing is marked."""
+    if comparisons.empty:
+        return []
+    several = sorted(set(comparisons.loc[comparisons["seeds"] > 1, "seeds"]))
+    notes = ["Common: the seeds whose runs both a row and ERM have, and over which they are compared"]
+    if several:
+        counts = " to ".join(dict.fromkeys(str(count) for count in (several[0], several[-1])))
+        tests = comparisons["p_holm"].notna().sum()
+        notes.append(
+            f"{marked} differs from ERM of the same main model: paired bootstrap over examples, Student's "
+            f"t weights over the {counts} seeds that both have, Holm over the {tests} comparisons of the "
+            f"table, level {1 - confidence:.2g}"
+        )
+    if (comparisons["seeds"] == 1).any():
+        rest = "where a row and ERM have one seed in common" if several else "one seed"
+        notes.append(
+            f"No mark {'for ' if not several else ''}{rest}: intervals over examples do not speak of others"
+        )
+    return notes

@@ -1,0 +1,53 @@
+"""Single-label classification of texts and pairs of texts: the task of the paper."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ..data.targets import label_indices, required_texts
+from .base import Kind, true_class_probability
+
+
+class Classification(Kind):
+    """One class per instance; p_true is the softmax at the true class (paper, section 2)."""
+
+    name = "classification"
+    metrics = ("accuracy", "macro_f1")
+    signals = frozenset({"logits"})
+
+    def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
+        """Texts by column, and class indices [n]."""
+        texts = tuple(required_texts(records, column, spec, name) for column in spec["text"])
+        return texts, label_indices(records, spec, name)
+
+    def width(self, dataset) -> int:
+        """The number of classes."""
+        return len(dataset.label_names)
+
+    def chance(self, dataset) -> float:
+        """One over the number of classes."""
+        return 1 / len(dataset.label_names)
+
+    def make_up(self, dataset) -> np.ndarray:
+        """The class."""
+        return np.asarray(dataset.labels)
+
+    def dynamics(self, recorded: np.ndarray, dataset) -> dict[str, np.ndarray]:
+        """p_true, correct and logit_0, ...; of equal logits the first is the largest."""
+        return {
+            "p_true": true_class_probability(recorded, dataset.labels),
+            "correct": recorded.argmax(-1) == dataset.labels,
+            **{f"logit_{index}": column for index, column in enumerate(np.ascontiguousarray(recorded.T))},
+        }
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """The class of the largest logit."""
+        return outputs.argmax(-1)
+
+    def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
+        """An encoder with a classification head."""
+        from ..models.heads import load_classifier
+
+        return load_classifier(folder, label_names, own_kernels)

@@ -1,0 +1,94 @@
+"""Multiple choice: one question, several candidate answers, whose number may differ by instance.
+
+A model scores every choice beside the question; p_true is the softmax over an instance's choices at the
+right one, as in dataset cartography's WinoGrande (Swayamdipta et al. 2020). Its chance level is one over the
+number of choices.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ..data.targets import choice_columns, required_texts
+from .base import ABSENT, Batch, Kind, finite_or_null, true_class_probability
+
+
+class MultipleChoice(Kind):
+    """Texts: the question, and the list of its choices. Labels: the index [n] of the right choice."""
+
+    name = "multiple_choice"
+    keys = ("choices",)
+    metrics = ("accuracy",)
+    signals = frozenset({"logits"})
+
+    def columns(self, spec: dict) -> list[str]:
+        """The question's column, those of the choices, the label's."""
+        return [*spec["text"], *spec["choices"], spec["label"]]
+
+    def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
+        """Questions and lists of choices, and the index [n] of the right one."""
+        questions = required_texts(records, spec["text"][0], spec, name)
+        choices, labels = choice_columns(records, spec, name)
+        return (questions, choices), labels
+
+    def width(self, dataset) -> int:
+        """The largest number of choices."""
+        return max(map(len, dataset.texts[1]))
+
+    def chance(self, dataset) -> float:
+        """The mean over instances of one over the number of choices."""
+        return float(np.mean([1 / len(choices) for choices in dataset.texts[1]]))
+
+    def make_up(self, dataset) -> np.ndarray:
+        """The number of choices."""
+        return np.array([len(choices) for choices in dataset.texts[1]])
+
+    def features(self, dataset) -> tuple[Sequence[Sequence[str]], np.ndarray]:
+        """Every choice beside its question."""
+        questions, choices = dataset.texts
+        repeated = [question for question, own in zip(questions, choices, strict=True) for _ in own]
+        flat = [choice for own in choices for choice in own]
+        return (repeated, flat), np.cumsum([0, *map(len, choices)])
+
+    def dynamics(self, recorded: np.ndarray, dataset) -> dict[str, np.ndarray]:
+        """p_true, correct and logit_0, ..., null where an instance has no such choice."""
+        return {
+            "p_true": true_class_probability(recorded, dataset.labels),
+            "correct": recorded.argmax(-1) == dataset.labels,
+            **{
+                f"logit_{index}": finite_or_null(column)
+                for index, column in enumerate(np.ascontiguousarray(recorded.T))
+            },
+        }
+
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """The choice of the largest score."""
+        return outputs.argmax(-1)
+
+    def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
+        """An encoder with a head of one output."""
+        from ..models.heads import load_multiple_choice
+
+        return load_multiple_choice(folder, own_kernels)
+
+    def collate(self, tokens, rows: np.ndarray, config, device, width: int) -> Batch:
+        """The choices of the instances `rows`, one feature each."""
+        import torch
+
+        from ..models.inputs import model_inputs
+
+        counts = np.diff(tokens.features)[rows]
+        inputs = model_inputs(tokens, tokens.features_of(rows), config, device)
+        return Batch(inputs, torch.from_numpy(counts).to(device), width)
+
+    def outputs(self, model, batch: Batch):
+        """The score of every choice, [b, width]; `base.ABSENT` where there is none."""
+        import torch
+
+        # The library's heads take [instances, choices, tokens]: here all choices as those of one instance.
+        flat = model(**{name: values[None] for name, values in batch.inputs.items()}).logits.float().flatten()
+        present = torch.arange(batch.width, device=flat.device) < batch.features[:, None]
+        absent = flat.new_full(present.shape, ABSENT)
+        return absent.masked_scatter(present, flat)

@@ -1,0 +1,51 @@
+"""Tokens and predictions of whole data sets, for any kind of task."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..data.dataset import Dataset
+from ..errors import ModelError
+from ..models.tokens import Tokens, budget_batches, cached_tokens
+from .base import Kind
+
+
+def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, cache: str | Path) -> Tokens:
+    """The tokens of a data set by the tokenizer in the folder `encoder`, made once
+    (`models.tokens.cached_tokens`).
+    """
+    texts, features = kind.features(dataset)
+    tokenizer = Path(encoder) / "tokenizer.json"
+    return cached_tokens(texts, features, dataset.content_hash, tokenizer, max_length, cache)
+
+
+@torch.inference_mode()
+def predict_outputs(
+    kind: Kind, model: nn.Module, tokens: Tokens, width: int, batch_tokens: int, autocast
+) -> np.ndarray:
+    """Evaluation-mode outputs [n, width] float32 of all instances, in data order.
+
+    `autocast` makes the context of the forward pass; a batch holds at most `batch_tokens` padded tokens or
+    one instance. The model's mode is left as it was. Raises ModelError where an output is not finite.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    outputs = torch.empty((len(tokens), width), device=device)
+    for rows in budget_batches(tokens.total_lengths, batch_tokens):
+        with autocast():
+            batch = kind.outputs(model, kind.collate(tokens, rows, model.config, device, width))
+        outputs[torch.from_numpy(rows).to(device)] = batch.float()
+    model.train(was_training)
+    result = outputs.cpu().numpy()
+    if not np.isfinite(result).all():
+        row = np.argwhere(~np.isfinite(result))[0][0]
+        raise ModelError(
+            "the model's predictions are not finite",
+            got=f"logits {result[row].tolist()} for the instance in row {row}",
+            expected="finite logits",
+            fix="lower the learning rate, or set training.precision: float32",
+        )
+    return result

@@ -1,0 +1,73 @@
+"""What a training learns from: the instances of a supervision, with their tokens, targets, weights and
+guidance.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..cartography.supervision import Supervision
+from ..models.tokens import Tokens
+from ..tasks.base import Batch, Kind
+from .objectives import Guidance
+
+
+@dataclass(frozen=True)
+class Development:
+    """A development set: its tokens, its targets [n], the columns of a model's outputs for it."""
+
+    tokens: Tokens
+    targets: np.ndarray
+    width: int
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run reads: the training set's tokens and targets [n], the supervision that chooses and weighs
+    its instances, and the development sets by name, the in-distribution set first.
+    """
+
+    kind: Kind
+    tokens: Tokens
+    targets: np.ndarray
+    width: int
+    label_names: list[str]
+    supervision: Supervision
+    development: dict[str, Development] = field(default_factory=dict)
+
+
+class Feed:
+    """The instances of a supervision on a device, by their positions in it."""
+
+    def __init__(self, data: TrainingData, model_config, device: torch.device):
+        supervision = data.supervision
+        self.kind, self.objective = data.kind, supervision.objective
+        self._tokens, self._rows, self._width = data.tokens, supervision.rows, data.width
+        self._config, self._device = model_config, device
+        self._targets = self._tensor(data.targets[supervision.rows])
+        self._weights = self._tensor(supervision.weights)
+        self._bias = None if supervision.bias is None else self._tensor(supervision.bias)
+        self._target = None if supervision.target is None else self._tensor(supervision.target)
+        self._settings = supervision.settings
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+    def batch(self, positions: np.ndarray) -> Batch:
+        """The inputs of the instances at `positions`."""
+        return self.kind.collate(self._tokens, self._rows[positions], self._config, self._device, self._width)
+
+    def targets_of(self, positions: np.ndarray) -> torch.Tensor:
+        """Their targets."""
+        return self._targets[self._tensor(positions)]
+
+    def weights_of(self, positions: np.ndarray) -> torch.Tensor:
+        """Their weights, float32."""
+        return self._weights[self._tensor(positions)]
+
+    def guidance_of(self, positions: np.ndarray) -> Guidance:
+        """What the supervision carries for them."""
+        where = self._tensor(positions)
+        bias, target = (None if values is None else values[where] for values in (self._bias, self._target))
+        return Guidance(bias, target, self._settings)
