@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ftft.cartography.supervision import Supervision
+from ftft.data.dataset import Dataset
 from ftft.execution.identity import resolve_execution
 from ftft.execution.processes import make_accelerator
 from ftft.models.tokens import Tokens
@@ -57,7 +58,8 @@ def training(
     """Steps over `batches`, their training dynamics recorded and their losses watched."""
     accelerate = accelerator(precision, device)
     everything = Supervision.of(np.arange(len(tokens)))
-    data = TrainingData(KIND, tokens, labels, len(LABELS), LABELS, everything)
+    rows = Dataset(list(map(str, range(len(tokens)))), (), labels, LABELS)
+    data = TrainingData(KIND, tokens, rows, everything)
     feed = Feed(data, model.config, accelerate.device)
     step = TrainingStep(model.train(), feed, recipe, PLANNED_STEPS, accelerate)
     recorder = EpochRecorder(len(tokens), len(LABELS))

@@ -15,7 +15,6 @@ from accelerate.state import AcceleratorState
 from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
 from ftft.cartography.supervision import Supervision
-from ftft.data import demo
 from ftft.execution import devices
 from ftft.execution.devices import VISIBLE
 from ftft.execution.identity import resolve_execution
@@ -24,7 +23,6 @@ from ftft.execution.progress import Progress
 from ftft.execution.scratch import Scratch
 from ftft.models.encoders import prepare_encoder
 from ftft.models.inputs import model_inputs
-from ftft.models.tokens import tokenize
 from ftft.tasks.base import kind_of
 from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
@@ -59,13 +57,10 @@ def data(encoder):
 
     def examples(name, rows):
         dataset = demo_dataset(name, rows)
-        texts, _ = kind.features(dataset)
-        return tokenize(texts, encoder / "tokenizer.json", RECIPE["max_length"]), dataset.labels
+        return kind.tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"]), dataset
 
-    tokens, labels = examples("train", 64)
-    development = {"validation": Development(*examples("validation", 60), 3)}
-    names, rows = list(demo.LABELS), Supervision.of(np.arange(64))
-    return TrainingData(kind, tokens, labels, 3, names, rows, development)
+    development = {"validation": Development(*examples("validation", 60))}
+    return TrainingData(kind, *examples("train", 64), Supervision.of(np.arange(64)), development)
 
 
 @pytest.fixture
@@ -91,7 +86,7 @@ def losses(result, labels):
 @pytest.mark.parametrize("fast", [True, False])
 def test_bfloat16_learns(fine_tune, data, fast):
     result = fine_tune(epochs=30.0, precision="bfloat16", runtime={**GPU, "fast_models": fast})
-    course = losses(result, data.targets)
+    course = losses(result, data.dataset.labels)
     assert course[-1] < 0.7 * course[0]
     assert all(parameter.dtype == torch.float32 for parameter in result.model.parameters())
     assert all(parameter.device.type == "cuda" for parameter in result.model.parameters())

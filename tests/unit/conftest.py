@@ -9,7 +9,6 @@ from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.execution.progress import Progress
 from ftft.models.encoders import prepare_encoder
-from ftft.models.tokens import tokenize
 from ftft.tasks.base import kind_of
 from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
@@ -39,18 +38,15 @@ def training_data(encoder, train_set) -> TrainingData:
     kind = kind_of("classification")
 
     def tokens(dataset):
-        texts, _ = kind.features(dataset)
-        return tokenize(texts, encoder / "tokenizer.json", RECIPE["max_length"])
+        return kind.tokenize(dataset, encoder / "tokenizer.json", RECIPE["max_length"])
 
     held_out = {name: demo_dataset(name, 30) for name in ("validation", "r1_dev", "r3_dev")}
     return TrainingData(
         kind,
         tokens(train_set),
-        train_set.labels,
-        3,
-        train_set.label_names,
+        train_set,
         Supervision.of(np.arange(len(train_set))),
-        {name: Development(tokens(dataset), dataset.labels, 3) for name, dataset in held_out.items()},
+        {name: Development(tokens(dataset), dataset) for name, dataset in held_out.items()},
     )
 
 

@@ -278,7 +278,8 @@ def test_every_architecture_has_its_gradients_averaged(architecture, training_da
 def test_development_sets_smaller_than_the_group_are_scored(plain_encoder, training_data):
     def few(name):
         part = training_data.development[name]
-        return replace(part, tokens=part.tokens.share(slice(0, 1)), targets=part.targets[:1])
+        dataset = replace(part.dataset, uids=part.dataset.uids[:1], labels=part.dataset.labels[:1])
+        return replace(part, tokens=part.tokens.share(slice(0, 1)), dataset=dataset)
 
     data = replace(training_data, development={"validation": few("validation")})
     results = together(3, training, encoder=plain_encoder, data=data, epochs=0.5)

@@ -65,12 +65,12 @@ def test_one_weight_for_all_changes_no_bit(fine_tune, training_data):
 
 
 def test_an_instance_of_no_weight_teaches_nothing(fine_tune, training_data):
-    labels = training_data.targets.copy()
+    labels = training_data.dataset.labels.copy()
     weights = np.ones(33, np.float32)
     weights[[3, 20]] = 0.0
     weighed = replace(training_data, supervision=Supervision(np.arange(33), weights))
     labels[[3, 20]] = (labels[[3, 20]] + 1) % 3
-    mislabelled = replace(weighed, targets=labels)
+    mislabelled = replace(weighed, dataset=replace(weighed.dataset, labels=labels))
     assert_close(weights_of(fine_tune(data=weighed)), weights_of(fine_tune(data=mislabelled)), 0)
 
 

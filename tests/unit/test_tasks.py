@@ -112,7 +112,7 @@ def test_p_true_is_the_softmax_over_the_choices_that_there_are(dataset):
     logits = np.full((12, 5), ABSENT, np.float32)
     for row, own in enumerate(CHOICES):
         logits[row, : len(own)] = 0.0
-    columns = kind_of("multiple_choice").dynamics(logits, dataset)
+    (columns,) = kind_of("multiple_choice").dynamics([logits], dataset)
     np.testing.assert_allclose(columns["p_true"], [1 / len(own) for own in CHOICES], rtol=1e-6)
     assert columns["correct"].tolist() == [answer == 0 for answer in ANSWERS]
     assert columns["logit_2"].null_count == 3 and columns["logit_4"].null_count == 9
@@ -143,11 +143,9 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_every_supervision(dataset, 
     data = TrainingData(
         kind,
         tokens,
-        dataset.labels,
-        5,
-        [],
+        dataset,
         everything,
-        {"validation": Development(tokens, dataset.labels, 5)},
+        {"validation": Development(tokens, dataset)},
     )
     spec = {"recipe": {**RECIPE, "epochs": 4.0}, "metrics": kind.metrics, "early_stopping": None}
     result = train(spec, str(encoder), data, 0, RUNTIME, Progress("test", []))

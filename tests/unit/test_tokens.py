@@ -101,7 +101,11 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path, content):
 
 
 def cached(dataset, tokenizer, max_length, cache):
-    return cached_tokens(dataset.texts, None, dataset.content_hash, tokenizer, max_length, cache)
+    def make():
+        return tokens_module.tokenize(dataset.texts, tokenizer, max_length)
+
+    origin = {"data": dataset.content_hash, "max_length": max_length}
+    return cached_tokens(make, origin, tokenizer, cache)
 
 
 def test_tokens_are_made_once_for_a_tokenizer_and_shared(tmp_path, folder, monkeypatch):

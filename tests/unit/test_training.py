@@ -55,8 +55,8 @@ def test_dynamics_equal_logits_logged_batch_by_batch(fine_tune, training_data, m
     for place, (batch, logits) in enumerate(zip(drawn, logged, strict=True)):
         for row, values in zip(batch, logits, strict=True):
             np.testing.assert_array_equal(result.epochs[place // 5][row], values)
-    p_true = true_class_probability(result.epochs[0], training_data.targets)
-    expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.targets]
+    p_true = true_class_probability(result.epochs[0], training_data.dataset.labels)
+    expected = torch.tensor(result.epochs[0]).softmax(-1)[np.arange(33), training_data.dataset.labels]
     np.testing.assert_allclose(p_true, expected, rtol=1e-6)
 
 

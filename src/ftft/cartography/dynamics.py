@@ -44,7 +44,7 @@ class Dynamics:
 def save_dynamics(
     path: str | Path, kind: Kind, epochs: list[np.ndarray], dataset: Dataset, metadata: dict
 ) -> None:
-    """Write complete epochs of recorded outputs, each [n, width] float32, as Parquet.
+    """Write what was recorded in complete epochs, each [n, width] float32, as Parquet.
 
     Columns: epoch, row (instance i of the data), p_true, correct, and the kind's own; epoch after epoch,
     rows in data order.
@@ -61,9 +61,9 @@ def save_dynamics(
     described = {"data_hash": dataset.content_hash, "instances": instances, "epochs": len(epochs)}
     rows = np.arange(instances, dtype=np.int32)
     tables = []
-    for epoch, recorded in enumerate(epochs):
+    for epoch, found in enumerate(kind.dynamics(epochs, dataset)):
         columns = {"epoch": np.full(instances, epoch, np.int16), "row": rows}
-        tables.append(pa.table({**columns, **kind.dynamics(recorded, dataset)}))
+        tables.append(pa.table({**columns, **found}))
     if not tables:
         columns = {"epoch": pa.int16(), "row": pa.int32(), "p_true": pa.float32(), "correct": pa.bool_()}
         tables = [pa.schema(list(columns.items())).empty_table()]

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from ..artifacts import write_json
 from ..errors import DataError
 from .dataset import Dataset
@@ -44,15 +42,12 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
 
 
 def _describe(dataset: Dataset) -> dict:
-    counts = np.bincount(dataset.labels, minlength=len(dataset.label_names))
-    return {
-        **dataset.provenance,
-        "content_hash": dataset.content_hash,
-        "labels": dict(zip(dataset.label_names, counts.tolist(), strict=True)),
-    }
+    counts = {"labels": dataset.label_counts()} if dataset.label_names else {}
+    return {**dataset.provenance, "content_hash": dataset.content_hash, **counts}
 
 
 def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:
     for texts in zip(*dataset.texts, strict=True):
+        joined = (text if isinstance(text, str) else " ".join(text) for text in texts)
         # A text of punctuation or emoji alone is compared as it is.
-        yield tuple(re.sub(r"\W+", " ", text.casefold()).strip() or text for text in texts)
+        yield tuple(re.sub(r"\W+", " ", text.casefold()).strip() or text for text in joined)

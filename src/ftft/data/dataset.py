@@ -21,8 +21,9 @@ TEXT_COLUMNS = ("text_a", "text_b")
 class Dataset:
     """A prepared data set of n instances in file order; row i is instance i everywhere.
 
-    texts: columns of texts, or of lists of texts, as the `kind` of task defines them. labels: the targets
-    [n], indices into `label_names` where the kind has such.
+    texts: columns of texts, or of lists of texts, as the `kind` of task defines them. labels: the targets, a
+    row per instance: indices into `label_names` [n], numbers [n], truth values [n, classes], or an object
+    array [n] of what the kind defines.
     """
 
     uids: list[str]
@@ -39,13 +40,30 @@ class Dataset:
     def content_hash(self) -> str:
         """SHA-256 over the label names, and over uids, texts and targets in order."""
         digest = hashlib.sha256()
-        labels = self.label_names and [self.label_names[label] for label in self.labels]
-        columns = (self.uids, *self.texts, labels or map(str, self.labels))
+        columns = (self.uids, *self.texts, self._labels_as_text())
         for values in (self.label_names, *zip(*columns, strict=True)):
             for value in values:
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 digest.update(len(encoded := text.encode()).to_bytes(8, "little") + encoded)
         return digest.hexdigest()
+
+    def _labels_as_text(self) -> Iterable[str]:
+        if self.labels.dtype == object or self.labels.ndim > 1:
+            return map(json.dumps, target_column(self.labels).to_pylist())
+        return (
+            [self.label_names[label] for label in self.labels] if self.label_names else map(str, self.labels)
+        )
+
+    def label_counts(self) -> dict[str, int]:
+        """How often each of `label_names` occurs among the targets, once an instance at most where these are
+        truth values.
+        """
+        if self.labels.ndim > 1:
+            counts = self.labels.sum(0)
+        else:
+            flat = np.concatenate(self.labels) if self.labels.dtype == object else self.labels
+            counts = np.bincount(flat, minlength=len(self.label_names))
+        return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def save(self, path: str | Path) -> None:
         """Write the data set as Parquet."""
@@ -54,7 +72,7 @@ class Dataset:
             columns[name] = pa.array(
                 texts, pa.string() if isinstance(texts[0], str) else pa.list_(pa.string())
             )
-        columns["label"] = pa.array(self.labels, pa.int16())
+        columns["label"] = target_column(self.labels)
         metadata = {
             "kind": self.kind,
             "labels": self.label_names,
@@ -68,7 +86,7 @@ class Dataset:
         """Read a prepared data set, without its texts if asked; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path, None if texts else ["uid", "label"], needed=("uid", "label"))
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
-        labels = to_numpy(table["label"]).astype(np.int64)
+        labels = targets_of_column(table["label"])
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
         dataset = cls(table["uid"].to_pylist(), columns, labels, *described)
         if not texts:
@@ -82,6 +100,28 @@ class Dataset:
                 fix=f"delete it and let snakemake make it again: snakemake {path}",
             )
         return dataset
+
+
+def target_column(values: np.ndarray) -> pa.Array:
+    """Targets or predictions, a row per instance, as a column."""
+    if values.dtype == object or values.ndim > 1:
+        return pa.array(list(values))
+    return pa.array(values, pa.int16() if np.issubdtype(values.dtype, np.integer) else None)
+
+
+def targets_of_column(column: pa.ChunkedArray) -> np.ndarray:
+    """What `target_column` was given."""
+    if pa.types.is_integer(column.type):
+        return to_numpy(column).astype(np.int64)
+    if pa.types.is_floating(column.type):
+        return to_numpy(column)
+    values = column.to_pylist()
+    if pa.types.is_list(column.type) and pa.types.is_boolean(column.type.value_type):
+        return np.array(values, bool)
+    numbers = pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)
+    found = np.empty(len(values), object)
+    found[:] = [np.array(value, np.int64) for value in values] if numbers else values
+    return found
 
 
 def require(records: pa.Table, columns: Iterable[str], name: str, fix: str) -> None:

@@ -40,8 +40,8 @@ def keep(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> t
 
 
 def _refuse_unusable(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> None:
-    used = [*spec.get("text", []), spec.get("label"), spec.get("uid"), *spec.get("where", {})]
-    for column in used:
+    named = [*spec.get("text", []), spec.get("label"), spec.get("uid"), *spec.get("where", {})]
+    for column in (column for column in named if column not in spec.get("lists", ())):
         if column in records.column_names and (reason := unusable(records, column)):
             error = ValueError(reason)
             error.fix = (

@@ -1,10 +1,11 @@
 """Token ids of a data set in flat arrays: a batch is a slice, no Python object per instance."""
 
 import hashlib
+import inspect
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,8 @@ ROUND_WIDTH = 16
 LONG_ROW = 128
 # A tokenizer that reads more of the task's own texts as unknown is told of.
 MUCH_UNKNOWN = 0.2
+# In a file of tokens: which instance a feature is of.
+INSTANCE = "instance"
 logger = logging.getLogger(__name__)
 
 
@@ -42,8 +45,9 @@ class Tokens:
 
     A feature is what the model reads at once. Each of the n instances is one feature where `features`
     is None; otherwise `features` [n + 1] are the offsets of an instance's features, such as one for each
-    choice. `unknown` is the share of tokens that the tokenizer has no piece for. `left` says that the model
-    wants padding before the tokens.
+    choice. `aligned` holds what a kind of task keeps beside every token, int32 [tokens] by name. `unknown` is
+    the share of tokens that the tokenizer has no piece for. `left` says that the model wants padding before
+    the tokens.
     """
 
     ids: np.ndarray
@@ -53,6 +57,7 @@ class Tokens:
     cut: Cut | None = None
     unknown: float = 0.0
     left: bool = False
+    aligned: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets if self.features is None else self.features) - 1
@@ -119,28 +124,37 @@ class Tokens:
         places = (np.arange(width) + lengths[:, None]) % width
         return {name: np.take_along_axis(array, places, 1) for name, array in arrays.items()}
 
+    def padded_aligned(self, rows: np.ndarray, width: int) -> dict[str, np.ndarray]:
+        """What is aligned with the tokens of the features `rows`, int64 [rows, width] by name, -1 at
+        padding."""
+        if not self.aligned:
+            return {}
+        lengths = self.feature_lengths[rows]
+        shift = (width - lengths)[:, None] if self.left else 0
+        places = np.arange(width) - shift
+        real = (places >= 0) & (places < lengths[:, None])
+        where = np.where(real, self.offsets[rows][:, None] + places, 0)
+        return {
+            name: np.where(real, values[where], -1).astype(np.int64) for name, values in self.aligned.items()
+        }
+
 
 def cached_tokens(
-    texts: Sequence[Sequence[str]],
-    features: np.ndarray | None,
-    data_hash: str,
-    tokenizer_file: str | Path,
-    max_length: int,
-    cache: str | Path,
+    make: Callable[[], Tokens], origin: dict, tokenizer_file: str | Path, cache: str | Path
 ) -> Tokens:
-    """`tokenize`, done once: the tokens lie in the folder `cache` under a hash of all that defines them.
+    """What `make` gives, made once: the tokens lie in the folder `cache` under a hash of all that defines
+    them.
 
-    `data_hash` stands for `texts` and for `features`, the offsets of every instance's features in them.
-
-    Runs and models that share a tokenizer share the file. One that cannot be read is made again.
+    `origin` says what `make` depends on beside the tokenizer and the code, which are added here. Runs and
+    models that share a tokenizer share the file. One that cannot be read is made again.
     """
+    code = (Path(__file__).read_bytes(), Path(inspect.getfile(make)).read_bytes())
     origin = {
-        "data": data_hash,
+        **origin,
         "tokenizer": hashlib.sha256(Path(tokenizer_file).read_bytes()).hexdigest(),
         "settings": _settings(tokenizer_file),
-        "max_length": max_length,
         "tokenizers": version("tokenizers"),
-        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "code": hashlib.sha256(b"".join(code)).hexdigest(),
     }
     path = Path(cache) / f"{hashlib.sha256(canonical_json(origin).encode()).hexdigest()}.parquet"
     if path.exists():
@@ -150,31 +164,39 @@ def cached_tokens(
             logger.warning("making the tokens again: %s", error)
         else:
             _tell_of_unknown(tokens, tokenizer_file)
-            return replace(tokens, features=features)
-    tokens = tokenize(texts, tokenizer_file, max_length)
+            return tokens
+    tokens = make()
     columns = {
         name: pa.LargeListArray.from_arrays(pa.array(tokens.offsets), pa.array(values))
-        for name, values in (("ids", tokens.ids), ("types", tokens.types))
+        for name, values in {"ids": tokens.ids, "types": tokens.types, **tokens.aligned}.items()
     }
+    if tokens.features is not None:
+        columns[INSTANCE] = pa.array(np.repeat(np.arange(len(tokens)), np.diff(tokens.features)))
     found = {"cut": list(tokens.cut), "unknown": tokens.unknown, "left": tokens.left}
     metadata = {"origin": origin, "found": found}
     write_parquet(path, pa.table(columns), metadata, compression_level=1, write_statistics=False)
-    return replace(tokens, features=features)
+    return tokens
 
 
 def _read_tokens(path: Path, origin: dict) -> Tokens:
     table, metadata = read_parquet(path)
     if metadata.get("origin") != origin:
         raise ArtifactError(f"{path} holds other tokens than its name says")
-    ids, types = (table[name].combine_chunks() for name in ("ids", "types"))
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    features, instances = None, columns.pop(INSTANCE, None)
+    if instances is not None:
+        features = np.concatenate([[0], np.bincount(instances.to_numpy()).cumsum()])
+    flat = {name: column.flatten().to_numpy() for name, column in columns.items()}
     found = metadata["found"]
     return Tokens(
-        ids.flatten().to_numpy(),
-        types.flatten().to_numpy(),
-        ids.offsets.to_numpy(),
+        flat.pop("ids"),
+        flat.pop("types"),
+        columns["ids"].offsets.to_numpy(),
+        features,
         cut=Cut(*found["cut"]),
         unknown=found["unknown"],
         left=found["left"],
+        aligned=flat,
     )
 
 

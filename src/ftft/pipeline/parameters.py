@@ -38,11 +38,13 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     own = entry.datasets[dataset].dump()
     content = {"content": content_of_file(own["path"])} if "path" in own else {}
     evaluated_only = dataset not in (entry.train, *entry.development_sets)
+    given = entry.dump("kind", *registry.KIND_KEYS)
     return {
         **own,
         **content,
         **entry.columns_of(dataset),
-        **entry.dump("kind", "choices", "labels"),
+        **given,
+        "lists": registry.KINDS[entry.kind].lists({**entry.columns_of(dataset), **given}),
         "evaluated_only": evaluated_only,
     }
 

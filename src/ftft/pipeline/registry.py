@@ -24,6 +24,8 @@ FEWEST_EPOCHS = MINIMUM_EPOCHS
 # The scores that a data map always has; others are beside it, in files of their own.
 MAP_SCORES = COORDINATES
 KINDS = {name: base.kind_of(name) for name in base.KINDS}
+# Keys of a task that not every kind takes.
+KIND_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in (*kind.required, *kind.optional)))
 METRICS = tuple(metric_names())
 DATA_SOURCES = SOURCES
 BATCH_PLANS = tuple(PLANS)

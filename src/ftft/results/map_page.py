@@ -21,6 +21,7 @@ from ..cartography.datamap import DataMap
 from ..cartography.dynamics import load_dynamics
 from ..cartography.selection import regions
 from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
+from ..tasks.base import kind_of
 
 TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "map_page"
 SCRIPTS = ("data.js", "plot.js", "app.js")
@@ -44,14 +45,14 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     data_map = DataMap.load_for(map_file, dataset)
     dynamics = load_dynamics(dynamics_file, dataset, logits=False)
     curves, epochs = quantised_curves(dynamics.p_true), len(dynamics.p_true)
-    choices = range(int(dataset.labels.max(initial=0)) + 1)
+    groups, names = kind_of(dataset.kind).groups(dataset)
     arrays = {
         **map_arrays(data_map, epochs, spec["fraction"]),
-        "label": to_numpy(data["label"]).astype("<u2"),
+        "label": groups.astype("<u2"),
     }
     page = {
         **{key: spec[key] for key in ("title", "text", "fraction")},
-        "labels": dataset.label_names or [f"choice {choice + 1}" for choice in choices],
+        "labels": names,
         "instances": len(data_map),
         "epochs": epochs,
         "chunk": CHUNK,

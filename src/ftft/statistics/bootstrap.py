@@ -78,13 +78,10 @@ def resample_scores(
     observed, resampled = np.empty(len(columns)), np.empty((resamples, len(columns)))
     for batch in _batches(columns, found.statistics(targets, targets, labels).size):
         statistics = np.stack([found.statistics(targets, columns[place], labels) for place in batch], axis=1)
-        observed[batch] = found.value(statistics.sum(0))
-        # One product of matrices for all runs: [rows, n] with [n, runs x k].
-        flat = statistics.reshape(len(targets), -1)
+        observed[batch] = found.replicates(np.ones((1, len(targets))), statistics)[0]
         start = 0
         for weights in example_weights(dataset, len(targets), resamples):
-            sums = (weights @ flat).reshape(len(weights), *statistics.shape[1:])
-            resampled[start : start + len(weights), batch] = found.value(sums)
+            resampled[start : start + len(weights), batch] = found.replicates(weights, statistics)
             start += len(weights)
     ends = np.cumsum([len(runs) for runs in predictions.values()])[:-1]
     parts = zip(np.split(observed, ends), np.split(resampled, ends, axis=1), strict=True)

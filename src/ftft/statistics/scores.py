@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_parquet
+from ..data.dataset import target_column, targets_of_column
 from ..errors import ArtifactError
 from ..tasks.metrics import floors, metric_names, scores
 from .exclusions import exclusions, run_key
@@ -35,11 +35,11 @@ class Evaluation:
         self.path, self.uids = path, table["uid"]
         self.run, self.dataset = metadata["run"], metadata["dataset"]
         self.kind, self.labels = metadata["kind"], metadata["labels"]
-        self.targets, self.predictions = (table[name].to_numpy() for name in ("label", "prediction"))
+        self.targets, self.predictions = (targets_of_column(table[name]) for name in ("label", "prediction"))
 
     def require_examples_of(self, other: "Evaluation") -> None:
         """Raise ArtifactError unless both hold predictions of the same examples in the same order."""
-        if not (self.uids.equals(other.uids) and np.array_equal(self.targets, other.targets)):
+        if not (self.uids.equals(other.uids) and target_column(self.targets) == target_column(other.targets)):
             raise ArtifactError(
                 f"the evaluations of data set '{self.dataset}' are not of the same examples",
                 got=f"another order, uid or label in {self.path} than in {other.path}",

@@ -5,8 +5,8 @@ are imported inside the functions that need them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,25 +38,28 @@ class Batch:
     """Inputs of a model for some instances, on its device.
 
     inputs: what the model takes, its rows being features. features: how many features each instance has,
-    [b], or None where each has one. width: columns of the outputs.
+    [b], or None where each has one. width: columns of what is recorded or predicted of an instance. aligned:
+    what the kind keeps beside every token, [features, tokens] by name, -1 at padding.
     """
 
     inputs: dict
     features: "torch.Tensor | None"
     width: int
+    aligned: dict = field(default_factory=dict)
 
 
 class Kind(ABC):
     """How the instances of a task are labelled, fed to a model, recorded and scored.
 
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
-    the training dynamics hold beside p_true and correct; a score that needs more is refused. keys: those of a
-    task in the configuration that only this kind takes. one_text: whether an instance may have a single text.
-    first_token: whether the model's head reads the first token alone.
+    the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
+    optional: keys of a task in the configuration that not every kind takes. first_token: whether the model's
+    head reads the first token alone.
     """
 
     name: str
-    keys: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
     first_token = True
@@ -67,13 +70,25 @@ class Kind(ABC):
         """The source columns that an instance is read from, texts first."""
         return [*spec["text"], spec["label"]]
 
+    def lists(self, spec: dict) -> list[str]:
+        """Those of the columns that may hold lists; in the others one is refused."""
+        return []
+
     @abstractmethod
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Texts by column and targets [n] of a source's rows; raises DataError for what this kind refuses."""
 
     @abstractmethod
     def width(self, dataset: "Dataset") -> int:
-        """Columns of a model's outputs for this data set."""
+        """Columns of what is recorded of an instance of this data set in an epoch."""
+
+    def prediction_width(self, dataset: "Dataset") -> int:
+        """Columns of what is predicted for an instance of this data set."""
+        return self.width(dataset)
+
+    def targets(self, dataset: "Dataset") -> np.ndarray:
+        """What the loss compares the outputs with, a row of numbers per instance."""
+        return dataset.labels
 
     @abstractmethod
     def chance(self, dataset: "Dataset") -> float:
@@ -84,20 +99,26 @@ class Kind(ABC):
         """A code [n] of each instance's label make-up: what a control that knows no model may match."""
 
     @abstractmethod
-    def dynamics(self, recorded: np.ndarray, dataset: "Dataset") -> dict[str, np.ndarray]:
-        """The columns of one epoch of training dynamics from what was recorded, [n, width]: p_true and
-        correct, [n] each, and the kind's own.
+    def groups(self, dataset: "Dataset") -> tuple[np.ndarray, list[str]]:
+        """A group [n] for each instance by its target, and the groups' names: what a page shows and filters
+        by. The data set may lack its texts.
         """
-
-    def features(self, dataset: "Dataset") -> tuple[Sequence[Sequence[str]], np.ndarray | None]:
-        """What is given to the tokenizer: one or two columns of texts, a row per feature; and the offsets [n
-        + 1] of every instance's features, None where each has one.
-        """
-        return dataset.texts, None
 
     @abstractmethod
-    def predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions [n] from a model's outputs [n, width]."""
+    def dynamics(self, epochs: Sequence[np.ndarray], dataset: "Dataset") -> Iterator[dict[str, np.ndarray]]:
+        """For each epoch the columns of the training dynamics, from what was recorded in all, [n, width] per
+        epoch: p_true and correct, [n] each, and the kind's own.
+        """
+
+    def tokenize(self, dataset: "Dataset", tokenizer_file: str | Path, max_length: int) -> "Tokens":
+        """The tokens of a data set, by the tokenizer in a file `tokenizer.json`."""
+        from ..models.tokens import tokenize
+
+        return tokenize(dataset.texts, tokenizer_file, max_length)
+
+    @abstractmethod
+    def predictions(self, outputs: np.ndarray, dataset: "Dataset") -> np.ndarray:
+        """Predictions [n], as the metrics take them, from what a model gave, [n, prediction_width]."""
 
     def prediction_columns(self, outputs: np.ndarray) -> dict[str, pa.Array]:
         """What an evaluation keeps of a model's outputs beside the predictions."""
@@ -111,19 +132,40 @@ class Kind(ABC):
 
     def collate(self, tokens: "Tokens", rows: np.ndarray, config, device, width: int) -> Batch:
         """The instances `rows` as a padded batch on `device`."""
+        import torch
+
         from ..models.inputs import model_inputs
 
-        return Batch(model_inputs(tokens, rows, config, device), None, width)
+        features = tokens.features_of(rows)
+        counts = None
+        if tokens.features is not None:
+            counts = torch.from_numpy(np.diff(tokens.features)[rows]).to(device)
+        inputs, aligned = model_inputs(tokens, features, config, device)
+        return Batch(inputs, counts, width, aligned)
 
     def outputs(self, model, batch: Batch) -> "torch.Tensor":
-        """Outputs [b, width], float32, of the model's forward pass."""
+        """What the model's forward pass gives, float32."""
         return model(**batch.inputs).logits.float()
+
+    def compared(self, targets: "torch.Tensor", batch: Batch):
+        """What the losses of a batch are told beside the outputs: the targets, or what lies beside the
+        tokens.
+        """
+        return targets
 
     def losses(self, outputs: "torch.Tensor", targets: "torch.Tensor") -> "torch.Tensor":
         """One loss per instance, [b]: cross-entropy of the outputs as logits."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(outputs, targets, reduction="none")
+
+    def recorded(self, outputs: "torch.Tensor", targets: "torch.Tensor", width: int) -> "torch.Tensor":
+        """What the dynamics are made from, [b, width]: the outputs."""
+        return outputs
+
+    def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":
+        """What `predictions` are made from, [b, batch.width]: the outputs."""
+        return outputs
 
 
 def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Single-label classification of texts and pairs of texts: the task of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ class Classification(Kind):
     """One class per instance; p_true is the softmax at the true class (paper, section 2)."""
 
     name = "classification"
+    required = ("labels",)
     metrics = ("accuracy", "macro_f1")
     signals = frozenset({"logits"})
 
@@ -34,15 +35,20 @@ class Classification(Kind):
         """The class."""
         return np.asarray(dataset.labels)
 
-    def dynamics(self, recorded: np.ndarray, dataset) -> dict[str, np.ndarray]:
-        """p_true, correct and logit_0, ...; of equal logits the first is the largest."""
-        return {
-            "p_true": true_class_probability(recorded, dataset.labels),
-            "correct": recorded.argmax(-1) == dataset.labels,
-            **{f"logit_{index}": column for index, column in enumerate(np.ascontiguousarray(recorded.T))},
-        }
+    def groups(self, dataset) -> tuple[np.ndarray, list[str]]:
+        """The classes."""
+        return dataset.labels, dataset.label_names
 
-    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+    def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
+        """p_true, correct and logit_0, ...; of equal logits the first is the largest."""
+        for logits in epochs:
+            yield {
+                "p_true": true_class_probability(logits, dataset.labels),
+                "correct": logits.argmax(-1) == dataset.labels,
+                **{f"logit_{index}": column for index, column in enumerate(np.ascontiguousarray(logits.T))},
+            }
+
+    def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The class of the largest logit."""
         return outputs.argmax(-1)
 

@@ -33,6 +33,12 @@ class Metric:
         """The score [...] of sums of statistics [..., k]; nan for sums over nothing."""
         raise NotImplementedError
 
+    def replicates(self, weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        """Scores [resamples, runs] of resampled examples: weights [resamples, n], statistics [n, runs, k]."""
+        # One product of matrices for all runs: [resamples, n] with [n, runs x k].
+        sums = weights @ statistics.reshape(len(statistics), -1)
+        return self.value(sums.reshape(len(weights), *statistics.shape[1:]))
+
     def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
         """The score of the trivial answer: for classes, always the most frequent one."""
         trivial = np.bincount(np.asarray(targets, np.int64)).argmax()

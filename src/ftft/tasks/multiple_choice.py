@@ -5,7 +5,8 @@ right one, as in dataset cartography's WinoGrande (Swayamdipta et al. 2020). Its
 number of choices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,17 @@ class MultipleChoice(Kind):
     """Texts: the question, and the list of its choices. Labels: the index [n] of the right choice."""
 
     name = "multiple_choice"
-    keys = ("choices",)
+    required = ("choices",)
     metrics = ("accuracy",)
     signals = frozenset({"logits"})
 
     def columns(self, spec: dict) -> list[str]:
         """The question's column, those of the choices, the label's."""
         return [*spec["text"], *spec["choices"], spec["label"]]
+
+    def lists(self, spec: dict) -> list[str]:
+        """The one column of choices."""
+        return [*spec["choices"]]
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Questions and lists of choices, and the index [n] of the right one."""
@@ -45,25 +50,31 @@ class MultipleChoice(Kind):
         """The number of choices."""
         return np.array([len(choices) for choices in dataset.texts[1]])
 
-    def features(self, dataset) -> tuple[Sequence[Sequence[str]], np.ndarray]:
-        """Every choice beside its question."""
+    def groups(self, dataset) -> tuple[np.ndarray, list[str]]:
+        """Which of the choices is right."""
+        return dataset.labels, [f"choice {index + 1}" for index in range(dataset.labels.max(initial=0) + 1)]
+
+    def tokenize(self, dataset, tokenizer_file: str | Path, max_length: int):
+        """Every choice beside its question, as a feature."""
+        from ..models.tokens import tokenize
+
         questions, choices = dataset.texts
         repeated = [question for question, own in zip(questions, choices, strict=True) for _ in own]
         flat = [choice for own in choices for choice in own]
-        return (repeated, flat), np.cumsum([0, *map(len, choices)])
+        tokens = tokenize((repeated, flat), tokenizer_file, max_length)
+        return replace(tokens, features=np.cumsum([0, *map(len, choices)]))
 
-    def dynamics(self, recorded: np.ndarray, dataset) -> dict[str, np.ndarray]:
+    def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
         """p_true, correct and logit_0, ..., null where an instance has no such choice."""
-        return {
-            "p_true": true_class_probability(recorded, dataset.labels),
-            "correct": recorded.argmax(-1) == dataset.labels,
-            **{
-                f"logit_{index}": finite_or_null(column)
-                for index, column in enumerate(np.ascontiguousarray(recorded.T))
-            },
-        }
+        for scores in epochs:
+            columns = enumerate(np.ascontiguousarray(scores.T))
+            yield {
+                "p_true": true_class_probability(scores, dataset.labels),
+                "correct": scores.argmax(-1) == dataset.labels,
+                **{f"logit_{index}": finite_or_null(column) for index, column in columns},
+            }
 
-    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+    def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The choice of the largest score."""
         return outputs.argmax(-1)
 
@@ -72,16 +83,6 @@ class MultipleChoice(Kind):
         from ..models.heads import load_multiple_choice
 
         return load_multiple_choice(folder, own_kernels)
-
-    def collate(self, tokens, rows: np.ndarray, config, device, width: int) -> Batch:
-        """The choices of the instances `rows`, one feature each."""
-        import torch
-
-        from ..models.inputs import model_inputs
-
-        counts = np.diff(tokens.features)[rows]
-        inputs = model_inputs(tokens, tokens.features_of(rows), config, device)
-        return Batch(inputs, torch.from_numpy(counts).to(device), width)
 
     def outputs(self, model, batch: Batch):
         """The score of every choice, [b, width]; `base.ABSENT` where there is none."""

@@ -16,16 +16,18 @@ def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, c
     """The tokens of a data set by the tokenizer in the folder `encoder`, made once
     (`models.tokens.cached_tokens`).
     """
-    texts, features = kind.features(dataset)
     tokenizer = Path(encoder) / "tokenizer.json"
-    return cached_tokens(texts, features, dataset.content_hash, tokenizer, max_length, cache)
+    origin = {"data": dataset.content_hash, "kind": kind.name, "max_length": max_length}
+    return cached_tokens(lambda: kind.tokenize(dataset, tokenizer, max_length), origin, tokenizer, cache)
 
 
 @torch.inference_mode()
 def predict_outputs(
     kind: Kind, model: nn.Module, tokens: Tokens, width: int, batch_tokens: int, autocast
 ) -> np.ndarray:
-    """Evaluation-mode outputs [n, width] float32 of all instances, in data order.
+    """What the model predicts in evaluation mode, [n, width] float32, of all instances in data order.
+
+    It is what `Kind.predictions` takes; of a kind with logits, these.
 
     `autocast` makes the context of the forward pass; a batch holds at most `batch_tokens` padded tokens or
     one instance. The model's mode is left as it was. Raises ModelError where an output is not finite.
@@ -36,8 +38,9 @@ def predict_outputs(
     outputs = torch.empty((len(tokens), width), device=device)
     for rows in budget_batches(tokens.total_lengths, batch_tokens):
         with autocast():
-            batch = kind.outputs(model, kind.collate(tokens, rows, model.config, device, width))
-        outputs[torch.from_numpy(rows).to(device)] = batch.float()
+            batch = kind.collate(tokens, rows, model.config, device, width)
+            predicted = kind.predicted(kind.outputs(model, batch), batch)
+        outputs[torch.from_numpy(rows).to(device)] = predicted.float()
     model.train(was_training)
     result = outputs.cpu().numpy()
     if not np.isfinite(result).all():

@@ -30,7 +30,9 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
     texts, labels = kind.read(records, spec, name)
     whole = Dataset(_uids(records, spec, name), texts, labels, spec.get("labels", []), provenance, kind.name)
     dataset = _sample(whole, spec)
-    if not spec.get("evaluated_only") and dataset.label_names and len(np.unique(dataset.labels)) < 2:
+    one_label_each = dataset.labels.ndim == 1 and np.issubdtype(dataset.labels.dtype, np.integer)
+    of_classes = one_label_each and dataset.label_names and not spec.get("evaluated_only")
+    if of_classes and len(np.unique(dataset.labels)) < 2:
         raise DataError(
             f"data set '{name}' has one class only",
             got=f"{len(dataset)} rows labelled '{dataset.label_names[dataset.labels[0]]}'",

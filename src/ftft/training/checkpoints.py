@@ -33,7 +33,6 @@ class Checkpoints:
         kind: Kind,
         model: nn.Module,
         development: dict[str, Development],
-        label_names: Sequence[str],
         metrics: Sequence[str],
         early_stopping: dict | None,
         batch_tokens: int,
@@ -43,7 +42,7 @@ class Checkpoints:
         self.trajectory: list[dict] = []
         self.seconds = 0.0
         self._kind, self._model, self._group = kind, model, group
-        self._development, self._label_names, self._metrics = development, label_names, metrics
+        self._development, self._metrics = development, metrics
         self._shares = {
             name: part.tokens.share(group.share(len(part.tokens))) for name, part in development.items()
         }
@@ -141,10 +140,12 @@ class Checkpoints:
             for entry in self.trajectory
             if (entry["checkpoint"], entry["dataset"]) == (checkpoint, name)
         }
-        return found, floors(self._metrics, part.targets, self._label_names)
+        return found, floors(self._metrics, part.dataset.labels, part.dataset.label_names)
 
     def _score_set(self, share: Tokens, part: Development) -> dict[str, float]:
-        own = predict_outputs(self._kind, self._model, share, part.width, self._batch_tokens, self._autocast)
-        outputs = self._group.gather(torch.from_numpy(own), len(part.targets)).numpy()
-        predictions = self._kind.predictions(outputs)
-        return scores(self._metrics, part.targets, predictions, self._label_names)
+        kind, dataset = self._kind, part.dataset
+        width = kind.prediction_width(dataset)
+        own = predict_outputs(kind, self._model, share, width, self._batch_tokens, self._autocast)
+        outputs = self._group.gather(torch.from_numpy(own), len(dataset)).numpy()
+        predictions = kind.predictions(outputs, dataset)
+        return scores(self._metrics, dataset.labels, predictions, dataset.label_names)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..cartography.supervision import Supervision
+from ..data.dataset import Dataset
 from ..models.tokens import Tokens
 from ..tasks.base import Batch, Kind
 from .objectives import Guidance
@@ -15,24 +16,21 @@ from .objectives import Guidance
 
 @dataclass(frozen=True)
 class Development:
-    """A development set: its tokens, its targets [n], the columns of a model's outputs for it."""
+    """A development set and its tokens."""
 
     tokens: Tokens
-    targets: np.ndarray
-    width: int
+    dataset: Dataset
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run reads: the training set's tokens and targets [n], the supervision that chooses and weighs
-    its instances, and the development sets by name, the in-distribution set first.
+    """What a run reads: the training set and its tokens, the supervision that chooses and weighs its
+    instances, and the development sets by name, the in-distribution set first.
     """
 
     kind: Kind
     tokens: Tokens
-    targets: np.ndarray
-    width: int
-    label_names: list[str]
+    dataset: Dataset
     supervision: Supervision
     development: dict[str, Development] = field(default_factory=dict)
 
@@ -43,9 +41,9 @@ class Feed:
     def __init__(self, data: TrainingData, model_config, device: torch.device):
         supervision = data.supervision
         self.kind, self.objective = data.kind, supervision.objective
-        self._tokens, self._rows, self._width = data.tokens, supervision.rows, data.width
+        self._tokens, self._rows, self.width = data.tokens, supervision.rows, data.kind.width(data.dataset)
         self._config, self._device = model_config, device
-        self._targets = self._tensor(data.targets[supervision.rows])
+        self._targets = self._tensor(data.kind.targets(data.dataset)[supervision.rows])
         self._weights = self._tensor(supervision.weights)
         self._bias = None if supervision.bias is None else self._tensor(supervision.bias)
         self._target = None if supervision.target is None else self._tensor(supervision.target)
@@ -56,11 +54,11 @@ class Feed:
 
     def batch(self, positions: np.ndarray) -> Batch:
         """The inputs of the instances at `positions`."""
-        return self.kind.collate(self._tokens, self._rows[positions], self._config, self._device, self._width)
+        return self.kind.collate(self._tokens, self._rows[positions], self._config, self._device, self.width)
 
-    def targets_of(self, positions: np.ndarray) -> torch.Tensor:
-        """Their targets."""
-        return self._targets[self._tensor(positions)]
+    def compared(self, positions: np.ndarray, batch: Batch):
+        """What the outputs for their `batch` are compared with."""
+        return self.kind.compared(self._targets[self._tensor(positions)], batch)
 
     def weights_of(self, positions: np.ndarray) -> torch.Tensor:
         """Their weights, float32."""

@@ -23,7 +23,7 @@ from ..artifacts import (
 )
 from ..cartography.dynamics import save_dynamics
 from ..cartography.supervision import Supervision
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, target_column
 from ..errors import TrainingError
 from ..execution.identity import resolve_execution
 from ..execution.processes import ALONE, ProcessGroup, make_accelerator
@@ -87,11 +87,9 @@ def fine_tune(
     data = TrainingData(
         kind,
         tokens(dataset),
-        dataset.labels,
-        kind.width(dataset),
-        dataset.label_names,
+        dataset,
         supervision,
-        {name: Development(tokens(part), part.labels, kind.width(part)) for name, part in held_out.items()},
+        {name: Development(tokens(part), part) for name, part in held_out.items()},
     )
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     identity = {
@@ -180,9 +178,9 @@ def evaluate(
     output: str | Path,
     runtime: dict,
 ) -> None:
-    """Predict an evaluation set with one run's model; keep each instance's outputs.
+    """Predict an evaluation set with one run's model.
 
-    Columns: uid, label, prediction, and the kind's own (logit_0, ...).
+    Columns: uid, label, prediction, and what else the kind keeps (logit_0, ...).
     """
     require_model_of(run, model_folder)
     dataset = Dataset.load(dataset_file)
@@ -192,11 +190,12 @@ def evaluate(
     model = kind.load(model_folder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
     batch_tokens = runtime["evaluation_batch_tokens"]
-    outputs = predict_outputs(kind, model, tokens, kind.width(dataset), batch_tokens, accelerator.autocast)
+    width = kind.prediction_width(dataset)
+    outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
     columns = {
         "uid": pa.array(dataset.uids),
-        "label": pa.array(dataset.labels, pa.int16()),
-        "prediction": pa.array(kind.predictions(outputs), pa.int16()),
+        "label": target_column(dataset.labels),
+        "prediction": target_column(kind.predictions(outputs, dataset)),
         **kind.prediction_columns(outputs),
     }
     metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}

@@ -29,7 +29,7 @@ from .step import TrainingStep
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run leaves: the model it keeps, what it recorded ([n, width] outputs per complete epoch), its
+    """What a run leaves: the model it keeps, what it recorded ([n, width] per complete epoch), its
     scores at every checkpoint, how it ended and what it cost.
 
     FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_seconds`); what
@@ -64,8 +64,8 @@ class Session:
         self._accelerator = make_accelerator(execution, group, progress.tracking)
         self._device = self._accelerator.device
         set_seed(seed)
-        self._model = data.kind.load(encoder, data.label_names, execution.kernels == "own")
-        self._steps = planned_steps(recipe, len(data.targets))
+        self._model = data.kind.load(encoder, data.dataset.label_names, execution.kernels == "own")
+        self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
             set_seed(group.seed(seed))
@@ -73,12 +73,11 @@ class Session:
         # The step moves the model to its device, the feed its data.
         feed = Feed(data, self._model.config, self._device)
         self.step = TrainingStep(self._model, feed, recipe, self._steps, self._accelerator, group, micro)
-        self.recorder = EpochRecorder(len(data.supervision.rows), data.width)
+        self.recorder = EpochRecorder(len(data.supervision.rows), feed.width)
         self._checkpoints = Checkpoints(
             data.kind,
             self._model,
             data.development,
-            data.label_names,
             spec["metrics"],
             spec["early_stopping"],
             runtime["evaluation_batch_tokens"],

@@ -50,8 +50,8 @@ class TrainingStep:
         return self._recipe["learning_rate"] * factor
 
     def __call__(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Learn from the instances at `positions` [b]; returns the weighted mean loss, and the outputs [b,
-        width], float32, of the forward pass before the update.
+        """Learn from the instances at `positions` [b]; returns the weighted mean loss, and what is recorded
+        [b, width], float32, of the forward pass before the update.
         """
         self.number += 1
         for group in self._optimizer.param_groups:
@@ -68,27 +68,31 @@ class TrainingStep:
             last = place == len(parts) - 1
             with nullcontext() if last else self._accelerator.no_sync(self._model):
                 results.append(self._differentiate(part, total, counts=len(own) > 0))
-        outputs, losses = (torch.cat(values)[: len(own)] for values in zip(*results, strict=True))
+        recorded, losses = (torch.cat(values)[: len(own)] for values in zip(*results, strict=True))
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._recipe["max_grad_norm"])
         self._optimizer.step()
         self._optimizer.zero_grad()
-        both = self._group.gather(torch.cat([outputs, losses[:, None]], 1), len(positions))
-        outputs, losses = both[:, :-1], both[:, -1]
-        return (self._feed.weights_of(positions) * losses).sum() / total, outputs
+        both = self._group.gather(torch.cat([recorded, losses[:, None]], 1), len(positions))
+        recorded, losses = both[:, :-1], both[:, -1]
+        return (self._feed.weights_of(positions) * losses).sum() / total, recorded
 
     def _differentiate(
         self, part: np.ndarray, total: torch.Tensor, counts: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradient of this part's share of the batch's mean loss; returns its outputs and losses."""
+        """Add the gradient of this part's share of the batch's mean loss; returns what is recorded of it, and
+        its losses.
+        """
         feed = self._feed
+        batch = feed.batch(part)
+        targets = feed.compared(part, batch)
         with self._accelerator.autocast():
-            outputs = feed.kind.outputs(self._model, feed.batch(part))
+            outputs = feed.kind.outputs(self._model, batch)
         done = (self.number - 1) / self._steps
-        losses = self._objective(feed.kind, outputs, feed.targets_of(part), feed.guidance_of(part), done)
+        losses = self._objective(feed.kind, outputs, targets, feed.guidance_of(part), done)
         # Gradients are averaged over processes: times their number, the sums come to the mean over the batch.
         loss = (feed.weights_of(part) * losses).sum() / total * (self._group.size * counts)
         self._accelerator.backward(loss)
-        return outputs.detach(), losses.detach()
+        return feed.kind.recorded(outputs.detach(), targets, feed.width), losses.detach()
 
     def state(self) -> dict:
         """All that the next step depends on, beside its batch and the random generators."""

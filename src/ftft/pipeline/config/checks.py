@@ -178,10 +178,12 @@ def _task(place: str, task: Task) -> Iterator[str]:
             f"{place}.metric: got '{task.metric}', expected one that fits the kind '{task.kind}': "
             + ", ".join(fitting)
         )
-    if "choices" in kind.keys and task.choices is None:
-        yield f"{place}: kind '{task.kind}' needs the key 'choices'"
-    if "choices" not in kind.keys and task.choices is not None:
-        yield f"{place}.choices: kind '{task.kind}' takes no such key"
+    for key in registry.KIND_KEYS:
+        given = getattr(task, key) is not None
+        if key in kind.required and not given:
+            yield f"{place}: kind '{task.kind}' needs the key '{key}'"
+        if key not in (*kind.required, *kind.optional) and given:
+            yield f"{place}.{key}: kind '{task.kind}' takes no such key"
     for name, dataset in task.datasets.items():
         yield from _dataset(f"{place}.datasets.{name}", name, dataset, task, place)
 
@@ -205,7 +207,7 @@ def _dataset(where: str, name: str, dataset: Dataset, task: Task, place: str) ->
     if low >= high:
         yield f"{where}.share: got [{low:g}, {high:g}], expected the smaller number first"
     for value, label in (dataset.label_names or {}).items():
-        if label not in task.labels:
+        if label not in (task.labels or ()):
             yield f"{where}.label_names[{value}]: '{label}' is none of the labels of {place}"
 
 

@@ -163,8 +163,11 @@ class Task(Part):
         "several texts)",
         reruns="everything",
     )
-    labels: Annotated[AtLeastOne[Line], Field(min_length=2)] = key(
-        meaning="label names in the order of the class indices", reruns="everything"
+    labels: Maybe[Annotated[AtLeastOne[Line], Field(min_length=2)]] = key(
+        None,
+        meaning="label names in the order of the class indices",
+        reruns="everything",
+        shown="required for kinds with classes",
     )
     stands_for: Maybe[Annotated[str, OneOf(lambda: ROLES)]] = key(
         None,
