@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, to_numpy, write_parquet
+from ..artifacts import TextColumn, read_parquet, text_column, to_numpy, write_parquet
 from ..errors import ArtifactError, DataError
 from .rows import column_names
 
@@ -26,7 +26,7 @@ class Dataset:
     array [n] of what the kind defines.
     """
 
-    uids: list[str]
+    uids: Sequence[str]
     texts: tuple[list, ...]
     labels: np.ndarray
     label_names: list[str]
@@ -67,7 +67,7 @@ class Dataset:
 
     def save(self, path: str | Path) -> None:
         """Write the data set as Parquet."""
-        columns = {"uid": pa.array(self.uids, pa.string())}
+        columns = {"uid": text_column(self.uids)}
         for name, texts in zip(TEXT_COLUMNS, self.texts, strict=False):
             columns[name] = pa.array(
                 texts, pa.string() if isinstance(texts[0], str) else pa.list_(pa.string())
@@ -88,7 +88,7 @@ class Dataset:
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
         labels = targets_of_column(table["label"])
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
-        dataset = cls(table["uid"].to_pylist(), columns, labels, *described)
+        dataset = cls(TextColumn(table["uid"]), columns, labels, *described)
         if not texts:
             # It is no field, for it follows from the fields of a whole data set.
             vars(dataset)["content_hash"] = metadata["content_hash"]
