@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from datasets import Dataset
+from tokenizers import Tokenizer
 
 from ftft.cli import main
 from ftft.cli.init import PRESET
@@ -300,7 +302,7 @@ def test_files_of_their_own_take_the_places_of_shares(folder, init):
         "train.csv", "--validation", "val.csv", "--evaluate", "ood=other.csv", "again=val.csv"
     )
     task = config["tasks"]["train"]
-    assert task["evaluate"] == ["validation", "ood", "again"]
+    assert task["evaluate"] == ["ood", "again"]
     assert task["datasets"] == {
         "train": {"source": "file", "path": "train.csv"},
         "validation": {"source": "file", "path": "val.csv"},
@@ -309,6 +311,19 @@ def test_files_of_their_own_take_the_places_of_shares(folder, init):
     }
     assert "ood         50 rows" in shown
     assert "{text: [body], label: class, uid: null}" in shown
+
+
+def test_beside_a_validation_file_a_part_is_set_aside_to_report_on(folder, init):
+    write_csv(folder / "train.csv", reviews())
+    write_csv(folder / "val.csv", reviews(40))
+    _, _, config = init("train.csv", "--validation", "val.csv")
+    task = config["tasks"]["train"]
+    assert task["evaluate"] == ["test"]
+    assert {name: entry.get("share") for name, entry in task["datasets"].items()} == {
+        "train": [0, 0.9],
+        "test": [0.9, 1],
+        "validation": None,
+    }
 
 
 def test_further_evaluation_sets_come_after_the_test_part(folder, init):
@@ -335,7 +350,7 @@ def test_doubtful_rows_are_counted(folder, init):
         "rows.csv: 1 rows have no label and will be refused",
         "rows.csv: 1 rows have an empty text and will be refused",
         "rows.csv: 3 rows repeat the text of another, 1 with another label",
-        "rows.csv: 1 of 400 rows are labelled 'mixed', fewer than 1 %",
+        "rows.csv: 1 of 3 labels have fewer than a tenth of an even share, 133 rows: 'mixed' 1",
     ):
         assert f"warning: {warning}" in shown
     assert shown.count("warning") in (4, 5)  # the one row of 'mixed' lies in one part
@@ -357,9 +372,9 @@ def test_too_few_rows_for_three_parts_are_noticed(folder, init):
 @pytest.mark.parametrize(
     ("words", "length"),
     [
-        # 4-byte words: 5 bytes each with the space, 4 for the last.
-        (40, 56),  # 199 / 4 = 49.75, and 3 special tokens: 52.75
-        (1, 16),  # 4 / 4 + 3 = 4
+        # A token for four letters, and 3 special tokens.
+        (40, 48),
+        (1, 16),
         (1000, 512),
     ],
 )
@@ -369,6 +384,99 @@ def test_the_length_covers_99_percent_of_the_rows(folder, init, words, length):
     write_csv(folder / "rows.csv", {"text": [text.strip() for text in texts], "label": labels})
     _, _, config = init("rows.csv")
     assert config["training"] == {"max_length": length}
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("хороший фильм", 16),  # 12 letters and 3 special tokens
+        ("影片非常精彩我很喜欢它的结局", 24),  # 14 characters
+        ("https://example.org/a?b=1", 24),  # 3 + 9 for letters by four, 9 for single characters
+    ],
+)
+def test_other_scripts_and_addresses_have_more_tokens(folder, init, text, length):
+    write_csv(folder / "rows.csv", {"text": [text] * 40, "label": ["a", "b"] * 20})
+    _, shown, config = init("rows.csv")
+    assert config["training"] == {"max_length": length} and "a guess" in shown
+
+
+def test_a_tokenizer_at_hand_measures_the_rows(folder, init, encoder):
+    write_csv(folder / "rows.csv", {"text": ["zz " * 20] * 40, "label": ["a", "b"] * 20})
+    _, shown, config = init("rows.csv", "--reference", encoder)
+    tokens = len(Tokenizer.from_file(str(encoder / "tokenizer.json")).encode("zz " * 20))
+    assert tokens <= config["training"]["max_length"] < tokens + 8
+    assert "measured: 100% of the rows fit" in shown
+
+
+@pytest.mark.parametrize("name", ["отзывы.csv", "random.csv", "🙂.csv", "_.csv"])
+def test_a_file_name_that_cannot_be_a_tasks_gives_way(folder, init, name):
+    write_csv(folder / name, reviews())
+    code, _, config = init(name)
+    assert code == 0 and list(config["tasks"]) == ["data"]
+
+
+def test_labels_that_differ_in_spelling_are_named_once(folder, init):
+    write_csv(folder / "rows.csv", {**reviews(), "label": [" a", "A", "a", "b"] * 75})
+    _, shown, _ = init("rows.csv")
+    assert shown.count("differ only in white space or case: ' a', 'A', 'a'; make them one") == 1
+
+
+def test_rows_without_a_gold_label_are_left_out(folder, init):
+    write_csv(folder / "rows.csv", {**pairs(), "label": ["0", "1", "-1"] * 20})
+    _, shown, config = init("rows.csv")
+    task = config["tasks"]["rows"]
+    assert task["labels"] == ["0", "1"] and "20 rows labelled -1, as the hub marks" in shown
+    assert task["datasets"]["train"]["where"] == {"label": ["0", "1"]}
+    spec = dataset_slice(resolve(config), "rows", "train")
+    records, _ = sources.read(spec, "train", "rows.csv")
+    assert set(records["label"].to_pylist()) == {"0", "1"}
+
+
+def test_many_even_classes_are_nothing_to_warn_of(folder, init):
+    labels = [f"intent {number}" for number in range(150)] * 10
+    write_csv(folder / "rows.csv", {**reviews(1500), "label": labels})
+    _, shown, config = init("rows.csv", "--label", "label")
+    assert "warning" not in shown and "and 130 labels more" in shown
+    assert config["tasks"]["rows"]["metric"] == "accuracy"
+
+
+def test_uneven_classes_are_scored_by_macro_f1(folder, init):
+    write_csv(folder / "rows.csv", {**reviews(), "label": ["a"] * 270 + ["b"] * 30})
+    _, shown, config = init("rows.csv")
+    assert config["tasks"]["rows"]["metric"] == "macro_f1"
+    assert "macro_f1 (of 300 rows only 30 are 'b')" in shown
+
+
+def test_a_set_that_is_only_evaluated_on_may_have_one_class(folder, init):
+    write_csv(folder / "rows.csv", reviews())
+    write_csv(folder / "check.csv", {**reviews(40), "label": ["negative"] * 40})
+    assert "warning" not in init("rows.csv", "--evaluate", "check=check.csv")[1]
+
+
+def test_a_folder_of_datasets_is_read(folder, init):
+    Dataset.from_dict(reviews()).save_to_disk("saved")
+    _, _, config = init("saved")
+    assert config["tasks"]["saved"]["datasets"]["test"]["path"] == "saved"
+
+
+def test_quoted_cells_and_other_encodings_are_recognised_or_told(folder, init, refused):
+    columns = reviews()
+    with open(folder / "rows.tsv", "w", encoding="utf-8", newline="") as file:
+        rows = [columns, *zip(*columns.values(), strict=True)]
+        csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL).writerows(rows)
+    _, _, config = init("rows.tsv")
+    assert config["tasks"]["rows"]["labels"] == ["negative", "positive"]
+    assert config["tasks"]["rows"]["datasets"]["train"]["quoting"] is True
+    (folder / "ftft.yaml").unlink()
+    (folder / "old.csv").write_bytes(("text,label\n" + "un été,a\nun hiver,b\n" * 20).encode("cp1252"))
+    assert "or --encoding of ftft init" in refused("old.csv")
+    _, _, config = init("old.csv", "--encoding", "cp1252")
+    assert config["tasks"]["old"]["datasets"]["train"]["encoding"] == "cp1252"
+
+
+def test_a_column_of_lists_is_refused_in_the_words_of_the_workflow(folder, refused):
+    write_jsonl(folder / "rows.jsonl", {**reviews(20), "label": [["a", "b"], ["b"]] * 10})
+    assert "a list in column 'label', not text" in refused("rows.jsonl", "--label", "label")
 
 
 def test_encoders_come_from_the_hub_or_a_folder(folder, init):
@@ -409,8 +517,6 @@ def test_an_output_that_exists_is_left_alone(folder, init, capsys):
         ("rows.csv", "text,label\na b c,x\nd e f,x\n", "no column looks like the label"),
         ("absent.csv", None, "there is no file absent.csv"),
         ("{x}.csv", FOUR_ROWS, "Snakemake reads the braces"),
-        ("full.csv", FOUR_ROWS, "the name 'full' is reserved"),
-        ("🙂.csv", FOUR_ROWS, "name ''"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(folder, refused, name, text, message):

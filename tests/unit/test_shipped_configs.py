@@ -38,15 +38,26 @@ def default(root):
     return resolve(yaml.safe_load((root / "config" / "config.yaml").read_text()))
 
 
-def test_default_table_has_the_rows_of_the_paper(default):
+def test_every_stand_in_has_its_row_of_the_papers_table(root):
+    shipped = [
+        yaml.safe_load((root / "config" / name).read_text()) for name in ("config.yaml", "stand-ins.yaml")
+    ]
+    config = resolve({**shipped[0], "tables": {**shipped[0]["tables"], **shipped[1]["tables"]}})
     rows = [
         (row.method, row.main.removeprefix("standin-deberta-v3-"), row.reference)
-        for row in default.tables["table1"].rows
+        for row in config.tables["stand-ins"].rows
     ]
     assert rows == [
         (method, main, ref if ref in (None, "random") else f"standin-{ref}")
         for method, main, ref in PAPER_ROWS
     ]
+
+
+def test_the_default_table_shows_every_selection_beside_its_matched_random(default):
+    rows = default.tables["table1"].rows
+    selections = {(row.main, row.reference, row.selector) for row in rows if row.model}
+    controls = {(main, reference, "matched_random") for main, reference, _ in selections}
+    assert controls < selections and any(row.reference == "random" for row in rows)
 
 
 def test_default_has_nine_encoders_that_say_what_they_are(default):

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     init = commands.add_parser("init", help="write a configuration from a file of texts and labels")
-    init.add_argument("file", metavar="FILE", help="csv, tsv, jsonl, parquet or arrow")
+    init.add_argument("file", metavar="FILE", help="csv, tsv, json, parquet, arrow, or a folder of datasets")
     init.add_argument("--validation", metavar="FILE", help="validation data; else a tenth of FILE")
     init.add_argument(
         "--evaluate", metavar="NAME=FILE", nargs="+", action="extend", default=[], help="further test sets"
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--text", metavar="COLUMN", nargs="+", help="one text column, or the two of a pair")
     init.add_argument("--label", metavar="COLUMN")
     init.add_argument("--uid", metavar="COLUMN")
+    init.add_argument("--encoding", metavar="NAME", help="of the text files, e.g. cp1252; else UTF-8")
     init.add_argument("--reference", metavar="MODEL", help="the small model: owner/name@COMMIT or a folder")
     init.add_argument("--main", metavar="MODEL", help="the large model")
     init.add_argument("--output", metavar="YAML", type=Path, default=Path("ftft.yaml"))

@@ -6,21 +6,28 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from ..errors import DataError, FtftError, ModelError
 from ..pipeline.config import resolve
+from ..pipeline.config.checks import RESERVED_NAMES
 from .columns import FEWEST_WORDS, Columns, mean_words, present
-from .parts import SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
+from .labels import NO_GOLD_LABEL, UNEVEN, classes_of, smallest_share, sorted_labels
+from .lengths import max_length
+from .parts import SHARES, TWO_SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
 
 # Where the paper's encoders are pinned.
 PRESET = Path(__file__).parents[3] / "config" / "nli.yaml"
 ENCODERS = {"small": "deberta-v3-small", "large": "deberta-v3-large"}
-SPECIAL_TOKENS = 3
-LONGEST = 512
+# Of the labels of a data set.
+MOST_SHOWN = 20
+# Where the file's name cannot be the task's.
+TASK = "data"
 NOTE = "   # share: a part of the rows, by a hash of their texts, so that equal texts stay together"
 
 TEMPLATE = """\
@@ -28,7 +35,7 @@ TEMPLATE = """\
 tasks:
   {task}:
     labels: {labels}
-    metric: accuracy   # or macro_f1, where classes differ in size
+    metric: {metric}   # accuracy, or macro_f1 where classes differ in size
     text: {text}
     label: {label}
     uid: {uid}
@@ -40,7 +47,7 @@ tasks:
 models:
   small: {small}
   large: {large}
-training: {{max_length: {max_length}}}   # tokens, a guess: four bytes each, 99 % of the rows
+training: {{max_length: {max_length}}}   # tokens, for 99 % of the rows; {measured}
 early_stopping: {{monitors: [id]}}   # by the validation set; ood: by sets named under dev
 finetune:
   {task}: {{main: large, reference: small}}
@@ -58,20 +65,40 @@ def init(arguments: argparse.Namespace) -> None:
             got=f"no {PRESET}",
             fix="run it from a clone, installed there by pip install --editable .",
         )
-    whole = read_whole(arguments.file, arguments.text, arguments.label, arguments.uid)
-    own = [whole] if arguments.validation else list(split(whole))
-    further = [read_further(name, path, whole.columns) for name, path in _further_files(arguments)]
-    labels = _sorted(set(present(whole.labels)))
+    whole = read_whole(arguments.file, arguments.text, arguments.label, arguments.uid, arguments.encoding)
+    labels = classes_of(whole.labels)
+    unlabelled = whole.labels.count(NO_GOLD_LABEL) if NO_GOLD_LABEL not in labels else 0
+    whole = _with_gold_labels(whole, labels)
+    further = [
+        _with_gold_labels(read_further(name, path, whole.columns, arguments.encoding), labels)
+        for name, path in _further_files(arguments)
+    ]
+    if not arguments.validation:
+        own = list(split(whole, labels, SHARES))
+    elif arguments.evaluate:
+        own = [whole]
+    else:
+        own = list(split(whole, labels, TWO_SHARES))
     if len(labels) < 2:
         raise DataError(
             f"the label column '{whole.columns.label}' of {arguments.file} has fewer than two values",
             got=", ".join(labels) or "empty cells",
             fix="name another: --label COLUMN",
         )
-    length = _max_length(whole.texts)
-    text = _configuration(arguments, whole, own + further, labels, length)
+    counts = Counter(label for label in whole.labels if label in set(labels))
+    metric = "macro_f1" if smallest_share(counts) < UNEVEN else "accuracy"
+    length, measured = max_length(whole.texts, [arguments.reference, arguments.main])
+    text = _configuration(arguments, whole, own + further, labels, metric, length, measured)
     resolve(yaml.safe_load(text))
-    print("\n".join(_report(whole, own + further, length)))
+    print("\n".join(_report(whole, own + further, length, measured)))
+    if metric == "macro_f1":
+        smallest = min(counts, key=counts.get)
+        print(
+            f"  {'metric':<10}  macro_f1 (of {counts.total()} rows only {counts[smallest]} are '{smallest}')"
+        )
+    if unlabelled:
+        mark = f"labelled {NO_GOLD_LABEL}, as the hub marks rows without a label"
+        print(f"  {'left out':<10}  {unlabelled} rows {mark}")
     for part in (whole, *further):
         for warning in rows_to_mend(part):
             print(f"warning: {warning}")
@@ -101,40 +128,47 @@ def _further_files(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield name, path
 
 
-def _sorted(labels: set[str]) -> list[str]:
-    try:
-        return sorted(labels, key=int)
-    except ValueError:
-        return sorted(labels)
+def _with_gold_labels(part: Part, labels: list[str]) -> Part:
+    """The rows that have a label, chosen so in the configuration too."""
+    column = part.columns.label
+    if NO_GOLD_LABEL in labels or NO_GOLD_LABEL not in part.labels:
+        return part
+    rows = part.records.filter(pc.is_in(part.records[column], pa.array(labels)))
+    return replace(part, entry={**part.entry, "where": {column: labels}}, records=rows)
 
 
-def _max_length(texts: list[tuple[str | None, ...]]) -> int:
-    """A multiple of 8 that covers 99 % of the rows at four bytes a token, and at least one a word."""
-    lengths = sorted(
-        sum(max(len(text.encode()) / 4, len(text.split())) for text in row if text) for row in texts
-    )
-    covered = lengths[math.ceil(0.99 * len(lengths)) - 1] + SPECIAL_TOKENS
-    return min(LONGEST, 8 * max(2, math.ceil(covered / 8)))
+def _task_name(file: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem).strip("._-")
+    return name if name and name not in RESERVED_NAMES else TASK
 
 
 def _configuration(
-    arguments: argparse.Namespace, whole: Part, parts: list[Part], labels: list[str], length: int
+    arguments: argparse.Namespace,
+    whole: Part,
+    parts: list[Part],
+    labels: list[str],
+    metric: str,
+    length: int,
+    measured: str,
 ) -> str:
-    task = arguments.task or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(arguments.file).stem).strip("._-")
+    task = arguments.task or _task_name(arguments.file)
     evaluated = [part.name for part in parts if part.name not in ("train", "validation")]
+    shared = any("share" in part.entry for part in parts)
     return TEMPLATE.format(
         file=_flow(Path(arguments.file).name),
         task=_flow(task),
         labels=_flow(labels),
+        metric=metric,
         text=_flow(whole.columns.text),
         label=_flow(whole.columns.label),
         uid=_flow(whole.columns.uid),
-        evaluate=_flow((["validation"] if arguments.validation else []) + evaluated),
-        note="" if arguments.validation else NOTE,
+        evaluate=_flow(evaluated),
+        note=NOTE if shared else "",
         datasets="\n".join(f"      {_flow(part.name)}: {_flow(part.entry)}" for part in parts),
         small=_flow(_model("small", arguments.reference)),
         large=_flow(_model("large", arguments.main)),
         max_length=length,
+        measured=measured.partition(";")[0],
     )
 
 
@@ -161,7 +195,7 @@ def _flow(value: object) -> str:
     return text.removesuffix("...\n").strip()
 
 
-def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
+def _report(whole: Part, parts: list[Part], length: int, measured: str) -> Iterator[str]:
     columns, records = whole.columns, whole.records
     yield f"{whole.entry['path']}: {records.num_rows} rows, columns {', '.join(records.column_names)}"
     for role, name in (("text", ", ".join(columns.text)), ("label", columns.label), ("uid", columns.uid)):
@@ -172,11 +206,13 @@ def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
         yield f"  {'unused':<10}  {', '.join(unused)}{_second_text(columns, unused, records)}"
     for part in parts:
         counts = Counter(present(part.labels))
-        shown = ", ".join(f"{label} {counts[label]}" for label in _sorted(set(counts)))
+        first = sorted_labels(counts)
+        shown = ", ".join(f"{label} {counts[label]}" for label in first[:MOST_SHOWN])
+        shown += f", and {len(first) - MOST_SHOWN} labels more" if len(first) > MOST_SHOWN else ""
         own = {role: part.entry[role] for role in ("text", "label", "uid") if role in part.entry}
         columns_of_its_own = f"; columns {_flow(own)}" if own else ""
         yield f"  {part.name:<10}  {part.records.num_rows} rows: {shown}{columns_of_its_own}"
-    yield f"  {'max_length':<10}  {length} tokens (a guess: four bytes a token, 99 % of the rows)"
+    yield f"  {'max_length':<10}  {length} tokens ({measured})"
 
 
 def _second_text(columns: Columns, unused: list[str], records: pa.Table) -> str:

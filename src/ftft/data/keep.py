@@ -25,7 +25,7 @@ def keep(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> t
     steps = []
     if not records.num_rows:
         return records, steps
-    _refuse_unusable(records, spec, name, path)
+    refuse_unusable(records, spec, name, path)
     if "where" in spec:
         records = _where(records, spec["where"], name)
         steps.append({"step": "where", "rows": records.num_rows})
@@ -39,7 +39,8 @@ def keep(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> t
     return records, steps
 
 
-def _refuse_unusable(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> None:
+def refuse_unusable(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> None:
+    """Raise DataError for columns in use whose values are no text."""
     named = [*spec.get("text", []), spec.get("label"), spec.get("uid"), *spec.get("where", {})]
     for column in (column for column in named if column not in spec.get("lists", ())):
         if column in records.column_names and (reason := unusable(records, column)):

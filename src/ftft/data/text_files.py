@@ -105,6 +105,6 @@ def _cure(encoding: str | None) -> str:
     if encoding:
         return "set the key 'encoding' to the encoding that the file is in"
     return (
-        "set the key 'encoding' to the file's encoding (cp1252 where a Windows program of Western Europe "
-        "wrote it), or save the file in UTF-8"
+        "set the key 'encoding', or --encoding of ftft init, to the file's encoding (cp1252 where a Windows "
+        "program of Western Europe wrote it), or save the file in UTF-8"
     )

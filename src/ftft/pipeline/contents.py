@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -54,7 +54,9 @@ def hashes() -> Remembered:
 
 @cache
 def content_of_file(path: str) -> str | None:
-    """SHA-256 of a data file; None where there is none."""
+    """SHA-256 of a data file, or over the files of a folder of data; None where there is none."""
+    if os.path.isdir(path):
+        return _content_of(file for file in Path(path).iterdir() if file.is_file())
     return hashes().of(path) if os.path.isfile(path) else None
 
 
@@ -62,7 +64,11 @@ def content_of_file(path: str) -> str | None:
 def content_of_folder(path: str) -> str | None:
     """SHA-256 over the files of an encoder's folder; None where there is none."""
     patterns = [*DESCRIPTIONS, *(pattern for forms in WEIGHTS.values() for pattern in forms)]
-    files = sorted({file for pattern in patterns for file in Path(path).glob(pattern) if file.is_file()})
+    return _content_of(file for pattern in patterns for file in Path(path).glob(pattern) if file.is_file())
+
+
+def _content_of(found: Iterable[Path]) -> str | None:
+    files = sorted(set(found))
     listing = "\n".join(f"{file.name} {hashes().of(str(file))}" for file in files)
     return hashlib.sha256(listing.encode()).hexdigest() if files else None
 
