@@ -44,6 +44,7 @@ rule make_supervision:
     input:
         data_map=reference_map,
         scores=reference_scores,
+        dynamics=reference_dynamics,
         train=training_set,
     output:
         supervision="results/supervisions/{task}/{supervision}/seed{seed}.parquet",

@@ -77,6 +77,14 @@ def reference_scores(wildcards):
     return collect("{folder}/seed{seed}.{score}.parquet", folder=folder, seed=wildcards.seed, score=scores)
 
 
+def reference_dynamics(wildcards):
+    """Training dynamics of the reference, where the supervision is made from more than its map and scores."""
+    if not slices.signals_read(settings, wildcards.supervision):
+        return []
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/dynamics.parquet"
+
+
 def table(wildcards):
     try:
         return settings.tables[wildcards.table]

@@ -8,5 +8,6 @@ with job(snakemake):
     with measured(output.ledger, supervision=name, seed=seed):
         spec = specification(snakemake)
         dataset = Dataset.load(source.train, texts=needs_texts(spec))
-        data_map, scores = source.get("data_map") or None, source.get("scores", [])
-        select(spec, seed, dataset, data_map, output.supervision, scores)
+        data_map, dynamics = (source.get(key) or None for key in ("data_map", "dynamics"))
+        scores = source.get("scores", [])
+        select(spec, seed, dataset, data_map, output.supervision, scores, dynamics)

@@ -135,7 +135,7 @@ def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EP
     """
     chosen = logits[list(epochs)]
     squares = (
-        np.square(probability - (labels == index)) for index, probability in enumerate(_softmax(chosen))
+        np.square(probability - (labels == index)) for index, probability in enumerate(softmax(chosen))
     )
     return _mean(np.sqrt(reduce(np.add, squares)))
 
@@ -147,7 +147,7 @@ def predictive_entropy(logits: np.ndarray) -> np.ndarray:
 
     Epochs as an ensemble: Lakshminarayanan et al. (2017), section 2.4; as a selection: Coleman et al. (2020).
     """
-    means = [_mean(probability) for probability in _softmax(logits)]
+    means = [_mean(probability) for probability in softmax(logits)]
     # 0 log 0 is 0.
     terms = (mean * np.log(np.maximum(mean, np.finfo(np.float64).tiny)) for mean in means)
     return np.maximum(-reduce(np.add, terms), 0)
@@ -173,7 +173,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return reduce(np.add, values.astype(np.float64, copy=False)) / len(values)
 
 
-def _softmax(logits: np.ndarray) -> Iterator[np.ndarray]:
+def softmax(logits: np.ndarray) -> Iterator[np.ndarray]:
     """The probability of one class after the other, float64 [epochs, n]; 0 for a choice that an instance
     lacks.
     """

@@ -7,7 +7,7 @@ or cannot be made.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,12 @@ from ..errors import DataError
 from ..tasks.base import Kind, kind_of
 from .arguments import checked
 from .datamap import DataMap
-from .supervision import Supervision
+from .dynamics import Dynamics, load_dynamics
+from .supervision import CROSS_ENTROPY, Supervision
 
 LENGTH_PARTS = 10
+# Settings that name an epoch of the training dynamics.
+EPOCH_SETTINGS = ("epoch", "wrong_at")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Pool:
     """What a selector may look at: n training instances and, where it needs one, their data map.
 
     make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n]; both None of
-    a data set that was read without its texts.
+    a data set that was read without its texts. dynamics: the reference's, for selectors that read them.
     """
 
     uids: Sequence[str]
@@ -37,6 +40,7 @@ class Pool:
     make_up: np.ndarray | None = None
     lengths: np.ndarray | None = None
     rule: str = "exact"
+    dynamics: Dynamics | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -64,7 +68,9 @@ class Selector:
 
     scores: those of the data map that it reads, of which none means that it needs no reference. of_another:
     whether it starts from what another selector of the same map selects, its setting `selector`. looks:
-    whether it looks at the make-up or the lengths of the pool. settings: names and defaults.
+    whether it looks at the make-up or the lengths of the pool. signals: what it reads of the training
+    dynamics themselves. all_rows: whether it takes every row, whatever the fraction. objective: that
+    of the training. settings: names and defaults.
     """
 
     name: str
@@ -72,12 +78,15 @@ class Selector:
     scores: tuple[str, ...] = ()
     of_another: bool = False
     looks: bool = False
+    signals: tuple[str, ...] = ()
+    all_rows: bool = False
+    objective: str = CROSS_ENTROPY
     settings: dict = field(default_factory=dict)
 
     @property
     def needs_map(self) -> bool:
         """Whether a reference's data map is needed."""
-        return bool(self.scores) or self.of_another
+        return bool(self.scores or self.signals) or self.of_another
 
     @property
     def description(self) -> str:
@@ -97,12 +106,21 @@ ENDS: dict[str, tuple[str, float]] = {}
 
 
 def selector(
-    name: str, scores: Sequence[str] = (), of_another: bool = False, looks: bool = False, **settings: object
+    name: str,
+    scores: Sequence[str] = (),
+    of_another: bool = False,
+    looks: bool = False,
+    signals: Sequence[str] = (),
+    all_rows: bool = False,
+    objective: str = CROSS_ENTROPY,
+    **settings: object,
 ) -> Callable:
     """Register a selector under `name`."""
 
     def register(choose: Callable) -> Callable:
-        SELECTORS[name] = Selector(name, choose, tuple(scores), of_another, looks, settings)
+        SELECTORS[name] = Selector(
+            name, choose, tuple(scores), of_another, looks, tuple(signals), all_rows, objective, settings
+        )
         return choose
 
     return register
@@ -138,7 +156,8 @@ def choose(name: str, pool: Pool, settings: dict) -> Supervision:
     if entry.of_another:
         own["selector"] = settings.get("selector", "ambiguous")
     chosen = entry.choose(pool, **own)
-    return chosen if isinstance(chosen, Supervision) else Supervision.of(chosen)
+    made = chosen if isinstance(chosen, Supervision) else Supervision.of(chosen)
+    return replace(made, objective=entry.objective)
 
 
 def scores_read(name: str, settings: dict) -> tuple[str, ...]:
@@ -160,19 +179,36 @@ def select(
     map_file: str | Path | None,
     output: str | Path,
     score_files: Iterable[str | Path] = (),
+    dynamics_file: str | Path | None = None,
 ) -> None:
     """Make the supervision that `spec` describes and write it.
 
     `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
-    the selector's `settings`; `score_files` hold further scores of the map's instances. Raises ArtifactError
-    for a map of other data.
+    the selector's `settings`; `score_files` hold further scores of the map's instances, `dynamics_file` the
+    training dynamics, where the selector reads them. Raises ArtifactError for a map or dynamics of other
+    data, DataError for an epoch that the dynamics lack.
     """
     data_map = DataMap.load_for(map_file, dataset, score_files) if map_file else None
     name = spec.get("selector", "ambiguous" if map_file else "random")
     kind, rule = kind_of(dataset.kind), spec.get("rule", "exact")
+    settings = spec.get("settings", {})
     pool = Pool.of(dataset, kind, data_map, spec["fraction"], seed, rule)
-    chosen = choose(name, pool, spec.get("settings", {}))
+    if dynamics_file:
+        pool = replace(pool, dynamics=_dynamics(dynamics_file, dataset, SELECTORS[name], settings))
+    chosen = choose(name, pool, settings)
     chosen.save(output, dataset, {**spec, "selector": name, "seed": seed})
+
+
+def _dynamics(file: str | Path, dataset: Dataset, entry: Selector, settings: dict) -> Dynamics:
+    dynamics = load_dynamics(file, dataset, logits="logits" in entry.signals)
+    last = max({**entry.settings, **settings}.get(name, -1) for name in EPOCH_SETTINGS)
+    if last >= len(dynamics.p_true):
+        raise DataError(
+            f"the training dynamics lack the epoch that '{entry.name}' is to be made from",
+            got=f"epoch {last} of {len(dynamics.p_true)}, counted from 0",
+            fix="set its epoch lower under selections, or train the reference for longer",
+        )
+    return dynamics
 
 
 def end_of_score(scores: np.ndarray, uids: Sequence[str], fraction: float, rule: str = "exact") -> np.ndarray:

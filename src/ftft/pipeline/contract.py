@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
+from ..cartography.supervision import CROSS_ENTROPY
 from ..errors import ConfigError
 from ..tasks.metrics import metric
 from . import parameters as slices
@@ -20,11 +21,14 @@ from . import registry
 from .config import Configuration
 from .contents import Remembered, hashes
 from .fingerprint import fingerprint
+from .names import ALL_DATA, Supervision
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
 WILDCARDS = {"seed": r"\d+", "score": r"[a-z0-9_]+", "dataset": r"[^/]+?", "table": r"[^/]+?"}
+# Each objective is a function of its name there; the module imports torch, and is not imported here.
+OBJECTIVES = "ftft.training.objectives"
 LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "ledger.json")
 
 
@@ -52,6 +56,15 @@ def _task_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
     entry = config.tasks[task]
     metrics = [metric(name) for name in slices.recorded_metrics(entry)]
     return tuple(map(_definition, (registry.KINDS[entry.kind], *metrics)))
+
+
+def _training_roots(
+    config: Configuration, task: str, supervision: str = ALL_DATA, **_: str
+) -> tuple[str, ...]:
+    """Those of a task, and the objective that a supervision trains by."""
+    selector = None if supervision == ALL_DATA else Supervision.parse(supervision).selector
+    objective = config.objective_of(selector) if selector else CROSS_ENTROPY
+    return (*_task_roots(config, task), f"{OBJECTIVES}:{objective}")
 
 
 def _kind_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
@@ -89,10 +102,10 @@ RULES = {
         "train.py",
         slices.reference_slice,
         tuple(f"{REFERENCE}/{name}" for name in (*LEFT_BY_A_RUN, "dynamics.parquet")),
-        _task_roots,
+        _training_roots,
     ),
     "train_main": Rule(
-        "train.py", slices.training_slice, tuple(f"{RUN}/{name}" for name in LEFT_BY_A_RUN), _task_roots
+        "train.py", slices.training_slice, tuple(f"{RUN}/{name}" for name in LEFT_BY_A_RUN), _training_roots
     ),
     "build_data_map": Rule(
         "build_data_map.py",

@@ -143,6 +143,12 @@ def further_scores(config: Configuration, supervision: str) -> list[str]:
     return [name for name in config.scores_of(chosen.selector) if name not in registry.MAP_SCORES]
 
 
+def signals_read(config: Configuration, supervision: str) -> tuple[str, ...]:
+    """What a supervision is made from of its reference's training dynamics, beside their map and scores."""
+    chosen = Supervision.parse(supervision)
+    return config.signals_of(chosen.selector) if chosen.reference else ()
+
+
 def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     """What defines the predictions of a run."""
     entry = config.tasks[task]

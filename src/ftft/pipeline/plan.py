@@ -15,6 +15,8 @@ def row_supervision(row: Row, config: Configuration) -> str:
     """The name of what a table's row trains on."""
     if not row.selects:
         return ALL_DATA
+    if row.selector and config.takes_all_rows(row.selector):
+        return Supervision(row.model, row.selector, 1.0).name
     return Supervision(row.model, row.selector, row.fraction or config.selection.fraction).name
 
 

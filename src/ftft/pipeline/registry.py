@@ -4,11 +4,12 @@ Everything that the configuration, the plan and the rules know of these things t
 reads it where each is defined.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.scores import SCORES
-from ..cartography.selection import SELECTORS, scores_read
+from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, scores_read
 from ..data import sources
 from ..data.formats import FORMATS
 from ..data.registry import SOURCES
@@ -17,7 +18,16 @@ from ..tasks import base
 from ..tasks.metrics import metric_names
 from ..training.batching import PLANS
 
-__all__ = ["DATA_SOURCES", "FORMATS", "SCORES", "SELECTORS", "cad", "scores_read", "sources"]
+__all__ = [
+    "DATA_SOURCES",
+    "EPOCH_SETTINGS",
+    "FORMATS",
+    "SCORES",
+    "SELECTORS",
+    "cad",
+    "scores_read",
+    "sources",
+]
 
 # A data map's variability needs two epochs at least.
 FEWEST_EPOCHS = MINIMUM_EPOCHS
@@ -51,13 +61,22 @@ SETTINGS: dict[str, tuple[str, dict[str, float]]] = {
     "pruned": ("share of the hardest left out", {"ge": 0, "lt": 1}),
     "strata": ("number of strata", {"ge": 1}),
     "copies": ("copies added", {"ge": 1, "le": 100}),
+    "wrong_at": ("epoch of the reference, from 0, whose errors count", {"ge": 0}),
+    "epoch": ("epoch of the reference, from 0; -1: its mean over all", {"ge": -1}),
+    "theta_first": ("how much the reference's log-probabilities count at the start", {"ge": 0, "le": 2}),
+    "theta_last": ("how much they count at the end", {"ge": 0, "le": 2}),
     "base": ("random share of all data that they are added to", {"gt": 0, "le": 1}),
 }
 
 
 def needs_of(score: str) -> set[str]:
     """The signals that a score needs of a kind of task, beside what every kind has."""
-    return set(SCORES[score].needs) - {"p_true", "correct", "labels"}
+    return beyond_every_kind(SCORES[score].needs)
+
+
+def beyond_every_kind(signals: Iterable[str]) -> set[str]:
+    """Those of the signals that not every kind of task has."""
+    return set(signals) - {"p_true", "correct", "labels"}
 
 
 def selectors(reference: bool) -> list[str]:

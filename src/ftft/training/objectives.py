@@ -2,14 +2,14 @@
 
 Each takes the kind of task, the model's outputs [b, width], the targets, what the supervision carries for
 these instances and the share of the training that is done, and gives one loss per instance, [b]. Weights and
-the mean are the step's.
+the mean are the step's. A function is called as its objective: so the pipeline finds the code behind it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def objective(name: str) -> Callable:
 
 
 @objective("cross_entropy")
-def plain(kind, outputs, targets, guidance: Guidance, done: float) -> torch.Tensor:
+def cross_entropy(kind, outputs, targets, guidance: Guidance, done: float) -> torch.Tensor:
     """The kind's own loss."""
     return kind.losses(outputs, targets)
 
@@ -51,7 +51,21 @@ def product_of_experts(kind, outputs, targets, guidance: Guidance, done: float) 
     """
     first, last = (guidance.settings or {}).get("theta", (1.0, 1.0))
     theta = first + (last - first) * done
-    return cross_entropy(outputs.log_softmax(-1) + theta * guidance.bias, targets, reduction="none")
+    return functional.cross_entropy(
+        outputs.log_softmax(-1) + theta * guidance.bias, targets, reduction="none"
+    )
+
+
+@objective("relative_difficulty")
+def relative_difficulty(kind, outputs, targets, guidance: Guidance, done: float) -> torch.Tensor:
+    """The kind's own loss, weighing by the share of the reference's loss in both (Nam et al. 2020, equation
+    5): much where the reference found harder what the model finds easy.
+
+    The bias is the reference's log-probability of the label, [b, 1].
+    """
+    losses = kind.losses(outputs, targets)
+    theirs = -guidance.bias[:, 0]
+    return losses * (theirs / (theirs + losses.detach()).clamp(min=1e-12))
 
 
 @objective("soft_targets")
@@ -59,4 +73,4 @@ def soft_targets(kind, outputs, targets, guidance: Guidance, done: float) -> tor
     """Cross-entropy with a distribution over classes in place of the label (confidence regularisation, Utama
     et al. 2020).
     """
-    return cross_entropy(outputs, guidance.target, reduction="none")
+    return functional.cross_entropy(outputs, guidance.target, reduction="none")

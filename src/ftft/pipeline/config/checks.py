@@ -262,6 +262,7 @@ def _row(place: str, row: Row, table: Table, config: Configuration) -> Iterator[
     free = registry.selectors(reference=False)
     if row.model:
         yield from _selector(f"{place}.selector", row.selector, row.model, table.task, config)
+        yield from _share(f"{place}.fraction", row.fraction, row.selector, config)
     elif not row.selects or row.selector not in free:
         others = f"{', '.join(free)} need none" if row.selects and free else "remove it"
         yield f"{place}.selector: it goes by a reference model; {others}, or name a model under reference"
@@ -289,12 +290,19 @@ def _selector(place: str, selector: str, reference: str, task: str, config: Conf
         )
     kind = config.tasks[task].kind if task in config.tasks else "classification"
     needs = {signal for score in config.scores_of(selector) for signal in registry.needs_of(score)}
+    needs |= registry.beyond_every_kind(config.signals_of(selector))
     missing = needs - registry.KINDS[kind].signals
     if missing:
         yield (
             f"{place}: '{selector}' needs {', '.join(sorted(missing))}, which tasks of the kind '{kind}' "
             f"do not record; take another selector"
         )
+
+
+def _share(place: str, fraction: float | None, selector: str, config: Configuration) -> Iterator[str]:
+    known = selector in registry.SELECTORS or selector in config.selections
+    if fraction is not None and known and config.takes_all_rows(selector):
+        yield f"{place}: '{selector}' takes every row and no fraction; remove it"
 
 
 def _mixture(name: str, entry: Mixture) -> Iterator[str]:

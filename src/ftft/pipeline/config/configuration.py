@@ -75,6 +75,18 @@ class Configuration(Part):
             settings["selector"] = own.selector if own else DEFAULT_SELECTOR
         return registered, settings
 
+    def signals_of(self, name: str) -> tuple[str, ...]:
+        """What a selector, or one of `selections`, reads of the training dynamics themselves."""
+        return registry.SELECTORS[self.selector_of(name)[0]].signals
+
+    def objective_of(self, name: str) -> str:
+        """The objective that a selector, or one of `selections`, trains by."""
+        return registry.SELECTORS[self.selector_of(name)[0]].objective
+
+    def takes_all_rows(self, name: str) -> bool:
+        """Whether a selector, or one of `selections`, takes every row."""
+        return registry.SELECTORS[self.selector_of(name)[0]].all_rows
+
     def scores_of(self, name: str) -> tuple[str, ...]:
         """The scores of a reference that a selector, or one of `selections`, goes by."""
         return registry.scores_read(*self.selector_of(name))

@@ -116,9 +116,15 @@ def _row(name: str, field: FieldInfo) -> list[str]:
 
 def _setting(name: str) -> list[str]:
     takers = [selector for selector, entry in registry.SELECTORS.items() if name in entry.settings]
-    default = registry.SELECTORS[takers[0]].settings[name]
+    defaults = {taker: registry.SELECTORS[taker].settings[name] for taker in takers}
+    default = defaults[takers[0]]
     meaning = f"{', '.join(f'`{taker}`' for taker in takers)}: {registry.SETTINGS[name][0]}"
-    return [f"`{name}`", meaning, f"`{default}`", "the selection, its runs"]
+    shown = (
+        f"`{default}`"
+        if len(set(defaults.values())) == 1
+        else ", ".join(f"`{value}` (`{taker}`)" for taker, value in defaults.items())
+    )
+    return [f"`{name}`", meaning, shown, "the selection, its runs"]
 
 
 def documents() -> dict[Path, str]:

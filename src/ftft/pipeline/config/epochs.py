@@ -54,6 +54,9 @@ def complete_epochs(recipe: Recipe, task: Task) -> int | None:
 def _needed(config: Configuration, selector: str) -> tuple[int, str | None]:
     """How many epochs a selector needs, and the setting of `selection` that says so, if one does."""
     needed, listed = registry.FEWEST_EPOCHS, None
+    if _known(config, selector):
+        settings = config.selector_of(selector)[1]
+        needed = max([needed, *(settings[name] + 1 for name in registry.EPOCH_SETTINGS if name in settings)])
     for name in _scores(config, selector):
         score = registry.SCORES[name]
         needed = max(needed, score.epochs)
@@ -64,15 +67,18 @@ def _needed(config: Configuration, selector: str) -> tuple[int, str | None]:
 
 def _scores(config: Configuration, selector: str) -> tuple[str, ...]:
     """The scores that a selector goes by; none where there is no such selector, which is another fault."""
-    known = selector in registry.SELECTORS or selector in config.selections
-    return config.scores_of(selector) if known else ()
+    return config.scores_of(selector) if _known(config, selector) else ()
+
+
+def _known(config: Configuration, selector: str) -> bool:
+    return selector in registry.SELECTORS or selector in config.selections
 
 
 def _references(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
     """Who selects by a model's dynamics: the place, the task, the model and the selector, each model once."""
     seen = set()
     for place, task, model, selector in _all_references(config):
-        reader = (task, model, _scores(config, selector))
+        reader = (task, model, _needed(config, selector))
         if reader not in seen:
             seen.add(reader)
             yield place, task, model, selector
