@@ -18,8 +18,10 @@ from ftft.pipeline.config import Configuration, resolve
 from ftft.pipeline.config.tasks import PREPARATIONS
 
 ROOT = Path(__file__).parents[2]
-OVERLAYS = {ROOT / "config" / "fast.yaml", ROOT / "config" / "selectors.yaml"}
-SHIPPED = sorted({*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")} - OVERLAYS)
+CONFIGS = sorted([*ROOT.glob("config/**/*.yaml"), *ROOT.glob("tests/config/**/*.yaml")])
+# Those without tasks are laid over the default.
+OVERLAYS = [path for path in CONFIGS if "tasks" not in yaml.safe_load(path.read_text(encoding="utf-8"))]
+SHIPPED = [path for path in CONFIGS if path not in OVERLAYS]
 ABSENT = object()
 DATASETS, MODELS, TABLE = "tasks.demo.datasets", "models", "tables.table1"
 
@@ -446,6 +448,13 @@ def test_a_shipped_configuration_resolves(path, tmp_path, monkeypatch):
     assert resolve(config).tables
 
 
+@pytest.mark.parametrize("path", OVERLAYS, ids=[path.stem for path in OVERLAYS])
+def test_what_is_laid_over_the_default_resolves(path):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert resolve(config)
+
+
 def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
     preset = yaml.safe_load((ROOT / "config" / "nli.yaml").read_text(encoding="utf-8"))
     laid_over = copy.deepcopy(preset)
@@ -455,3 +464,20 @@ def test_the_overlay_groups_by_length_in_every_model_and_changes_nothing_else():
         assert model.training.batch_plan == "length_grouped"
         assert model.training.changed(batch_plan=None) == before.models[name].training
     assert after.tasks == before.tasks and after.tables == before.tables
+
+
+def test_a_selector_of_every_row_has_a_name_without_a_fraction(tiny):
+    ask(tiny, selector="jtt")
+    config = resolve(tiny)
+    row = config.tables["t"].rows[0]
+    assert plan.row_supervision(row, config) == f"{row.reference}-jtt-100"
+    assert config.signals_of("jtt") == ("correct",) and config.objective_of("jtt") == "cross_entropy"
+    assert config.objective_of("product_of_experts") == "product_of_experts"
+    ask(tiny, selector="jtt", fraction=0.5)
+    assert "tables.t.rows[0].fraction: 'jtt' takes every row and no fraction" in message_of(tiny)
+
+
+def test_a_selector_of_an_epoch_asks_the_reference_for_it(tiny):
+    ask(tiny, selector="late")
+    tiny["selections"] = {"late": {"mixture": "jtt", "wrong_at": 40}}
+    assert "which must hold 41 complete epochs at least" in message_of(tiny)

@@ -37,7 +37,8 @@ KINDS = {name: base.kind_of(name) for name in base.KINDS}
 # Keys of a task that not every kind takes.
 KIND_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in (*kind.required, *kind.optional)))
 METRICS = tuple(metric_names())
-DATA_SOURCES = SOURCES
+# In an order of its own: that of their registration depends on who imports what first.
+DATA_SOURCES = dict(sorted(SOURCES.items()))
 BATCH_PLANS = tuple(PLANS)
 
 
