@@ -17,6 +17,24 @@ rule plot_overlap:
         "../workflow/scripts/plot_overlap.py"
 
 
+rule plot_gains:
+    input:
+        gains="results/gains/{table}.parquet",
+    output:
+        **figure_outputs("gains/{table}", "gains"),
+    log:
+        "logs/plot_gains/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("plot_gains"),
+    message:
+        "Plot what labels, lengths and training dynamics give in {wildcards.table}"
+    script:
+        "../workflow/scripts/plot_gains.py"
+
+
 rule plot_true_class:
     input:
         dynamics=reference_files("dynamics.parquet"),

@@ -121,6 +121,11 @@ def data_checks(wildcards):
     return f"results/checks/{table(wildcards).task}.json"
 
 
+def gains_of_table(wildcards):
+    """How the gains of a table's selections are split, where it has their controls."""
+    return "results/gains/{table}.parquet" if plan.gain_parts(table(wildcards), settings) else []
+
+
 def cost_ledgers(wildcards):
     return run_files(plan.cost_runs(table(wildcards), settings), "ledger.json")
 
@@ -173,7 +178,8 @@ def figure_outputs(name, caption):
 
 def all_figures():
     """The figures that this configuration has something to show in."""
-    files = []
+    split = [name for name, table in settings.tables.items() if plan.gain_parts(table, settings)]
+    files = collect("results/figures/gains/{table}.svg", table=split)
     for task in plan.table_tasks(settings):
         references = plan.task_reference_runs(settings, task)
         names = [f"overlap_{group}" for group in plan.overlap_groups(settings, task)]

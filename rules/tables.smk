@@ -38,10 +38,31 @@ rule compare_methods:
         "../workflow/scripts/compare_methods.py"
 
 
+rule split_gains:
+    input:
+        evaluations=scored_evaluations,
+        ledgers=scored_ledgers,
+    output:
+        gains="results/gains/{table}.parquet",
+        view="results/gains/{table}.csv",
+    log:
+        "logs/split_gains/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("split_gains"),
+    message:
+        "Split the gains of {wildcards.table} into labels, lengths and training dynamics"
+    script:
+        "../workflow/scripts/split_gains.py"
+
+
 rule write_table:
     input:
         scores="results/scores/{table}.parquet",
         comparisons="results/comparisons/{table}.parquet",
+        gains=gains_of_table,
         ledgers=cost_ledgers,
         supervisions=supervision_ledgers,
         maps=map_ledgers,

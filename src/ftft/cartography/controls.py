@@ -5,6 +5,9 @@ import numpy as np
 from . import selection
 from .selection import Pool, even_quotas, largest, length_parts, random_places, select_random, selector
 
+# What a selection's gain over random rows is split into; the last only a reference model can give.
+PARTS = ("label make-up", "length", "training dynamics")
+
 
 @selector("random")
 def uniform(pool: Pool) -> np.ndarray:
@@ -28,6 +31,12 @@ def longest(pool: Pool) -> np.ndarray:
     return largest(pool.lengths.astype(np.float64), pool.uids, pool.size)
 
 
+@selector("matched_labels", of_another=True, looks=True)
+def matched_labels(pool: Pool, selector: str) -> np.ndarray:
+    """Random rows with the same counts of label make-up as the rows of another selector."""
+    return _matched(pool, selection.choose(selector, pool, {}).rows, pool.make_up.astype(np.int64))
+
+
 @selector("matched_random", of_another=True, looks=True)
 def matched_random(pool: Pool, selector: str) -> np.ndarray:
     """Random rows with the same joint counts of label make-up and length decile as the rows of another
@@ -35,11 +44,15 @@ def matched_random(pool: Pool, selector: str) -> np.ndarray:
 
     What a selection gains over these is not owed to the labels and lengths that it happens to prefer.
     """
-    model = selection.choose(selector, pool, {})
     cells = pool.make_up.astype(np.int64) * selection.LENGTH_PARTS + length_parts(pool.lengths)
+    return _matched(pool, selection.choose(selector, pool, {}).rows, cells)
+
+
+def _matched(pool: Pool, rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Random rows, as many of each cell [n] as `rows` has."""
     places = random_places(pool.uids, pool.seed)
     chosen = []
-    for cell, count in zip(*np.unique(cells[model.rows], return_counts=True), strict=True):
-        rows = np.flatnonzero(cells == cell)
-        chosen.append(rows[np.argsort(places[rows])[:count]])
+    for cell, count in zip(*np.unique(cells[rows], return_counts=True), strict=True):
+        alike = np.flatnonzero(cells == cell)
+        chosen.append(alike[np.argsort(places[alike])[:count]])
     return np.sort(np.concatenate(chosen))

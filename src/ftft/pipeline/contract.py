@@ -139,6 +139,8 @@ RULES = {
     "compare_methods": Rule(
         "compare_methods.py", slices.comparisons_slice, ("results/comparisons/{table}.parquet",)
     ),
+    "split_gains": Rule("split_gains.py", slices.gains_slice, ("results/gains/{table}.parquet",)),
+    "plot_gains": Rule("plot_gains.py", slices.gains_figure_slice),
     "write_table": Rule("write_table.py", slices.table_slice),
     "write_model_costs": Rule("write_model_costs.py", slices.model_costs_slice),
     "write_easy_shares": Rule("write_easy_shares.py", slices.easy_share_slice),

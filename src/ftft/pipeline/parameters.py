@@ -17,6 +17,7 @@ from .plan import (
     erm_models,
     finetune_row,
     full_runs,
+    gain_parts,
     overlap_runs,
     preflight_runs,
     row_budget,
@@ -180,6 +181,29 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
         "baselines": [_row(baseline(row), config) for row in entry.rows],
         **config.statistics.dump(),
     }
+
+
+def gains_slice(config: Configuration, table: str) -> dict:
+    """What defines how the gains of a table's selections are split."""
+    entry = config.tables[table]
+    task = config.tasks[entry.task]
+    outside = [name for name in task.evaluate if name != task.validation]
+    sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
+    sets["out of distribution" if task.dev else "test"] = outside
+    return {
+        "metric": _metric(config, table),
+        "failure_metric": task.metric,
+        "rows": [_row(row, config) for row in entry.rows],
+        "parts": gain_parts(entry, config),
+        "sets": {name: found for name, found in sets.items() if found},
+        **config.statistics.dump(),
+    }
+
+
+def gains_figure_slice(config: Configuration, table: str) -> dict:
+    """What defines the figure of a table's gains."""
+    entry = config.tables[table]
+    return {"title": f"Gains over random rows: {entry.title or table}", "metric": _metric(config, table)}
 
 
 def table_slice(config: Configuration, table: str) -> dict:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..paper.roles import Roles
+from . import registry
 from .config import DEFAULT_SELECTOR, LENGTH_TABLE, Configuration, Row, Table
 from .names import ALL_DATA, FULL_LENGTH, Run, Supervision
 
@@ -64,6 +65,54 @@ def baseline(row: Row) -> Row:
 def reference_runs(row: Row, task: str, config: Configuration) -> list[Run]:
     """The reference runs behind a table's row, one per seed; none where no model selects."""
     return row_runs(erm(row.model), task, config) if row.model else []
+
+
+# Controls of another selection, the closest last.
+MATCHED = ("matched_labels", "matched_random")
+
+
+def gain_parts(table: Table, config: Configuration) -> list[dict]:
+    """What the gain of a table's selections over a random share is split into, as far as it has the controls.
+
+    Each part is the difference of the rows at two positions, `left` and `right`, and belongs to the selection
+    at `row`. Only runs to the end of the same main model and share are compared.
+    """
+    parts = []
+    for position, row in enumerate(table.rows):
+        if row.method != "DM" or not row.model or row.steps:
+            continue
+        name = config.selector_of(row.selector)[0]
+        if name in MATCHED or config.takes_all_rows(row.selector):
+            continue
+        alike = {
+            place: other
+            for place, other in enumerate(table.rows)
+            if (other.method, other.main, other.fraction, other.steps) == ("DM", row.main, row.fraction, None)
+        }
+        free = {other.selector or "random": place for place, other in alike.items() if not other.model}
+        matched = {}
+        for place, other in alike.items():
+            if other.model == row.model:
+                control, of = config.selector_of(other.selector)
+                if control in MATCHED and of["selector"] == row.selector:
+                    matched[control] = place
+        if "matched_random" not in matched:
+            continue
+        chain = [free.get("random"), matched.get("matched_labels"), matched["matched_random"], position]
+        names = list(registry.GAIN_PARTS)
+        if chain[1] is None:
+            chain, names = [chain[0], *chain[2:]], [" and ".join(names[:2]), names[2]]
+        steps = zip(names, chain[1:], chain, strict=False)
+        parts += [
+            {"row": position, "part": part, "left": left, "right": right}
+            for part, left, right in steps
+            if right is not None
+        ]
+        parts += [
+            {"row": position, "part": f"over {control}", "left": position, "right": place}
+            for control, place in free.items()
+        ]
+    return parts
 
 
 def table_runs(table: Table, config: Configuration) -> list[Run]:

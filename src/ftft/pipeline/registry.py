@@ -7,6 +7,7 @@ reads it where each is defined.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..cartography.controls import PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.scores import SCORES
 from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, scores_read
@@ -29,6 +30,7 @@ __all__ = [
     "sources",
 ]
 
+GAIN_PARTS = PARTS
 # A data map's variability needs two epochs at least.
 FEWEST_EPOCHS = MINIMUM_EPOCHS
 # The scores that a data map always has; others are beside it, in files of their own.

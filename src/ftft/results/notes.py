@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from ..statistics.exclusions import RunKey
+from ..statistics.gains import DYNAMICS
 from ..tasks.metrics import metric
 
 # What can change numbers beside configuration and seed, by its key in a ledger's `execution`.
@@ -54,6 +55,45 @@ def exclusion_notes(excluded: Mapping[RunKey, str]) -> list[str]:
         f"Left out: {model} on {supervision}, {budget}, seed {', '.join(map(str, sorted(own)))}: {reason}"
         for (model, supervision, budget, reason), own in seeds.items()
     ]
+
+
+def gain_notes(gains: pd.DataFrame, score: str) -> list[str]:
+    """Whether training dynamics helped beyond labels and lengths, and which control does better, in words.
+
+    Only what lies outside the training distribution counts, where there is such a set. With one seed nothing
+    is said to help.
+    """
+    notes = []
+    for _, own in gains[gains["sets"] != "in distribution"].groupby("row", sort=False):
+        first = own.iloc[0]
+        what = f"the {first['selector']} rows of {first['reference']} for {first['main']}"
+        where = first["sets"]
+        for part in own.itertuples():
+            size = f"{abs(100 * part.difference):.1f} points of {score} {where}"
+            span = f"{100 * part.low:+.1f} to {100 * part.high:+.1f}"
+            if part.part == DYNAMICS and part.low > 0 and part.seeds > 1:
+                notes.append(
+                    f"Training dynamics help: {what} are {size} above random rows with the same labels and "
+                    f"lengths ({span}, {part.seeds} seeds)"
+                )
+            elif part.part == DYNAMICS and not (part.high < 0 and part.seeds > 1):
+                seeds = "one seed" if part.seeds == 1 else f"{part.seeds} seeds"
+                side = "above" if part.difference > 0 else "below"
+                notes.append(
+                    f"Not shown that training dynamics help: {what} are {size} {side} random rows with the "
+                    f"same labels and lengths ({span}, {seeds})"
+                )
+            elif (
+                part.high < 0 and part.seeds > 1 and (part.part == DYNAMICS or part.part.startswith("over "))
+            ):
+                control = part.part.removeprefix("over ")
+                rows = (
+                    "random rows with the same labels and lengths"
+                    if part.part == DYNAMICS
+                    else f"the {control} rows, which need no reference"
+                )
+                notes.append(f"Take {rows}: they are {size} above {what} ({span}, {part.seeds} seeds)")
+    return notes
 
 
 def significance_notes(comparisons: pd.DataFrame, confidence: float, marked: str = "*") -> list[str]:

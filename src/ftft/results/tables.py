@@ -10,9 +10,10 @@ from ..statistics.comparisons import load_comparisons
 from ..statistics.costs import parameter_millions, parts, relative_costs
 from ..statistics.exclusions import run_key
 from ..statistics.frames import write_csv
+from ..statistics.gains import load_gains
 from ..statistics.scores import load_scores, of_method
 from ..tasks.metrics import metric
-from .notes import exclusion_notes, execution_notes, metric_note, significance_notes
+from .notes import exclusion_notes, execution_notes, gain_notes, metric_note, significance_notes
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
@@ -32,13 +33,18 @@ def write_table(
     ledger_files: Iterable[Path],
     supervising: Supervising,
     outputs: dict[str, Path],
+    gains_file: Path | None = None,
 ) -> None:
-    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV."""
+    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV.
+
+    With gains (`statistics.gains`) it says in words whether the training dynamics helped.
+    """
     ledgers = load_ledgers(ledger_files).get(spec["task"], {})
     comparisons = load_comparisons(comparisons_file)
     scores = load_scores(scores_file)
     rows = build_rows(spec, scores, comparisons, ledgers, supervising)
-    rendering = render(rows, spec, scores, comparisons, ledgers.values())
+    told = gain_notes(load_gains(gains_file), metric(spec["metric"]).label) if gains_file else []
+    rendering = render(rows, spec, scores, comparisons, ledgers.values(), told)
     write_outputs(outputs, to_frame(rows, spec["datasets"]), rendering)
     write_csv(outputs["costs"], cost_ledger(spec, rows, ledgers, supervising))
 
@@ -163,6 +169,7 @@ def render(
     scores: pd.DataFrame,
     comparisons: pd.DataFrame,
     ledgers: Iterable[dict] = (),
+    told: Sequence[str] = (),
 ) -> Rendering:
     """The table for readers: scores in percent, those that differ from ERM marked."""
     level = 1 - spec["confidence"]
@@ -186,7 +193,7 @@ def render(
         [*header, "Runs", "Common"],
         lines,
         [row["section"] for row in rows],
-        _notes(spec, rows, scores, comparisons, ledgers),
+        [*told, *_notes(spec, rows, scores, comparisons, ledgers)],
         names=3,
     )
 
