@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def settings(self) -> dict:
+        """The optional keys of its kind that the task was given."""
+        return self.provenance.get("settings", {})
 
     @cached_property
     def content_hash(self) -> str:
@@ -119,8 +124,14 @@ def targets_of_column(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_list(column.type) and pa.types.is_boolean(column.type.value_type):
         return np.array(values, bool)
     numbers = pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)
+    return object_array([np.array(value, np.int64) for value in values] if numbers else values)
+
+
+def object_array(values: Sequence) -> np.ndarray:
+    """An object array [n] of these values, which may be arrays of one length."""
     found = np.empty(len(values), object)
-    found[:] = [np.array(value, np.int64) for value in values] if numbers else values
+    for row, value in enumerate(values):
+        found[row] = value
     return found
 
 

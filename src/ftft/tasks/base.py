@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KINDS = {
     "classification": "classification:Classification",
     "multiple_choice": "multiple_choice:MultipleChoice",
+    "token_classification": "token_classification:TokenClassification",
 }
 
 
@@ -53,8 +54,8 @@ class Kind(ABC):
 
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
     the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
-    optional: keys of a task in the configuration that not every kind takes. first_token: whether the model's
-    head reads the first token alone.
+    optional: keys of a task in the configuration that not every kind takes. fewest_labels: how many labels a
+    task must name where it names any. first_token: whether the model's head reads the first token alone.
     """
 
     name: str
@@ -62,9 +63,14 @@ class Kind(ABC):
     optional: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
+    fewest_labels = 2
     first_token = True
 
     # The light half.
+
+    def label_names(self, spec: dict) -> list[str]:
+        """Names of what the targets hold indices of, by the task's `labels`."""
+        return list(spec.get("labels", ()))
 
     def columns(self, spec: dict) -> list[str]:
         """The source columns that an instance is read from, texts first."""
@@ -123,6 +129,10 @@ class Kind(ABC):
     def prediction_columns(self, outputs: np.ndarray) -> dict[str, pa.Array]:
         """What an evaluation keeps of a model's outputs beside the predictions."""
         return {f"logit_{index}": finite_or_null(column) for index, column in enumerate(outputs.T)}
+
+    def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
+        """The columns of texts as a page shows them, lists with one text in each line."""
+        return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]
 
     # The half that needs torch.
 

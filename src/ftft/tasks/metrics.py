@@ -95,6 +95,53 @@ class MacroF1(Metric):
         return _ratio(f1.sum(-1), occurs.sum(-1))
 
 
+@register
+class EntityF1(Metric):
+    """F1 of entities over all of them, as the CoNLL tasks count and seqeval does in its strict mode."""
+
+    name, label, hub = "entity_f1", "entity F1", "seqeval"
+    kinds = ("token_classification",)
+    definition = "F1 over all entities, of which one is right if its first word, last word and type are"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        # For each type its hits, then how often it is predicted, then how often it is there.
+        types = {tag[2:]: place for place, tag in enumerate(labels[1::2])}
+        counts = np.zeros((len(targets), 3, len(types)))
+        for row, pair in enumerate(zip(targets, predictions, strict=True)):
+            true, predicted = (entities([labels[tag] for tag in tags]) for tags in pair)
+            for place, found in enumerate((true & predicted, predicted, true)):
+                for name, _, _ in found:
+                    counts[row, place, types[name]] += 1
+        return counts.reshape(len(targets), -1)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        hits, predicted, true = (part.sum(-1) for part in np.split(np.asarray(sums), 3, axis=-1))
+        return _ratio(2 * hits, predicted + true)
+
+    def by_type(
+        self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]
+    ) -> dict[str, float]:
+        """The F1 of every type of entity, nan for one that neither occurs nor is predicted."""
+        hits, predicted, true = np.split(self.statistics(targets, predictions, labels).sum(0), 3)
+        values = _ratio(2 * hits, predicted + true).tolist()
+        return dict(zip((tag[2:] for tag in labels[1::2]), values, strict=True))
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        return 0.0
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Type, first word and last word of every entity in a sentence's tags; what no B- begins is none."""
+    found, start = set(), None
+    for place, tag in enumerate([*tags, "O"]):
+        if start is not None and tag != f"I-{tags[start][2:]}":
+            found.add((tags[start][2:], start, place - 1))
+            start = None
+        if tag.startswith("B-"):
+            start = place
+    return found
+
+
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
     return np.divide(above, below, where=below > 0, out=np.full(above.shape, np.nan))

@@ -28,7 +28,10 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
     wanted = [*kind.columns(spec), *([spec["uid"]] if spec["uid"] else [])]
     require(records, wanted, name, "name its columns by the keys text, label and uid of the data set")
     texts, labels = kind.read(records, spec, name)
-    whole = Dataset(_uids(records, spec, name), texts, labels, spec.get("labels", []), provenance, kind.name)
+    if settings := {key: spec[key] for key in kind.optional if key in spec}:
+        provenance = {**provenance, "settings": settings}
+    label_names = kind.label_names(spec)
+    whole = Dataset(_uids(records, spec, name), texts, labels, label_names, provenance, kind.name)
     dataset = _sample(whole, spec)
     one_label_each = dataset.labels.ndim == 1 and np.issubdtype(dataset.labels.dtype, np.integer)
     of_classes = one_label_each and dataset.label_names and not spec.get("evaluated_only")

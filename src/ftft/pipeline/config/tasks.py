@@ -25,6 +25,7 @@ from .base import (
     spelled,
 )
 
+POOLS = ("entities", "all_words", "min")
 PREPARATIONS = ("ramponi-tonelli", "official")
 ROLES = ("nli", "hsd")
 
@@ -159,13 +160,14 @@ class Task(Part):
 
     kind: Annotated[str, OneOf(lambda: registry.KINDS)] = key(
         "classification",
-        meaning="what is learnt: `classification` (one label per row) or `multiple_choice` (one of "
-        "several texts)",
+        meaning="what is learnt: `classification` (one label per row), `multiple_choice` (one of several "
+        "texts) or `token_classification` (a tag per word); see [docs/kinds.md](../docs/kinds.md)",
         reruns="everything",
     )
-    labels: Maybe[Annotated[AtLeastOne[Line], Field(min_length=2)]] = key(
+    labels: Maybe[AtLeastOne[Line]] = key(
         None,
-        meaning="label names in the order of the class indices",
+        meaning="label names in the order of the class indices; `token_classification`: the entity types, "
+        "e.g. `[PER, LOC]`",
         reruns="everything",
         shown="required for kinds with classes",
     )
@@ -177,7 +179,8 @@ class Task(Part):
     )
     metric: Annotated[str, OneOf(lambda: registry.METRICS)] = key(
         "accuracy",
-        meaning="`accuracy` or `macro_f1`: what early stopping monitors and tables show",
+        meaning="what early stopping monitors and tables show, one that fits the kind: `accuracy` or "
+        "`macro_f1`, `entity_f1`",
         reruns="stopped runs, scores",
     )
     text: Texts = key(
@@ -191,6 +194,14 @@ class Task(Part):
         meaning="`multiple_choice`: the columns that hold the choices",
         reruns="its data sets and on",
         shown="required there",
+    )
+    pool: Maybe[Annotated[str, OneOf(lambda: POOLS)]] = key(
+        None,
+        meaning="`token_classification`: what p_true of a sentence is made from, `entities` (the mean over "
+        "words that are, or were taken for, a part of an entity), `all_words` (the mean over all) or `min` "
+        "(the least of all)",
+        reruns="its data sets and on",
+        shown="`entities`",
     )
     label: Text = key("label", meaning="label column", reruns="its data sets and on")
     uid: Text | None = key(
