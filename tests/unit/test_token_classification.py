@@ -154,7 +154,7 @@ def test_entity_f1_by_hand():
     assert found.score(targets, predictions, TAGS) == 2 * 2 / (4 + 3)
     assert found.by_type(targets, predictions, TAGS) == {"PER": 2 / 4, "LOC": 2 / 3}
     assert found.floor(targets, TAGS) == 0.0
-    assert np.isnan(found.score([[0]], [[0]], TAGS))
+    assert found.score([[0]], [[0]], TAGS) == 0.0
 
 
 def test_what_no_B_begins_is_no_entity_and_another_type_ends_one():

@@ -181,6 +181,72 @@ def tagged_words(
     return words, object_array([np.array([index[tag] for tag in own], np.int64) for own in found])
 
 
+def label_sets(records: pa.Table, spec: dict, name: str) -> np.ndarray:
+    """Which labels every row has: bool [n, labels].
+
+    They come as lists in the label column, translated by `label_names`, or as a column of 0 and 1 for each
+    label, `label_columns`, in the order of the task's labels. Raises DataError.
+    """
+    if "label_columns" in spec:
+        return np.stack([_truths(records, column, spec, name) for column in spec["label_columns"]], axis=1)
+    column, names = spec["label"], spec.get("label_names", {})
+    index = {label: place for place, label in enumerate(spec["labels"])}
+    fix = "name the column of the lists by the key label, or columns of 0 and 1 by label_columns"
+    given = list_column(records, column, spec, name, "labels", fix)
+    found = [[names.get(label, label) for label in own] for own in given]
+    if bad := [row for row, own in enumerate(found) if not index.keys() >= set(own)]:
+        unknown = listing(label for own in found for label in own if label not in index)
+        raise DataError(
+            f"data set '{name}' has unknown labels in column '{column}'",
+            got=f"{unknown} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected=f"lists of {', '.join([*names, *index])}",
+            fix="map the column's values to the task's labels by the key label_names",
+        )
+    truths = np.zeros((len(found), len(index)), bool)
+    for row, own in enumerate(found):
+        truths[row, [index[label] for label in own]] = True
+    return truths
+
+
+TRUTHS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+
+def _truths(records: pa.Table, column: str, spec: dict, name: str) -> np.ndarray:
+    values = records[column].to_pylist()
+    found = [TRUTHS.get((value or "").strip().lower()) for value in values]
+    if bad := [row for row, truth in enumerate(found) if truth is None]:
+        raise DataError(
+            f"data set '{name}' has values other than 0 and 1 in column '{column}'",
+            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected="0 or 1, false or true in every row",
+            fix="correct or remove these rows, or name other columns by the key label_columns",
+        )
+    return np.array(found, bool)
+
+
+def numbers(records: pa.Table, spec: dict, name: str) -> np.ndarray:
+    """The numbers of the label column, float64 [n]; raises DataError where one is none or not finite."""
+    column = spec["label"]
+    values = records[column].to_pylist()
+    found = np.array([_number(value) for value in values], np.float64)
+    bad = np.flatnonzero(~np.isfinite(found)).tolist()
+    if bad:
+        raise DataError(
+            f"data set '{name}' has labels that are no finite numbers in column '{column}'",
+            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected="a finite number in every row, with a point where it has decimals",
+            fix="correct or remove these rows, or leave rows without label out by drop_empty: true",
+        )
+    return found
+
+
+def _number(value: str | None) -> float:
+    try:
+        return float(value or "nan")
+    except ValueError:
+        return float("nan")
+
+
 def _is_bio2(tags: Sequence[str]) -> bool:
     return all(
         tag[:2] != "I-" or (before[:2] in ("B-", "I-") and before[2:] == tag[2:])

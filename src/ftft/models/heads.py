@@ -24,14 +24,18 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
-def load_classifier(folder: str | Path, label_names: Sequence[str], own_kernels: bool = True) -> nn.Module:
+def load_classifier(
+    folder: str | Path, label_names: Sequence[str], own_kernels: bool = True, problem: str | None = None
+) -> nn.Module:
     """Load an encoder's folder with a classification head for `label_names`, weights in float32.
 
-    With `own_kernels`, it runs our own code for its architecture (`fast`), otherwise that of transformers.
+    `problem` tells transformers what the outputs are where they are no classes of which one is right. With
+    `own_kernels`, it runs our own code for its architecture (`fast`), otherwise that of transformers.
     A head that the folder lacks is drawn from torch's global generator: seed it first.
     Raises ModelError where the folder cannot be loaded.
     """
-    model = _load(AutoModelForSequenceClassification, folder, **_named(label_names))
+    further = {"problem_type": problem} if problem else {}
+    model = _load(AutoModelForSequenceClassification, folder, **_named(label_names), **further)
     _keep_head_in_float32(model, len(label_names))
     return speed_up(model) if own_kernels else model
 

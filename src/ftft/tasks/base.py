@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KINDS = {
     "classification": "classification:Classification",
     "multiple_choice": "multiple_choice:MultipleChoice",
+    "multilabel": "multilabel:Multilabel",
+    "regression": "regression:Regression",
     "token_classification": "token_classification:TokenClassification",
 }
 
@@ -64,6 +66,7 @@ class Kind(ABC):
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
     fewest_labels = 2
+    text_columns = 2
     first_token = True
 
     # The light half.
@@ -172,6 +175,10 @@ class Kind(ABC):
     def recorded(self, outputs: "torch.Tensor", targets: "torch.Tensor", width: int) -> "torch.Tensor":
         """What the dynamics are made from, [b, width]: the outputs."""
         return outputs
+
+    def finish(self, model, dataset: "Dataset"):
+        """A model that was trained on this data set as it is to be saved, the same with or without changes."""
+        return model
 
     def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """What `predictions` are made from, [b, batch.width]: the outputs."""

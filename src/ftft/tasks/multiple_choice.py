@@ -21,6 +21,7 @@ class MultipleChoice(Kind):
 
     name = "multiple_choice"
     required = ("choices",)
+    text_columns = 1
     metrics = ("accuracy",)
     signals = frozenset({"logits"})
 

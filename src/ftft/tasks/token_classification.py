@@ -28,6 +28,7 @@ class TokenClassification(Kind):
     name = "token_classification"
     required = ("labels",)
     optional = ("pool",)
+    text_columns = 1
     metrics = ("entity_f1",)
     fewest_labels = 1
     first_token = False

@@ -110,6 +110,7 @@ def fine_tune(
         result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
         if group.rank != 0:
             return
+        kind.finish(result.model, dataset)
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
             outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}

@@ -161,7 +161,8 @@ class Task(Part):
     kind: Annotated[str, OneOf(lambda: registry.KINDS)] = key(
         "classification",
         meaning="what is learnt: `classification` (one label per row), `multiple_choice` (one of several "
-        "texts) or `token_classification` (a tag per word); see [docs/kinds.md](../docs/kinds.md)",
+        "texts), `multilabel` (several labels per row), `regression` (a number) or "
+        "`token_classification` (a tag per word); see [docs/kinds.md](../docs/kinds.md)",
         reruns="everything",
     )
     labels: Maybe[AtLeastOne[Line]] = key(
@@ -180,7 +181,7 @@ class Task(Part):
     metric: Annotated[str, OneOf(lambda: registry.METRICS)] = key(
         "accuracy",
         meaning="what early stopping monitors and tables show, one that fits the kind: `accuracy` or "
-        "`macro_f1`, `entity_f1`",
+        "`macro_f1`; `macro_f1`, `micro_f1` or `subset_accuracy`; `spearman` or `pearson`; `entity_f1`",
         reruns="stopped runs, scores",
     )
     text: Texts = key(
@@ -202,6 +203,12 @@ class Task(Part):
         "(the least of all)",
         reruns="its data sets and on",
         shown="`entities`",
+    )
+    label_columns: Maybe[AtLeastOne[Text]] = key(
+        None,
+        meaning="`multilabel`: columns of 0 and 1, one for each of the labels in their order",
+        reruns="its data sets and on",
+        shown="the label column holds lists",
     )
     label: Text = key("label", meaning="label column", reruns="its data sets and on")
     uid: Text | None = key(
