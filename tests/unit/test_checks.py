@@ -31,6 +31,7 @@ def test_the_report_gives_sizes_labels_and_hashes(tmp_path):
     report, datasets = check(tmp_path, "warn", train=TRAIN, test=CLEAN)
     assert report["train"] == {
         "source": "file",
+        "instances": 3,
         "content_hash": datasets["train"].content_hash,
         "labels": {"no": 1, "maybe": 2, "yes": 0},
     }

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ftft.models.flops import FlopCount, Workload, count_flops
 
+HEAD = "SequenceClassification"
 LONGEST = 40
 LAYERS, HIDDEN, FEED_FORWARD, HEADS, CLASSES, BUCKETS = 2, 32, 48, 4, 3, 8
 SMALL = {
@@ -155,5 +156,5 @@ def test_flops_of_a_workload():
     workload.add(np.array([9, 13]))
     # The projections of relative positions are in both counts, and once in the batch's.
     projections = count_of("deberta-v2").per_batch
-    assert workload.flops(config) == counted(config, 1, 9) + counted(config, 1, 13) - projections
-    assert workload.flops(FUNNEL) is None
+    assert workload.flops(config, HEAD) == counted(config, 1, 9) + counted(config, 1, 13) - projections
+    assert workload.flops(FUNNEL, HEAD) is None

@@ -43,7 +43,8 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
 
 def _describe(dataset: Dataset) -> dict:
     counts = {"labels": dataset.label_counts()} if dataset.label_names else {}
-    return {**dataset.provenance, "content_hash": dataset.content_hash, **counts}
+    about = {"instances": len(dataset), "content_hash": dataset.content_hash}
+    return {**dataset.provenance, **about, **counts}
 
 
 def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:

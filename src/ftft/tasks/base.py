@@ -57,7 +57,9 @@ class Kind(ABC):
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
     the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
     optional: keys of a task in the configuration that not every kind takes. fewest_labels: how many labels a
-    task must name where it names any. first_token: whether the model's head reads the first token alone.
+    task must name where it names any; text_columns: how many columns of texts it may name. title: what a
+    model of this kind is, in words; head: what transformers calls its head, AutoModelFor...; pipeline: what
+    the hub calls its task. first_token: whether the head reads the first token alone.
     """
 
     name: str
@@ -67,6 +69,9 @@ class Kind(ABC):
     signals: frozenset[str] = frozenset()
     fewest_labels = 2
     text_columns = 2
+    title = "text classifier"
+    head = "SequenceClassification"
+    pipeline = "text-classification"
     first_token = True
 
     # The light half.
@@ -82,6 +87,10 @@ class Kind(ABC):
     def lists(self, spec: dict) -> list[str]:
         """Those of the columns that may hold lists; in the others one is refused."""
         return []
+
+    def text_names(self, spec: dict) -> list[str]:
+        """What the columns of texts of a data set are called."""
+        return [*spec["text"]]
 
     @abstractmethod
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
@@ -137,6 +146,15 @@ class Kind(ABC):
         """The columns of texts as a page shows them, lists with one text in each line."""
         return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]
 
+    def usage(self, text: Sequence[str]) -> str:
+        """Python that uses a saved model on texts of these columns."""
+        example = '"a text"' if len(text) == 1 else '{"text": "a text", "text_pair": "another text"}'
+        return (
+            "from transformers import pipeline\n\n"
+            f'classify = pipeline("{self.pipeline}", "path/of/this/folder")\n'
+            f"classify({example})"
+        )
+
     # The half that needs torch.
 
     @abstractmethod
@@ -177,7 +195,7 @@ class Kind(ABC):
         return outputs
 
     def finish(self, model, dataset: "Dataset"):
-        """A model that was trained on this data set as it is to be saved, the same with or without changes."""
+        """What is to be saved of a model that was trained on this data set: the model itself."""
         return model
 
     def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":

@@ -21,6 +21,7 @@ class Multilabel(Kind):
     name = "multilabel"
     required = ("labels",)
     optional = ("label_columns",)
+    title = "classifier of texts that have several labels, one or none"
     metrics = ("macro_f1", "micro_f1", "subset_accuracy")
 
     def columns(self, spec: dict) -> list[str]:
@@ -84,6 +85,10 @@ class Multilabel(Kind):
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The labels whose probability is above one half, bool [n, labels]."""
         return outputs > 0
+
+    def usage(self, text: Sequence[str]) -> str:
+        """The pipeline for text classification, asked for all labels."""
+        return f"{super().usage(text).removesuffix(')')}, top_k=None)"
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
         """An encoder with a classification head."""

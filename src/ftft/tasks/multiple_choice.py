@@ -23,6 +23,9 @@ class MultipleChoice(Kind):
     required = ("choices",)
     text_columns = 1
     metrics = ("accuracy",)
+    title = "model that chooses one of several texts"
+    head = "MultipleChoice"
+    pipeline = "multiple-choice"
     signals = frozenset({"logits"})
 
     def columns(self, spec: dict) -> list[str]:
@@ -32,6 +35,10 @@ class MultipleChoice(Kind):
     def lists(self, spec: dict) -> list[str]:
         """The one column of choices."""
         return [*spec["choices"]]
+
+    def text_names(self, spec: dict) -> list[str]:
+        """The question's column, and what its choices are called together."""
+        return [*spec["text"], "choices"]
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Questions and lists of choices, and the index [n] of the right one."""
@@ -78,6 +85,26 @@ class MultipleChoice(Kind):
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The choice of the largest score."""
         return outputs.argmax(-1)
+
+    def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
+        """Questions, and their choices line by line, an arrow before the right one."""
+        questions, choices = texts
+        marked = [
+            "\n".join(f"{'→ ' if place == right else ''}{choice}" for place, choice in enumerate(own))
+            for own, right in zip(choices, labels, strict=True)
+        ]
+        return [questions, marked]
+
+    def usage(self, text: Sequence[str]) -> str:
+        """The library's model itself: it has no pipeline for choices."""
+        return (
+            "from transformers import AutoModelForMultipleChoice, AutoTokenizer\n\n"
+            'tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")\n'
+            'model = AutoModelForMultipleChoice.from_pretrained("path/of/this/folder")\n'
+            'choices = ["a choice", "another"]\n'
+            'inputs = tokenizer(["a question"] * len(choices), choices, padding=True, return_tensors="pt")\n'
+            "scores = model(**{name: values[None] for name, values in inputs.items()}).logits[0]"
+        )
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
         """An encoder with a head of one output."""

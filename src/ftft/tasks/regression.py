@@ -24,6 +24,7 @@ class Regression(Kind):
     """Labels: numbers [n]."""
 
     name = "regression"
+    title = "model that gives a text a number"
     metrics = ("spearman", "pearson")
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:

@@ -31,6 +31,9 @@ class TokenClassification(Kind):
     text_columns = 1
     metrics = ("entity_f1",)
     fewest_labels = 1
+    title = "tagger of words"
+    head = "TokenClassification"
+    pipeline = "token-classification"
     first_token = False
 
     def lists(self, spec: dict) -> list[str]:
@@ -130,6 +133,14 @@ class TokenClassification(Kind):
     def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
         """Sentences with their entities in brackets: [John Smith]PER lives in [Paris]LOC."""
         return [[_bracketed(*pair, label_names) for pair in zip(texts[0], labels, strict=True)]]
+
+    def usage(self, text: Sequence[str]) -> str:
+        """The pipeline for token classification, asked for whole entities."""
+        return (
+            "from transformers import pipeline\n\n"
+            f'tag = pipeline("{self.pipeline}", "path/of/this/folder", aggregation_strategy="first")\n'
+            'tag("a text")'
+        )
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
         """An encoder with a head that gives every token a tag."""
