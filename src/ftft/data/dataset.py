@@ -23,7 +23,8 @@ class Dataset:
 
     texts: columns of texts, or of lists of texts, as the `kind` of task defines them. labels: the targets, a
     row per instance: indices into `label_names` [n], numbers [n], truth values [n, classes], or an object
-    array [n] of what the kind defines.
+    array [n] of what the kind defines. group: what each row shares with others, so that training and
+    evaluation must not divide them, [n], or None.
     """
 
     uids: list[str]
@@ -32,6 +33,7 @@ class Dataset:
     label_names: list[str]
     provenance: dict = field(default_factory=dict)
     kind: str = "classification"
+    group: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -78,6 +80,8 @@ class Dataset:
                 texts, pa.string() if isinstance(texts[0], str) else pa.list_(pa.string())
             )
         columns["label"] = target_column(self.labels)
+        if self.group is not None:
+            columns["group"] = pa.array(self.group, pa.string())
         metadata = {
             "kind": self.kind,
             "labels": self.label_names,
@@ -93,7 +97,8 @@ class Dataset:
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
         labels = targets_of_column(table["label"])
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
-        dataset = cls(table["uid"].to_pylist(), columns, labels, *described)
+        group = table["group"].to_pylist() if "group" in table.column_names else None
+        dataset = cls(table["uid"].to_pylist(), columns, labels, *described, group)
         if not texts:
             # It is no field, for it follows from the fields of a whole data set.
             vars(dataset)["content_hash"] = metadata["content_hash"]

@@ -129,6 +129,7 @@ class Dataset(Part):
     )
     label: Maybe[Text] = key(None, meaning="label column, where it differs", shown="the task's")
     uid: Text | None = key(None, meaning="column of unique ids, where it differs", shown="the task's")
+    group: Text | None = key(None, meaning="column of groups, where it differs", shown="the task's")
     label_names: Maybe[Annotated[dict[str, PlainText], BeforeValidator(_raw_labels)]] = key(
         None,
         meaning='mapping from values of the label column to the task\'s labels, e.g. `{"0": entailment}`',
@@ -214,6 +215,13 @@ class Task(Part):
     uid: Text | None = key(
         None, meaning="column of unique ids; `null`: rows are numbered", reruns="its data sets and on"
     )
+    group: Text | None = key(
+        None,
+        meaning="column that says which rows belong together, such as those of one premise or document: "
+        "`share` keeps them together, and the check for leakage counts them",
+        reruns="its data sets and on",
+        shown="none",
+    )
     train: Name = key(meaning="the data set to train on", reruns="everything")
     validation: Name = key(
         meaning="the in-distribution (ID) set, scored at every checkpoint; a run no better there than "
@@ -234,9 +242,11 @@ class Task(Part):
     )
 
     def columns_of(self, dataset: str) -> dict:
-        """The text, label and uid columns of one of the task's data sets."""
+        """The text, label and uid columns of one of the task's data sets, and that of its groups."""
         own = self.datasets[dataset].given()
         shared = {"text": list(self.text), "label": self.label, "uid": self.uid}
+        if self.group or own.get("group"):
+            shared["group"] = self.group
         return {name: own.get(name, column) for name, column in shared.items()}
 
     @property
