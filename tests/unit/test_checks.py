@@ -78,7 +78,7 @@ def test_groups_that_reappear_are_counted_whatever_their_texts_are(tmp_path, cap
     """Two of three rows of the test set are of the training set's first document; one repeats a text too."""
     groups = {"train": ["d1", "d1", "d2"], "test": ["d1", "d3", "d1"]}
     texts = {"train": TRAIN, "test": (["The cat sat.", "new", "👎"], ["It sat.", "It ran", "ok"])}
-    report, datasets = check(tmp_path, "warn", groups, **texts)
+    report, _ = check(tmp_path, "warn", groups, **texts)
     assert report["test"]["groups_in_training"] == 1 and report["test"]["found_in_training"] == 2
     assert caplog.messages == ["training instances reappear in evaluation data: 2 in test"]
     with pytest.raises(DataError, match="2 in test"):

@@ -13,7 +13,8 @@ import yaml
 
 from ..errors import DataError, FtftError, ModelError
 from ..pipeline.config import resolve
-from .columns import FEWEST_WORDS, Columns, mean_words, present
+from ..tasks.base import kind_of
+from .columns import FEWEST_WORDS, Columns, mean_words
 from .parts import SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
 
 # Where the paper's encoders are pinned.
@@ -27,10 +28,8 @@ TEMPLATE = """\
 # Written by `ftft init` from {file}; config/README.md describes every key.
 tasks:
   {task}:
-    labels: {labels}
-    metric: accuracy   # or macro_f1, where classes differ in size
+{keys}
     text: {text}
-    label: {label}
     uid: {uid}
     train: train
     validation: validation
@@ -58,17 +57,20 @@ def init(arguments: argparse.Namespace) -> None:
             got=f"no {PRESET}",
             fix="run it from a clone, installed there by pip install --editable .",
         )
-    whole = read_whole(arguments.file, arguments.text, arguments.label, arguments.uid)
+    whole = read_whole(
+        arguments.file, arguments.text, arguments.label, arguments.uid, arguments.kind, arguments.group
+    )
     own = [whole] if arguments.validation else list(split(whole))
     further = [read_further(name, path, whole.columns) for name, path in _further_files(arguments)]
-    labels = _sorted(set(present(whole.labels)))
-    if len(labels) < 2:
+    labels = _sorted({name for own in whole.names for name in own})
+    kind = kind_of(whole.columns.kind)
+    if "labels" in kind.required and len(labels) < kind.fewest_labels:
         raise DataError(
             f"the label column '{whole.columns.label}' of {arguments.file} has fewer than two values",
             got=", ".join(labels) or "empty cells",
             fix="name another: --label COLUMN",
         )
-    length = _max_length(whole.texts)
+    length = _max_length(whole.read_at_once)
     text = _configuration(arguments, whole, own + further, labels, length)
     resolve(yaml.safe_load(text))
     print("\n".join(_report(whole, own + further, length)))
@@ -125,9 +127,8 @@ def _configuration(
     return TEMPLATE.format(
         file=_flow(Path(arguments.file).name),
         task=_flow(task),
-        labels=_flow(labels),
+        keys="\n".join(f"    {line}" for line in _keys(whole.columns, labels)),
         text=_flow(whole.columns.text),
-        label=_flow(whole.columns.label),
         uid=_flow(whole.columns.uid),
         evaluate=_flow((["validation"] if arguments.validation else []) + evaluated),
         note="" if arguments.validation else NOTE,
@@ -136,6 +137,24 @@ def _configuration(
         large=_flow(_model("large", arguments.main)),
         max_length=length,
     )
+
+
+def _keys(columns: Columns, labels: list[str]) -> Iterator[str]:
+    """What the task says of its kind and labels, line by line."""
+    kind = kind_of(columns.kind)
+    if columns.kind != "classification":
+        yield f"kind: {columns.kind}   # docs/kinds.md"
+    if "labels" in kind.required:
+        yield f"labels: {_flow(labels)}"
+    others = " or ".join(kind.metrics[1:])
+    where = ", where classes differ in size" if columns.kind == "classification" else ""
+    yield f"metric: {kind.metrics[0]}" + (f"   # or {others}{where}" if others else "")
+    for key, names in columns.keys.items():
+        yield f"{key}: {_flow(names)}"
+    if columns.label:
+        yield f"label: {_flow(columns.label)}"
+    if columns.group:
+        yield f"group: {_flow(columns.group)}   # its rows stay together where one file is split"
 
 
 def _model(name: str, choice: str | None) -> dict:
@@ -164,25 +183,30 @@ def _flow(value: object) -> str:
 def _report(whole: Part, parts: list[Part], length: int) -> Iterator[str]:
     columns, records = whole.columns, whole.records
     yield f"{whole.entry['path']}: {records.num_rows} rows, columns {', '.join(records.column_names)}"
-    for role, name in (("text", ", ".join(columns.text)), ("label", columns.label), ("uid", columns.uid)):
+    if columns.kind != "classification":
+        yield f"  {'kind':<10}  {columns.kind} (another: --kind)"
+    label = columns.label or ", ".join(columns.keys["label_columns"])
+    for role, name in (("text", ", ".join(columns.text)), ("label", label), ("uid", columns.uid)):
         yield f"  {role:<10}  {name or '-'} ({columns.reasons[role]})"
-    used = [*columns.text, columns.label, columns.uid]
-    unused = [name for name in records.column_names if name not in used]
+    if choices := columns.keys.get("choices"):
+        yield f"  {'choices':<10}  {', '.join(choices)}"
+    unused = [name for name in records.column_names if name not in columns.used]
     if unused:
         yield f"  {'unused':<10}  {', '.join(unused)}{_second_text(columns, unused, records)}"
     for part in parts:
-        counts = Counter(present(part.labels))
+        counts = Counter(name for own in part.names for name in own)
         shown = ", ".join(f"{label} {counts[label]}" for label in _sorted(set(counts)))
-        own = {role: part.entry[role] for role in ("text", "label", "uid") if role in part.entry}
+        own = {role: part.entry[role] for role in ("text", "label", "uid", "group") if role in part.entry}
         columns_of_its_own = f"; columns {_flow(own)}" if own else ""
-        yield f"  {part.name:<10}  {part.records.num_rows} rows: {shown}{columns_of_its_own}"
+        rows = f"{part.records.num_rows} rows{': ' * bool(shown)}{shown}"
+        yield f"  {part.name:<10}  {rows}{columns_of_its_own}"
     yield f"  {'max_length':<10}  {length} tokens (a guess: four bytes a token, 99 % of the rows)"
 
 
 def _second_text(columns: Columns, unused: list[str], records: pa.Table) -> str:
     """A hint at texts that are left aside, where there is room for them."""
     texts = [name for name in unused if mean_words(records[name].to_pylist()) >= FEWEST_WORDS]
-    if not texts or len(columns.text) == 2:
+    if not texts or len(columns.text) == kind_of(columns.kind).text_columns:
         return ""
     return f" (texts too? --text {shlex.quote(texts[0])} {shlex.quote(columns.text[0])})"
 

@@ -8,14 +8,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..data.formats import endings, format_of
-from ..data.keep import text_position
+from ..data.keep import share_positions
 from ..data.rows import column_names
 from ..data.sources import read
 from ..errors import DataError
 from .columns import Columns, guess_columns, present
+from .kinds import label_names, parsed_lists
 
 SHARES = {"train": [0, 0.8], "validation": [0.8, 0.9], "test": [0.9, 1]}
 RARE = 0.01
+# Of the rows, those whose first or second text is that of another.
+SHARED = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,40 @@ class Part:
 
     @property
     def labels(self) -> list[str | None]:
-        """The label of every row, as text."""
-        return self.records[self.columns.label].to_pylist()
+        """The label of every row, as text; where it has several columns, their values together."""
+        names = self.columns.keys.get("label_columns", [self.columns.label])
+        rows = zip(*(self.records[name].to_pylist() for name in names), strict=True)
+        return [None if None in row else " ".join(row) for row in rows]
+
+    @property
+    def names(self) -> list[list[str]]:
+        """The labels of every row by name, one, several or none."""
+        return label_names(self.columns.kind, self.records, self.columns.label, self.columns.keys)
 
     @property
     def texts(self) -> list[tuple[str | None, ...]]:
         """The one or two texts of every row."""
         return list(zip(*(self.records[name].to_pylist() for name in self.columns.text), strict=True))
+
+    @property
+    def read_at_once(self) -> list[tuple[str | None, ...]]:
+        """What a model reads of every row at once: words in one text, a question with its longest choice."""
+        rows = [tuple(map(_joined, row)) for row in self.texts]
+        columns = [self.records[name].to_pylist() for name in self.columns.keys.get("choices", [])]
+        if not columns:
+            return rows
+        longest = [max(map(_longest, own), key=len) for own in zip(*columns, strict=True)]
+        return [(*row, choice) for row, choice in zip(rows, longest, strict=True)]
+
+
+def _joined(text: str | None) -> str | None:
+    words = parsed_lists([text])
+    return " ".join(map(str, words[0])) if words else text
+
+
+def _longest(value: str | None) -> str:
+    choices = parsed_lists([value])
+    return max(map(str, choices[0]), key=len, default="") if choices else value or ""
 
 
 def read_rows(path: str) -> pa.Table:
@@ -55,10 +85,17 @@ def read_rows(path: str) -> pa.Table:
     return records.select(column_names(records))
 
 
-def read_whole(path: str, text: list[str] | None, label: str | None, uid: str | None) -> Part:
+def read_whole(
+    path: str,
+    text: list[str] | None,
+    label: str | None,
+    uid: str | None,
+    kind: str | None = None,
+    group: str | None = None,
+) -> Part:
     """A whole file as the training set, its columns as given or guessed; raises DataError."""
     records = read_rows(path)
-    columns = guess_columns(records, path, text, label, uid)
+    columns = guess_columns(records, path, text, label, uid, kind, group)
     return Part("train", {"source": "file", "path": path}, records, columns)
 
 
@@ -67,15 +104,24 @@ def read_further(name: str, path: str, columns: Columns) -> Part:
     records = read_rows(path)
     text = columns.text if set(columns.text) <= set(records.column_names) else None
     label = columns.label if columns.label in records.column_names else None
-    own = guess_columns(records, path, text, label, None)
-    found = {role: getattr(own, role) for role in ("text", "label", "uid")}
+    group = columns.group if columns.group in records.column_names else None
+    own = guess_columns(records, path, text, label, None, columns.kind, group)
+    if own.keys != columns.keys:
+        raise DataError(
+            f"{path} lacks columns that the training data have",
+            got=", ".join(map(repr, records.column_names)),
+            expected=", ".join(name for names in columns.keys.values() for name in names),
+            fix="give its columns the names that they have there",
+        )
+    found = {role: getattr(own, role) for role in ("text", "label", "uid", "group")}
     differing = {role: name for role, name in found.items() if name != getattr(columns, role)}
     return Part(name, {"source": "file", "path": path, **differing}, records, own)
 
 
 def split(whole: Part) -> Iterator[Part]:
     """Training, validation and test set as the key `share` will draw them from one file."""
-    positions = [text_position(texts) for texts in whole.texts]
+    columns = whole.columns
+    positions = share_positions(whole.records, {"text": columns.text, "group": columns.group})
     for name, (low, high) in SHARES.items():
         rows = whole.records.filter(pa.array(low <= position < high for position in positions))
         yield Part(name, {**whole.entry, "share": [low, high]}, rows, whole.columns)
@@ -83,6 +129,7 @@ def split(whole: Part) -> Iterator[Part]:
 
 def rows_to_mend(part: Part) -> Iterator[str]:
     """What is doubtful about a file's rows, whatever the task's labels are."""
+    yield from _groups_to_name(part)
     file, labels, texts = part.entry["path"], part.labels, part.texts
     if missing := len(labels) - len(present(labels)):
         yield f"{file}: {missing} rows have no label and will be refused; remove them, or use the key where"
@@ -92,15 +139,29 @@ def rows_to_mend(part: Part) -> Iterator[str]:
     if repeated := len(texts) - distinct:
         contradicting = len(set(zip(texts, labels, strict=True))) - distinct
         yield f"{file}: {repeated} rows repeat the text of another, {contradicting} with another label"
-    for label, count in sorted(Counter(present(labels)).items()):
+    for label, count in sorted(Counter(name for own in part.names for name in {*own}).items()):
         if count < RARE * len(labels):
             yield f"{file}: {count} of {len(labels)} rows are labelled '{label}', fewer than 1 %"
 
 
+def _groups_to_name(part: Part) -> Iterator[str]:
+    """A column that many rows share, where one file is to be split."""
+    columns = part.columns
+    if columns.group or "share" in part.entry or len(columns.text) < 2:
+        return
+    for name in columns.text:
+        values = part.records[name].to_pylist()
+        if (repeated := len(values) - len(set(values))) > SHARED * len(values):
+            yield (
+                f"{part.entry['path']}: {repeated} rows repeat the {name} of another; --group {name} keeps "
+                "them together where one file is split"
+            )
+
+
 def labels_to_mend(part: Part, labels: list[str]) -> Iterator[str]:
     """What is wrong with a data set's labels, given the task's."""
-    found = set(present(part.labels))
+    found = {name for own in part.names for name in own}
     if unknown := sorted(found - set(labels)):
         yield f"{part.name}: labels unknown to the task: {', '.join(unknown)}; map them by label_names"
-    if len(found) < 2:
+    if len(found) < 2 and part.columns.kind == "classification":
         yield f"{part.name}: rows of fewer than two classes will be refused; give it a file of its own"
