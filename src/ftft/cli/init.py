@@ -62,7 +62,7 @@ def init(arguments: argparse.Namespace) -> None:
     )
     own = [whole] if arguments.validation else list(split(whole))
     further = [read_further(name, path, whole.columns) for name, path in _further_files(arguments)]
-    labels = _sorted({name for own in whole.names for name in own})
+    labels = whole.columns.keys.get("label_columns") or _sorted({name for own in whole.names for name in own})
     kind = kind_of(whole.columns.kind)
     if "labels" in kind.required and len(labels) < kind.fewest_labels:
         raise DataError(
