@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ..errors import DataError
+
 if TYPE_CHECKING:
     import torch
 
@@ -127,6 +129,20 @@ class Kind(ABC):
         """For each epoch the columns of the training dynamics, from what was recorded in all, [n, width] per
         epoch: p_true and correct, [n] each, and the kind's own.
         """
+
+    def taken(
+        self, outputs: np.ndarray, rows: np.ndarray, dataset: "Dataset", words: np.ndarray | None
+    ) -> np.ndarray:
+        """What is recorded, [m, width], of the instances `rows` [m], from the outputs of a loop that is not
+        ours. `words` says which word each token is the first of, for kinds with tokens. Raises DataError.
+        """
+        if outputs.shape != (len(rows), self.width(dataset)):
+            raise DataError(
+                f"these are not outputs of the kind '{self.name}'",
+                got=f"shape {list(outputs.shape)}",
+                expected=f"shape {[len(rows), self.width(dataset)]}",
+            )
+        return outputs
 
     def tokenize(self, dataset: "Dataset", tokenizer_file: str | Path, max_length: int) -> "Tokens":
         """The tokens of a data set, by the tokenizer in a file `tokenizer.json`."""

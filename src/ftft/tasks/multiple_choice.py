@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.targets import choice_columns, required_texts
+from ..errors import DataError
 from .base import ABSENT, Batch, Kind, finite_or_null, true_class_probability
 
 
@@ -71,6 +72,20 @@ class MultipleChoice(Kind):
         flat = [choice for own in choices for choice in own]
         tokens = tokenize((repeated, flat), tokenizer_file, max_length)
         return replace(tokens, features=np.cumsum([0, *map(len, choices)]))
+
+    def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
+        """Scores [m, choices], of which those beyond a question's own choices count for nothing."""
+        counts = self.make_up(dataset)[rows, None]
+        if outputs.ndim != 2 or outputs.shape[1] < counts.max(initial=0):
+            raise DataError(
+                "these are not scores of choices",
+                got=f"shape {list(outputs.shape)}",
+                expected=f"[{len(rows)}, {counts.max(initial=0)}] or more: a score for every choice",
+            )
+        present = np.arange(outputs.shape[1]) < counts
+        padded = np.full((len(rows), max(outputs.shape[1], self.width(dataset))), ABSENT, np.float32)
+        padded[:, : outputs.shape[1]] = np.where(present, outputs, ABSENT)
+        return padded[:, : self.width(dataset)]
 
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
         """p_true, correct and logit_0, ..., null where an instance has no such choice."""

@@ -64,6 +64,12 @@ class Regression(Kind):
         ends = [dict.fromkeys([f"{part.min():.3g}", f"{part.max():.3g}"]) for part in found]
         return parts, [" to ".join(own) for own in ends]
 
+    def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
+        """Predictions [m] or [m, 1] in the unit of the targets."""
+        column = outputs[:, None] if outputs.ndim == 1 else outputs
+        standardised = (column - dataset.labels.mean()) / dataset.labels.std()
+        return super().taken(standardised.astype(np.float32), rows, dataset, words)
+
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
         """p_true, correct and the prediction."""
         mean, deviation = dataset.labels.mean(), dataset.labels.std()

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from ..data.dataset import object_array
 from ..data.targets import tagged_words
-from .base import ABSENT, Batch, Kind
+from ..errors import DataError
+from .base import ABSENT, Batch, Kind, true_class_probability
 
 OUTSIDE = 0
 POOLS = ("entities", "all_words", "min")
@@ -90,6 +91,33 @@ class TokenClassification(Kind):
         return tokenize(
             dataset.texts, tokenizer_file, max_length, lambda found: _aligned(found, dataset.labels)
         )
+
+    def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
+        """Logits [m, tokens, tags], and by `words` [m, tokens] which word each token is the first of."""
+        most = self.prediction_width(dataset)
+        lengths = np.array([len(dataset.labels[row]) for row in rows])[:, None]
+        shape = (
+            len(rows),
+            None if words is None or words.ndim != 2 else words.shape[1],
+            len(dataset.label_names),
+        )
+        if outputs.shape != shape or words.shape[0] != len(rows) or (words >= lengths).any():
+            raise DataError(
+                "these are not logits of tags with the words that their tokens carry",
+                got=f"outputs of shape {list(outputs.shape)}, words of shape {list(np.shape(words))}",
+                expected=f"outputs [{len(rows)}, tokens, {len(dataset.label_names)}], and words "
+                f"[{len(rows)}, tokens] below their row's number of words, -1 where a token carries none",
+            )
+        recorded = np.full((len(rows), 2 * most), ABSENT, np.float32)
+        places, tokens = np.nonzero(words >= 0)
+        which = words[places, tokens].astype(np.int64)
+        gold = np.array(
+            [dataset.labels[rows[place]][word] for place, word in zip(places, which, strict=True)]
+        )
+        logits = outputs[places, tokens]
+        recorded[places, which] = true_class_probability(logits, gold.astype(np.int64))
+        recorded[places, most + which] = logits.argmax(-1)
+        return recorded
 
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
         """p_true and correct; words that were cut off count for correct alone, as if O had been predicted."""
