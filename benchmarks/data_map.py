@@ -1,4 +1,4 @@
-"""From training dynamics to the ids of the most ambiguous third, each method in processes of its own.
+"""From training dynamics to the data map and the most ambiguous third, each method in processes of its own.
 
 A child is `python -m benchmarks.data_map METHOD FOLDER CHECKOUT`; METHOD `imports of METHOD` does no more.
 """
@@ -17,137 +17,100 @@ from .harness import alternate, peak_mb, spread
 from .options import Options
 from .report import Goal, Row, Table, compared
 
-EPOCHS, FRACTION = 5, 0.33
+FRACTION = 0.33
 MNLI = 392_702
-# Threads of ours, DuckDB and Polars.
+# Threads of DuckDB and Polars, of which the others use one for most of the time.
 THREADS = 2
-# Peers compute in float32 or sum in another order: scores closer than this are ties.
+# Peers sum in another order: scores closer than this are ties.
 TOLERANCE = 1e-6
 
 OURS = "this workflow"
 CARTOGRAPHY, FTFT = "allenai/cartography", "nlpsoc/FTFT"
-PANDAS, DUCKDB, POLARS = "pandas", "DuckDB, positional join", "Polars, streaming"
+PANDAS, DUCKDB, POLARS = "pandas", "DuckDB", "Polars"
 IMPORTS = "imports of "
-Method = Callable[[Path, int], np.ndarray | None]
-"""Takes the folder of files and the count; returns the ids sorted, or leaves them in a file."""
+MAP, SELECTION = "map.parquet", "selection.parquet"
+Method = Callable[[Path, int], None]
+"""Takes the folder of files and the count of instances to select; leaves there, in a folder of its own,
+a file of the selection with a column `row`."""
 
 
 def run(options: Options) -> list[Table]:
-    """All methods at the size of MNLI; those that read columns at 10 M and 100 M instances too."""
+    """All methods at the size of MNLI."""
     named = {CARTOGRAPHY: options.cartography, FTFT: options.ftft}
     checkouts = {name: str(path.resolve()) for name, path in named.items() if path}
-    columnar = (PANDAS, DUCKDB, POLARS)
-    small = 20_000 if options.quick else MNLI
-    goals = {CARTOGRAPHY: 200, FTFT: 120}
-    tables = [_measure(small, (*checkouts, *columnar), options.repeats(5), goals, checkouts)]
-    if not options.quick:
-        tables.append(_measure(10**7, columnar, 2, {}))
-        tables.append(_measure(10**8, (DUCKDB,), 1, {DUCKDB: 8}))
-    return tables
-
-
-def _measure(
-    instances: int, peers: tuple[str, ...], repeats: int, goals: dict, checkouts: dict | None = None
-) -> Table:
+    instances, repeats = (20_000 if options.quick else MNLI), options.repeats(5)
+    peers = (PANDAS, DUCKDB, POLARS, *checkouts)
+    goals = {PANDAS: Goal(1), DUCKDB: Goal(1), POLARS: Goal(1), CARTOGRAPHY: Goal(200), FTFT: Goal(120)}
     # Children import this module: no method may pay for the imports of the files' making.
-    from .dynamics_files import with_logits, without_logits
+    from .dynamics_files import EPOCHS, write_files
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if instances <= MNLI:
-            with_logits(folder, instances, authors=bool(checkouts))
-        else:
-            without_logits(folder, instances)
+        write_files(folder, instances, authors=bool(checkouts))
         (folder / "count").write_text(str(int(FRACTION * instances + 0.5)))
-        variants = (OURS, *peers)
+        for method in METHODS:
+            _own(folder, method).mkdir()
         child = [sys.executable, "-W", "ignore", "-m", "benchmarks.data_map"]
         commands = {
-            prefix + name: [*child, prefix + name, scratch, (checkouts or {}).get(name, "")]
-            for name in variants
+            prefix + name: [*child, prefix + name, scratch, checkouts.get(name, "")]
+            for name in (OURS, *peers)
             for prefix in ("", IMPORTS)
         }
         runs = alternate(commands, repeats, cwd=Path(__file__).parents[1])
         differing = {name: _differing(folder, name) for name in peers}
-    rows = [compared(runs, OURS, peer, goals.get(peer)) for peer in peers]
-    for name in variants:
-        rows.append(Row(f"{name}, seconds", value=spread([run.wall for run in runs[name]]), unit="s (wall)"))
-        goal = Goal(256, at_most=True) if name == OURS and instances > 10**7 else None
-        rows.append(Row(f"{name}, peak memory", value=peak_mb(runs[name]), unit="MB", goal=goal))
+    rows = [compared(runs, OURS, peer, goals[peer].value) for peer in peers]
+    for name in (OURS, *peers):
+        rows.append(Row(f"{name}, seconds", value=spread([run.cpu for run in runs[name]]), unit="s of CPU"))
+        rows.append(Row(f"{name}, peak memory", value=peak_mb(runs[name]), unit="MB"))
         rows.append(Row(f"{name}, of it imports", value=peak_mb(runs[IMPORTS + name]), unit="MB"))
-    return Table(f"{instances:,} instances, {EPOCHS} epochs", rows, _notes(instances, differing))
+    return [Table(f"{instances:,} instances, {EPOCHS} epochs", rows, _notes(differing))]
 
 
-def _notes(instances: int, differing: dict[str, int]) -> list[str]:
-    with_map = instances <= MNLI
-    ours = "writes the map and the selection, uids included" if with_map else "streams the ids to a file"
+def _notes(differing: dict[str, int]) -> list[str]:
     return [
-        f"From the first read to the ids, imports left out; {THREADS} threads for ours, DuckDB and Polars."
-        f" Ours also {ours}. The authors' code reads its own formats, with logits; the others read a plain"
-        " Parquet file of true-class probabilities per epoch. DuckDB need not sort its ids.",
+        "From the first read to the last write, imports left out. Ours, pandas, DuckDB and Polars read the"
+        " same two Parquet files, training dynamics and data set, and write a map (uid, confidence,"
+        " variability, correctness) and the selected rows with their uids; DuckDB and Polars with"
+        f" {THREADS} threads. Ours also verifies that both files are whole, belong together and hold every"
+        " instance at every epoch, and puts a checksum into what it writes. The authors' programs read"
+        " formats of their own, and neither write the map nor look at uids.",
         "All chose the same instances but for ties at the last place (scores within 1e-6); otherwise went: "
         + ", ".join(f"{name} {rows}" for name, rows in differing.items()),
     ]
 
 
+def _own(folder: Path, method: str) -> Path:
+    return folder / "".join(letter for letter in f"of {method}" if letter.isalnum())
+
+
 def _differing(folder: Path, peer: str) -> int:
     """How many instances `peer` chose otherwise; raises RuntimeError where they are no ties."""
-    ours, theirs = _chosen(folder, OURS), _chosen(folder, peer)
+    import pyarrow.parquet as pq
+
+    ours, theirs = (
+        np.sort(pq.read_table(_own(folder, name) / SELECTION)["row"].to_numpy()) for name in (OURS, peer)
+    )
     rows = np.setxor1d(ours, theirs, assume_unique=True)
     if len(rows):
-        scores = np.std([_p_true(folder, epoch)[rows] for epoch in range(EPOCHS)], axis=0)
+        scores = pq.read_table(_own(folder, OURS) / MAP)["variability"].to_numpy()[rows]
         if len(ours) != len(theirs) or np.ptp(scores) > TOLERANCE:
             raise RuntimeError(f"{peer} chose {len(theirs)} of {len(ours)} instances, {len(rows)} otherwise")
     return len(rows) // 2
 
 
-def _p_true(folder: Path, epoch: int) -> np.ndarray:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(folder / f"epoch_{epoch}.parquet")["p_true"].to_numpy().astype(np.float64)
-
-
-def _chosen(folder: Path, method: str) -> np.ndarray:
-    """The ids that a method left, sorted: an array, 64-bit numbers, or a Parquet file."""
-    import pyarrow.parquet as pq
-
-    path = _ids(folder, method)
-    if path.with_suffix(".npy").exists():
-        return np.load(path.with_suffix(".npy"))
-    if path.with_suffix(".i64").exists():
-        return np.fromfile(path.with_suffix(".i64"), np.int64)
-    return np.sort(pq.read_table(path.with_suffix(".parquet"))["id"].to_numpy())
-
-
-def _ids(folder: Path, method: str) -> Path:
-    return folder / "".join(letter for letter in f"ids of {method}" if letter.isalnum())
-
-
 def _ours(checkout: str) -> Method:
-    from ftft.cartography.ranking import largest, order_key, spooled
-    from ftft.cartography.selection_file import select
+    import pandas  # noqa: F401  (pyarrow imports it as soon as a list becomes a column)
 
-    from ftft.artifacts import ParquetGroups, to_numpy
-    from ftft.cartography.datamap import confidence_and_variability, write_map
-    from ftft.cartography.dynamics import Block, DynamicsFile
-    from ftft.data.dataset import DatasetIndex
+    from ftft.cartography.datamap import write_map
+    from ftft.cartography.selection import needs_texts, select
+    from ftft.data.dataset import Dataset
 
-    spec = {"region": "ambiguous", "fraction": FRACTION, "rule": "exact"}
+    spec = {"selector": "ambiguous", "fraction": FRACTION}
 
-    def key(block: Block) -> np.ndarray:
-        return order_key(confidence_and_variability(block.p_true)[1])
-
-    def work(folder: Path, count: int) -> np.ndarray | None:
-        dynamics = folder / "dynamics.parquet"
-        if (train := folder / "train.parquet").exists():
-            write_map(dynamics, train, folder / "map.parquet", THREADS)
-            select(spec, 0, DatasetIndex(train), folder / "map.parquet", folder / "selection.parquet")
-            chosen = ParquetGroups(folder / "selection.parquet")
-            return to_numpy(chosen.read(list(range(len(chosen.sizes))), ["row"])["row"])
-        blocks = DynamicsFile(dynamics).map(key, threads=THREADS)
-        with spooled(blocks) as keys, open(f"{_ids(folder, OURS)}.i64", "wb") as file:
-            for rows in largest(keys, count):
-                rows.tofile(file)
-        return None
+    def work(folder: Path, count: int) -> None:
+        train, own = folder / "train.parquet", _own(folder, OURS)
+        write_map(folder / "dynamics.parquet", train, own / MAP)
+        select(spec, 0, Dataset.load(train, texts=needs_texts(spec)), own / MAP, own / SELECTION)
 
     return work
 
@@ -161,12 +124,12 @@ def _cartography(checkout: str) -> Method:
     sys.path.insert(0, checkout)
     from cartography.selection.train_dy_filtering import compute_train_dy_metrics, read_training_dynamics
 
-    settings = types.SimpleNamespace(include_ci=False, burn_out=EPOCHS)
+    settings = types.SimpleNamespace(include_ci=False, burn_out=100)
 
-    def work(folder: Path, count: int) -> np.ndarray:
+    def work(folder: Path, count: int) -> None:
         metrics, _ = compute_train_dy_metrics(read_training_dynamics(str(folder)), settings)
         ranked = metrics.sort_values(by=["variability"], ascending=False)
-        return np.sort(ranked.head(count)["guid"].to_numpy())
+        _leave(folder, CARTOGRAPHY, ranked.head(count)["guid"].to_numpy())
 
     return work
 
@@ -176,22 +139,43 @@ def _ftft(checkout: str) -> Method:
     import torch
     from utils import obtain_data_map_uid_list
 
-    def work(folder: Path, count: int) -> np.ndarray:
+    def work(folder: Path, count: int) -> None:
         logits = torch.load(folder / "logits.pt")
         data = {"uid": list(logits), "labels": np.load(folder / "labels.npy").tolist()}
         chosen = obtain_data_map_uid_list(data, logits, "ambiguous", FRACTION)
-        return np.sort(np.array(chosen, np.int64))
+        _leave(folder, FTFT, np.array(chosen, np.int64))
 
     return work
+
+
+def _leave(folder: Path, method: str, rows: np.ndarray) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"row": rows}), _own(folder, method) / SELECTION)
 
 
 def _pandas(checkout: str) -> Method:
     import pandas as pd
 
-    def work(folder: Path, count: int) -> np.ndarray:
-        epochs = [pd.read_parquet(folder / f"epoch_{epoch}.parquet")["p_true"] for epoch in range(EPOCHS)]
-        scores = pd.concat(epochs, axis=1).astype("float64").std(axis=1, ddof=0)
-        return np.sort(scores.nlargest(count).index.to_numpy())
+    def work(folder: Path, count: int) -> None:
+        columns = ["row", "p_true", "correct"]
+        dynamics = pd.read_parquet(folder / "dynamics.parquet", columns=columns)
+        data = pd.read_parquet(folder / "train.parquet", columns=["uid", "label"])
+        dynamics["p_true"] = dynamics["p_true"].astype("float64")
+        by_row = dynamics.groupby("row")
+        p_true = by_row["p_true"]
+        scores = {
+            "uid": data["uid"],
+            "confidence": p_true.mean(),
+            "variability": p_true.std(ddof=0),
+            "correctness": by_row["correct"].mean(),
+        }
+        found = pd.DataFrame(scores)
+        found.to_parquet(_own(folder, PANDAS) / MAP, index=False)
+        chosen = found["variability"].nlargest(count).index.sort_values()
+        selected = data.loc[chosen].assign(row=chosen)
+        selected.to_parquet(_own(folder, PANDAS) / SELECTION, index=False)
 
     return work
 
@@ -200,16 +184,23 @@ def _duckdb(checkout: str) -> Method:
     import duckdb
 
     def work(folder: Path, count: int) -> None:
-        settings = {"threads": THREADS, "memory_limit": "4GB", "temp_directory": str(folder / "spill")}
-        files = [folder / f"epoch_{epoch}.parquet" for epoch in range(EPOCHS)]
-        columns = [f"(select p_true::double p{i} from '{file}') t{i}" for i, file in enumerate(files)]
-        numbers = f"(select file_row_number id from read_parquet('{files[0]}', file_row_number=true)) n"
-        mean = f"({' + '.join(f'p{i}' for i in range(EPOCHS))}) / {EPOCHS}"
-        squares = " + ".join(f"(p{i} - m) * (p{i} - m)" for i in range(EPOCHS))
-        joined = f"select *, {mean} m from {' positional join '.join([*columns, numbers])}"
-        ranked = f"select id from (select id, {squares} s from ({joined})) order by s desc limit {count}"
-        with duckdb.connect(config=settings) as database:
-            database.execute(f"copy ({ranked}) to '{_ids(folder, DUCKDB)}.parquet' (format parquet)")
+        own = _own(folder, DUCKDB)
+        with duckdb.connect(config={"threads": THREADS}) as database:
+            database.execute(f"""
+                create table map as
+                select data.file_row_number as row, uid, label, confidence, variability, correctness
+                from read_parquet('{folder}/train.parquet', file_row_number = true) data
+                join (
+                    select row, avg(p_true::double) confidence, stddev_pop(p_true::double) variability,
+                        avg(correct::int) correctness
+                    from '{folder}/dynamics.parquet' group by row
+                ) scores on scores.row = data.file_row_number
+                order by row
+            """)
+            scores = "select uid, confidence, variability, correctness from map"
+            database.execute(f"copy ({scores}) to '{own / MAP}' (format parquet)")
+            ranked = f"select row, uid, label from map order by variability desc limit {count}"
+            database.execute(f"copy (from ({ranked}) order by row) to '{own / SELECTION}' (format parquet)")
 
     return work
 
@@ -217,18 +208,24 @@ def _duckdb(checkout: str) -> Method:
 def _polars(checkout: str) -> Method:
     import polars as pl
 
-    def work(folder: Path, count: int) -> np.ndarray:
+    def work(folder: Path, count: int) -> None:
+        own = _own(folder, POLARS)
         p_true = pl.col("p_true").cast(pl.Float64)
-        epochs = [
-            pl.scan_parquet(folder / f"epoch_{epoch}.parquet").select(p_true.alias(f"p{epoch}"))
-            for epoch in range(EPOCHS)
-        ]
-        columns = [pl.col(f"p{epoch}") for epoch in range(EPOCHS)]
-        mean = sum(columns[1:], columns[0]) / EPOCHS
-        squares = [(column - mean) ** 2 for column in columns]
-        scores = pl.concat(epochs, how="horizontal").with_row_index("id")
-        ranked = scores.select("id", s=sum(squares[1:], squares[0])).top_k(count, by="s").select("id")
-        return np.sort(ranked.collect(engine="streaming")["id"].to_numpy())
+        scores = (
+            pl.scan_parquet(folder / "dynamics.parquet")
+            .group_by("row")
+            .agg(
+                confidence=p_true.mean(),
+                variability=p_true.std(ddof=0),
+                correctness=pl.col("correct").mean(),
+            )
+        )
+        data = pl.scan_parquet(folder / "train.parquet").select("uid", "label")
+        numbered = data.with_row_index("row").with_columns(pl.col("row").cast(pl.Int32))
+        found = numbered.join(scores, on="row", maintain_order="left").collect()
+        found.select("uid", "confidence", "variability", "correctness").write_parquet(own / MAP)
+        ranked = found.top_k(count, by="variability").sort("row")
+        ranked.select("row", "uid", "label").write_parquet(own / SELECTION)
 
     return work
 
@@ -244,15 +241,13 @@ METHODS: dict[str, Callable[[str], Method]] = {
 
 
 def main(name: str, folder: Path, checkout: str) -> None:
-    """Run one method, leave its ids in `folder`, print what it took."""
+    """Run one method; print what it took."""
     method = name.removeprefix(IMPORTS)
     work = METHODS[method](checkout)
     if name == method:
         wall, cpu = time.perf_counter(), time.process_time()
-        ids = work(folder, int((folder / "count").read_text()))
+        work(folder, int((folder / "count").read_text()))
         print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
-        if ids is not None:
-            np.save(f"{_ids(folder, method)}.npy", ids)
 
 
 if __name__ == "__main__":

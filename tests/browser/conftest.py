@@ -10,6 +10,7 @@ from ftft.cartography.datamap import write_map
 from ftft.cartography.dynamics import save_dynamics
 from ftft.data.dataset import Dataset
 from ftft.results.map_page import write_page
+from ftft.tasks.base import kind_of
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -72,7 +73,7 @@ def page_of(folder, points, fraction=0.25, title="Data map"):
         epochs.append(np.log(others).astype(np.float32))
     train, dynamics, data_map = (folder / f"{name}.parquet" for name in ("train", "dynamics", "map"))
     dataset.save(train)
-    save_dynamics(dynamics, epochs, dataset, {})
+    save_dynamics(dynamics, kind_of(dataset.kind), epochs, dataset, {})
     write_map(dynamics, train, data_map)
     spec = {"title": title, "text": ["premise", "hypothesis"], "fraction": fraction}
     write_page(spec, data_map, dynamics, train, folder / "page.html")

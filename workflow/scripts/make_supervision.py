@@ -1,4 +1,4 @@
-from ftft.cartography.selection import select
+from ftft.cartography.selection import needs_texts, select
 from ftft.data.dataset import Dataset
 from ftft.pipeline.job import job, measured, specification
 
@@ -6,6 +6,7 @@ with job(snakemake):
     source, output = snakemake.input, snakemake.output
     name, seed = snakemake.wildcards.supervision, int(snakemake.wildcards.seed)
     with measured(output.ledger, supervision=name, seed=seed):
-        dataset = Dataset.load(source.train)
+        spec = specification(snakemake)
+        dataset = Dataset.load(source.train, texts=needs_texts(spec))
         data_map, scores = source.get("data_map") or None, source.get("scores", [])
-        select(specification(snakemake), seed, dataset, data_map, output.supervision, scores)
+        select(spec, seed, dataset, data_map, output.supervision, scores)

@@ -12,7 +12,7 @@ def uniform(pool: Pool) -> np.ndarray:
     return select_random(pool.uids, pool.fraction, pool.seed)
 
 
-@selector("balanced")
+@selector("balanced", looks=True)
 def balanced_random(pool: Pool) -> np.ndarray:
     """Random rows, as many of each label make-up as their sizes allow."""
     places = random_places(pool.uids, pool.seed)
@@ -22,13 +22,13 @@ def balanced_random(pool: Pool) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-@selector("longest")
+@selector("longest", looks=True)
 def longest(pool: Pool) -> np.ndarray:
     """The rows with the longest texts."""
     return largest(pool.lengths.astype(np.float64), pool.uids, pool.size)
 
 
-@selector("matched_random", of_another=True)
+@selector("matched_random", of_another=True, looks=True)
 def matched_random(pool: Pool, selector: str) -> np.ndarray:
     """Random rows with the same joint counts of label make-up and length decile as the rows of another
     selector.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
+from ..artifacts import TextColumn, read_parquet, text_column, to_arrow, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
 from .arguments import checked
@@ -36,7 +36,7 @@ class DataMap:
     `scores.SCORES` by name, where they were built.
     """
 
-    uids: list[str]
+    uids: Sequence[str]
     confidence: np.ndarray
     variability: np.ndarray
     correctness: np.ndarray
@@ -80,7 +80,7 @@ class DataMap:
     def save(self, path: str | Path, metadata: dict) -> None:
         """Write the map as Parquet: uid, and a column per score."""
         columns = {name: to_arrow(values) for name, values in self.scores.items()}
-        table = pa.table({"uid": pa.array(self.uids, pa.string()), **columns})
+        table = pa.table({"uid": text_column(self.uids), **columns})
         storage = {
             **STORAGE,
             "use_dictionary": [name for name in STORAGE["use_dictionary"] if name in self.scores],
@@ -94,7 +94,7 @@ class DataMap:
         table, metadata = read_parquet(path, needed=("uid", *COORDINATES))
         scores = {name: to_numpy(table[name]) for name in table.column_names if name != "uid"}
         coordinates = [scores.pop(name) for name in COORDINATES]
-        return cls(table["uid"].to_pylist(), *coordinates, scores), metadata
+        return cls(TextColumn(table["uid"]), *coordinates, scores), metadata
 
     @classmethod
     def load_for(
@@ -164,5 +164,5 @@ def write_score(
     """Write one further score of every instance: uid, score."""
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
-    table = pa.table({"uid": pa.array(dataset.uids), "score": to_arrow(_scored(dynamics, name, settings))})
+    table = pa.table({"uid": text_column(dataset.uids), "score": to_arrow(_scored(dynamics, name, settings))})
     write_parquet(output, table, {"data_hash": dataset.content_hash, "score": name})

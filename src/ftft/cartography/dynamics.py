@@ -34,7 +34,7 @@ class Dynamics:
     classes] where the kind of task has them, else None.
     """
 
-    uids: list[str]
+    uids: Sequence[str]
     p_true: np.ndarray
     correct: np.ndarray
     labels: np.ndarray | None = None
@@ -78,7 +78,7 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
     """
     path = arguments.path("path", path)
     arguments.instance("dataset", dataset, Dataset)
-    table, metadata = read_parquet(path)
+    table, metadata = read_parquet(path, None if logits else list(KEYS))
     if metadata.get("data_hash") != dataset.content_hash:
         raise _mismatch(path, "training dynamics that were recorded on other data")
     epochs, instances = metadata["epochs"], len(dataset)

@@ -24,13 +24,13 @@ def _signed(pool: Pool, name: str) -> np.ndarray:
     return sign * pool.data_map[score]
 
 
-@selector("class_balanced", of_another=True)
+@selector("class_balanced", of_another=True, looks=True)
 def _class_balanced(pool: Pool, selector: str) -> np.ndarray:
     """The end of a score in every class, as many rows of each as the classes' sizes allow."""
     return class_balanced(_signed(pool, selector), pool.make_up, pool.uids, pool.fraction)
 
 
-@selector("within_labels", of_another=True)
+@selector("within_labels", of_another=True, looks=True)
 def _within_labels(pool: Pool, selector: str) -> np.ndarray:
     """The end of a score in every class, with the class counts of all rows."""
     classes = [np.flatnonzero(pool.make_up == label) for label in np.unique(pool.make_up)]

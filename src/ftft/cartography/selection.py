@@ -26,7 +26,8 @@ LENGTH_PARTS = 10
 class Pool:
     """What a selector may look at: n training instances and, where it needs one, their data map.
 
-    make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n].
+    make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n]; both None of
+    a data set that was read without its texts.
     """
 
     uids: Sequence[str]
@@ -45,6 +46,8 @@ class Pool:
         cls, dataset: Dataset, kind: Kind, data_map: DataMap | None, fraction: float, seed: int, rule: str
     ) -> "Pool":
         """The pool of a training set."""
+        if not dataset.texts:
+            return cls(dataset.uids, fraction, seed, data_map, rule=rule)
         # Characters, for words are not told apart by spaces in every script.
         lengths = np.sum([[_characters(text) for text in column] for column in dataset.texts], axis=0)
         return cls(dataset.uids, fraction, seed, data_map, kind.make_up(dataset), lengths, rule)
@@ -60,14 +63,15 @@ class Selector:
     """A registered selector.
 
     scores: those of the data map that it reads, of which none means that it needs no reference. of_another:
-    whether it starts from what another selector of the same map selects, its setting `selector`. settings:
-    names and defaults.
+    whether it starts from what another selector of the same map selects, its setting `selector`. looks:
+    whether it looks at the make-up or the lengths of the pool. settings: names and defaults.
     """
 
     name: str
     choose: Callable[..., np.ndarray | Supervision]
     scores: tuple[str, ...] = ()
     of_another: bool = False
+    looks: bool = False
     settings: dict = field(default_factory=dict)
 
     @property
@@ -92,11 +96,13 @@ SELECTORS: dict[str, Selector] = {}
 ENDS: dict[str, tuple[str, float]] = {}
 
 
-def selector(name: str, scores: Sequence[str] = (), of_another: bool = False, **settings: object) -> Callable:
+def selector(
+    name: str, scores: Sequence[str] = (), of_another: bool = False, looks: bool = False, **settings: object
+) -> Callable:
     """Register a selector under `name`."""
 
     def register(choose: Callable) -> Callable:
-        SELECTORS[name] = Selector(name, choose, tuple(scores), of_another, settings)
+        SELECTORS[name] = Selector(name, choose, tuple(scores), of_another, looks, settings)
         return choose
 
     return register
@@ -140,6 +146,11 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     entry = SELECTORS[name]
     other = SELECTORS[settings.get("selector", "ambiguous")].scores if entry.of_another else ()
     return tuple(dict.fromkeys([*entry.scores, *other]))
+
+
+def needs_texts(spec: dict) -> bool:
+    """Whether `select` by this `spec` takes a data set with its texts."""
+    return SELECTORS[spec.get("selector", "random")].looks
 
 
 def select(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, to_numpy, write_parquet
+from ..artifacts import read_parquet, text_column, to_arrow, to_numpy, write_parquet
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
 
@@ -49,7 +49,7 @@ class Supervision:
         """Write it for the training set `dataset`: row, uid, weight, bias_0 ..., target_0 ..."""
         columns = {
             "row": pa.array(self.rows, pa.int32()),
-            "uid": pa.array([dataset.uids[row] for row in self.rows], pa.string()),
+            "uid": text_column(dataset.uids).take(to_arrow(self.rows)),
             "weight": pa.array(self.weights, pa.float32()),
         }
         for name in ("bias", "target"):

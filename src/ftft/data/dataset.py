@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, to_numpy, write_parquet
+from ..artifacts import TextColumn, read_parquet, text_column, to_numpy, write_parquet
 from ..errors import ArtifactError, DataError
 from .rows import column_names
 
@@ -27,7 +27,7 @@ class Dataset:
     evaluation must not divide them, [n], or None.
     """
 
-    uids: list[str]
+    uids: Sequence[str]
     texts: tuple[list, ...]
     labels: np.ndarray
     label_names: list[str]
@@ -74,7 +74,7 @@ class Dataset:
 
     def save(self, path: str | Path) -> None:
         """Write the data set as Parquet."""
-        columns = {"uid": pa.array(self.uids, pa.string())}
+        columns = {"uid": text_column(self.uids)}
         for name, texts in zip(TEXT_COLUMNS, self.texts, strict=False):
             columns[name] = pa.array(
                 texts, pa.string() if isinstance(texts[0], str) else pa.list_(pa.string())
@@ -98,7 +98,7 @@ class Dataset:
         labels = targets_of_column(table["label"])
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
         group = table["group"].to_pylist() if "group" in table.column_names else None
-        dataset = cls(table["uid"].to_pylist(), columns, labels, *described, group)
+        dataset = cls(TextColumn(table["uid"]), columns, labels, *described, group)
         if not texts:
             # It is no field, for it follows from the fields of a whole data set.
             vars(dataset)["content_hash"] = metadata["content_hash"]

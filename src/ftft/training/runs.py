@@ -18,6 +18,7 @@ from ..artifacts import (
     read_json,
     replacing_files,
     require_model_of,
+    text_column,
     write_json,
     write_parquet,
 )
@@ -194,7 +195,7 @@ def evaluate(
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
     columns = {
-        "uid": pa.array(dataset.uids),
+        "uid": text_column(dataset.uids),
         "label": target_column(dataset.labels),
         "prediction": target_column(kind.predictions(outputs, dataset)),
         **kind.prediction_columns(outputs),
