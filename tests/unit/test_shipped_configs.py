@@ -154,7 +154,9 @@ EXAMPLES = ["minilm-hsd", "mpnet-hsd", "minilm-nli"]
 OTHER_KINDS = ["minilm-ner", "minilm-goemotions", "minilm-sts", "minilm-openbookqa"]
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, *(f"config/examples/{name}.yaml" for name in EXAMPLES + OTHER_KINDS)])
+@pytest.mark.parametrize(
+    "name", [*SHIPPED, *(f"config/examples/{name}.yaml" for name in EXAMPLES + OTHER_KINDS)]
+)
 def test_a_shipped_file_names_its_schema_and_keeps_it(root, name):
     text = (root / name).read_text()
     schema = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", text.splitlines()[0])[1]

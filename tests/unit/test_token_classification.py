@@ -81,7 +81,7 @@ def test_raw_tags_may_be_numbers_with_names():
         ('["Ann", "Rome"]', '["B-PER", "I-LOC"]', "not BIO2"),
         ("Ann", '["B-PER"]', "no lists of words in column 'words'"),
         ('["Ann"]', "B-PER", "no lists of tags in column 'tags'"),
-        ('[""]', '["O"]', "no lists of words"),
+        ('[["a"]]', '["O"]', "no lists of words"),
         ('["Ann"]', None, "no lists of tags"),
     ],
 )
@@ -90,6 +90,14 @@ def test_bad_sentences_are_refused_with_their_rows(words, tags, message):
     with pytest.raises(DataError, match=message) as caught:
         prepare(table, SPEC, "bad", {"steps": []})
     assert "1 row: row 2" in str(caught.value)
+
+
+def test_a_word_without_tokens_counts_as_cut_off(encoder):
+    """Real rows hold words that are empty or white space."""
+    dataset = prepared([(["Ann", "", "is", " "], ["B-PER", "O", "O", "O"])] * 2)
+    tokens = KIND.tokenize(dataset, encoder / "tokenizer.json", 32)
+    assert tokens.cut == (0, 2, tokens.cut.longest, 4)
+    assert set(tokens.aligned["word"].tolist()) == {-1, 0, 2}
 
 
 def test_p_true_is_the_mean_over_entity_words_and_words_ever_taken_for_one():

@@ -105,9 +105,7 @@ def list_column(
             values = json.loads(text or "null")
         except ValueError:
             values = None
-        if not isinstance(values, list) or not all(
-            isinstance(value, str | int) and value != "" for value in values
-        ):
+        if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
             bad.append(row)
             values = []
         lists.append([str(value) for value in values])
