@@ -10,12 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score
-from small import RECIPE, RUNTIME
+from small import RECIPE, RUNTIME, require_all_selectors
 from transformers import AutoModelForSequenceClassification
 
-from ftft.cartography.datamap import DataMap
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.selection import Pool, choose
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
@@ -262,9 +260,7 @@ def test_a_run_gives_dynamics_a_map_and_supervisions(name, request, encoder, tmp
     save_dynamics(tmp_path / "dynamics.parquet", kind, result.epochs, dataset, {})
     dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
     assert dynamics.logits is None
-    data_map = DataMap.of(dynamics)
-    for selector in ("ambiguous", "hard-to-learn", "matched_random", "within_labels", "longest", "balanced"):
-        assert len(choose(selector, Pool.of(dataset, kind, data_map, 0.5, 0, "exact"), {})) == 7
+    require_all_selectors(dynamics, dataset)
     before = predict_outputs(kind, result.model, tokens, kind.width(dataset), 4096, torch.no_grad)
     alone = predict_outputs(kind, result.model, tokens, kind.width(dataset), 1, torch.no_grad)
     np.testing.assert_allclose(before, alone, atol=1e-5)

@@ -8,12 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from small import RECIPE, RUNTIME
+from small import RECIPE, RUNTIME, require_all_selectors
 from transformers import AutoModelForTokenClassification
 
-from ftft.cartography.datamap import DataMap
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.selection import Pool, choose
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
@@ -272,10 +270,7 @@ def test_a_run_on_sentences_gives_dynamics_a_map_and_supervisions(dataset, encod
     assert result.outcome["floor"] == {"entity_f1": 0.0} and len(result.epochs) == 8
     assert result.outcome["validation"]["entity_f1"] > 0.5
     save_dynamics(tmp_path / "dynamics.parquet", KIND, result.epochs, dataset, {})
-    data_map = DataMap.of(load_dynamics(tmp_path / "dynamics.parquet", dataset))
-    assert data_map.confidence.min() > 0 and data_map.variability.max() <= 0.5
-    for name in ("ambiguous", "hard-to-learn", "matched_random", "within_labels", "longest", "balanced"):
-        assert len(choose(name, Pool.of(dataset, KIND, data_map, 0.5, 0, "exact"), {})) == 7
+    require_all_selectors(load_dynamics(tmp_path / "dynamics.parquet", dataset), dataset)
     result.model.save_pretrained(tmp_path / "model")
     library = AutoModelForTokenClassification.from_pretrained(tmp_path / "model")
     assert library.config.id2label == dict(enumerate(TAGS))
