@@ -158,3 +158,14 @@ def test_flops_of_a_workload():
     projections = count_of("deberta-v2").per_batch
     assert workload.flops(config, HEAD) == counted(config, 1, 9) + counted(config, 1, 13) - projections
     assert workload.flops(FUNNEL, HEAD) is None
+
+
+def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():
+    config = configuration("bert")
+    plain, tagger, choice = (
+        count_flops(config, LONGEST, f"{head}") for head in (HEAD, "TokenClassification", "MultipleChoice")
+    )
+    # Forward and the two products of the backward pass, two operations each.
+    assert tagger.per_token - plain.per_token == 6 * HIDDEN * CLASSES
+    assert tagger.per_instance == 0
+    assert plain.per_instance - choice.per_instance == 6 * HIDDEN * (CLASSES - 1)

@@ -562,3 +562,19 @@ def test_a_group_keeps_its_rows_together_where_one_file_is_split(capsys):
         records, provenance = sources.read(spec, name, "nli.csv")
         premises[name] = set(prepare(records, spec, name, provenance).group)
     assert sum(map(len, premises.values())) == len(set.union(*premises.values())) == 30
+
+
+def test_numbers_of_tags_are_named_as_the_datasets_library_says(capsys):
+    columns = of_kind("token_classification")
+    names = ["O", "B-PER", "I-PER", "B-LOC"]
+    columns["ner_tags"] = [[names.index(tag) for tag in own] for own in columns["ner_tags"]]
+    feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "List"}
+    about = {b"huggingface": json.dumps({"info": {"features": {"ner_tags": feature}}}).encode()}
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), "tagged.parquet")
+    assert main(["init", "tagged.parquet"]) == 0
+    config = resolve(yaml.safe_load(Path("ftft.yaml").read_text()))
+    assert config.tasks["tagged"].labels == ("LOC", "PER")
+    spec = dataset_slice(config, "tagged", "train")
+    records, provenance = sources.read(spec, "train", "tagged.parquet")
+    counts = prepare(records, spec, "train", provenance).label_counts()
+    assert counts["B-PER"] == counts["I-PER"] > 0 and counts["I-LOC"] == 0

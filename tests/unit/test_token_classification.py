@@ -158,7 +158,7 @@ def test_entity_f1_by_hand():
     predictions = [[1, 0, 0, 3], [1, 0, 3, 4]]
     found = metric("entity_f1")
     assert found.score(targets, predictions, TAGS) == 2 * 2 / (4 + 3)
-    assert found.by_type(targets, predictions, TAGS) == {"PER": 2 / 4, "LOC": 2 / 3}
+    assert found.parts(targets, predictions, TAGS) == {"PER": 2 / 4, "LOC": 2 / 3}
     assert found.floor(targets, TAGS) == 0.0
     assert found.score([[0]], [[0]], TAGS) == 0.0
 

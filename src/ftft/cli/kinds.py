@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from ..data.readers import class_names
 from ..data.targets import TRUTHS
 
 LABEL_NAMES = {"label", "labels", "class", "target", "gold", "gold_label", "category", "sentiment", "y"}
@@ -39,7 +40,7 @@ def recognise(
     or None; None where they hold none of these. `kind` says that it is to be one.
     """
     values = {name: records[name].to_pylist() for name in records.column_names}
-    lists = {name: found for name, column in values.items() if (found := parsed_lists(column))}
+    lists = {name: found for name in values if (found := _named_lists(records, name))}
     labels = [label] if label else list(values)
     for name, find in (
         ("token_classification", _tags),
@@ -67,6 +68,16 @@ def parsed_lists(values: Sequence[str | None]) -> list[list] | None:
     return found
 
 
+def _named_lists(records: pa.Table, column: str) -> list[list] | None:
+    """The lists that all values of a column are; numbers of classes by the names that the file has."""
+    lists = parsed_lists(records[column].to_pylist())
+    names = class_names(records, column)
+    if not lists or not names:
+        return lists
+    by_number = dict(enumerate(names))
+    return [[by_number.get(entry, entry) for entry in own] for own in lists]
+
+
 def label_names(kind: str, records: pa.Table, label: str | None, keys: dict) -> list[list[str]]:
     """The labels of every row by name, one or several; none of a kind without classes."""
     if "label_columns" in keys:
@@ -80,7 +91,7 @@ def label_names(kind: str, records: pa.Table, label: str | None, keys: dict) -> 
     values = records[label].to_pylist()
     if kind == "classification":
         return [[value] if value and value.strip() else [] for value in values]
-    lists = [(parsed_lists([value]) or [[]])[0] for value in values]
+    lists = _named_lists(records, label) or [[] for _ in values]
     if kind == "multilabel":
         return [list(map(str, own)) for own in lists]
     return [[str(tag)[2:] for tag in own if str(tag).startswith("B-")] for own in lists]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..errors import DataError
 from .dataset import object_array
+from .readers import class_names
 from .rows import describe_rows, listing
 
 
@@ -140,7 +141,7 @@ def tagged_words(
     given = list_column(
         records, tags_column, spec, name, "tags", "name the column of the tags by the key label"
     )
-    names, index = spec.get("label_names", {}), {tag: place for place, tag in enumerate(tags)}
+    names, index = _raw_names(records, tags_column, spec), {tag: place for place, tag in enumerate(tags)}
     found = [[names.get(tag, tag) for tag in own] for own in given]
     pairs = list(zip(words, found, strict=True))
     for bad, what, got, expected, fix in (
@@ -187,8 +188,8 @@ def label_sets(records: pa.Table, spec: dict, name: str) -> np.ndarray:
     """
     if "label_columns" in spec:
         return np.stack([_truths(records, column, spec, name) for column in spec["label_columns"]], axis=1)
-    column, names = spec["label"], spec.get("label_names", {})
-    index = {label: place for place, label in enumerate(spec["labels"])}
+    column, index = spec["label"], {label: place for place, label in enumerate(spec["labels"])}
+    names = _raw_names(records, column, spec)
     fix = "name the column of the lists by the key label, or columns of 0 and 1 by label_columns"
     given = list_column(records, column, spec, name, "labels", fix)
     found = [[names.get(label, label) for label in own] for own in given]
@@ -243,6 +244,12 @@ def _number(value: str | None) -> float:
         return float(value or "nan")
     except ValueError:
         return float("nan")
+
+
+def _raw_names(records: pa.Table, column: str, spec: dict) -> dict[str, str]:
+    """What the raw values in a column of lists stand for: as configured, or as the file names numbers."""
+    known = class_names(records, column) or ()
+    return spec.get("label_names") or {str(number): name for number, name in enumerate(known)}
 
 
 def _is_bio2(tags: Sequence[str]) -> bool:

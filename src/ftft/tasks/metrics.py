@@ -47,6 +47,10 @@ class Metric:
             trivial = np.arange(len(counts)) == trivial
         return self.score(targets, np.broadcast_to(trivial, np.shape(targets)), labels)
 
+    def parts(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+        """Scores of parts of what is scored, by name, such as those of each type of entity: none."""
+        return {}
+
     def score(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> float:
         """The score of predictions, which are of the form of the targets: class indices [n], truth values [n,
         labels], numbers [n], or what the kind of task defines.
@@ -210,9 +214,7 @@ class EntityF1(Metric):
         # 0 where there is no entity on either side, as seqeval has it.
         return np.nan_to_num(_ratio(2 * hits, predicted + true))
 
-    def by_type(
-        self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]
-    ) -> dict[str, float]:
+    def parts(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
         """The F1 of every type of entity, nan for one that neither occurs nor is predicted."""
         hits, predicted, true = np.split(self.statistics(targets, predictions, labels).sum(0), 3)
         values = _ratio(2 * hits, predicted + true).tolist()
