@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score
@@ -147,6 +147,7 @@ def test_scores_of_labels_by_hand():
 truths = st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(truths, st.data())
 def test_scores_of_labels_are_scikit_learns(pairs, data):
     targets, predictions = np.hsplit(np.array(pairs), 2)
@@ -219,6 +220,7 @@ def test_correlations_by_hand():
 pairs = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=20)
 
 
+@settings(deadline=None)
 @given(pairs, st.data())
 def test_correlations_are_scipys_on_resamples_too(pairs, data):
     targets, predictions = np.array(pairs, float).T
