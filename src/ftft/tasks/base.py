@@ -59,9 +59,10 @@ class Kind(ABC):
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
     the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
     optional: keys of a task in the configuration that not every kind takes. fewest_labels: how many labels a
-    task must name where it names any; text_columns: how many columns of texts it may name. title: what a
-    model of this kind is, in words; head: what transformers calls its head, AutoModelFor...; pipeline: what
-    the hub calls its task. first_token: whether the head reads the first token alone.
+    task must name where it names any; text_columns: how many columns of texts it may name. learns: what is
+    learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
+    AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
+    token alone.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Kind(ABC):
     signals: frozenset[str] = frozenset()
     fewest_labels = 2
     text_columns = 2
+    learns = "one label per row"
     title = "text classifier"
     head = "SequenceClassification"
     pipeline = "text-classification"

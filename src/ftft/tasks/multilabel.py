@@ -21,6 +21,7 @@ class Multilabel(Kind):
     name = "multilabel"
     required = ("labels",)
     optional = ("label_columns",)
+    learns = "several labels per row, one or none"
     title = "classifier of texts that have several labels, one or none"
     metrics = ("macro_f1", "micro_f1", "subset_accuracy")
 

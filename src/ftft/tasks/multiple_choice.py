@@ -24,6 +24,7 @@ class MultipleChoice(Kind):
     required = ("choices",)
     text_columns = 1
     metrics = ("accuracy",)
+    learns = "which of a row's texts is right"
     title = "model that chooses one of several texts"
     head = "MultipleChoice"
     pipeline = "multiple-choice"

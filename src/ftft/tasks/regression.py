@@ -24,6 +24,7 @@ class Regression(Kind):
     """Labels: numbers [n]."""
 
     name = "regression"
+    learns = "a number per row"
     title = "model that gives a text a number"
     metrics = ("spearman", "pearson")
 

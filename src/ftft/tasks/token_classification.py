@@ -32,6 +32,7 @@ class TokenClassification(Kind):
     text_columns = 1
     metrics = ("entity_f1",)
     fewest_labels = 1
+    learns = "a tag for every word"
     title = "tagger of words"
     head = "TokenClassification"
     pipeline = "token-classification"

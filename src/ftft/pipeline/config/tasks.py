@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from ...tasks.metrics import metric_names
 from .. import registry
 from .base import (
     AtLeastOne,
@@ -25,6 +26,10 @@ from .base import (
     spelled,
 )
 
+_KINDS = ", ".join(f"`{name}` ({kind.learns})" for name, kind in registry.KINDS.items())
+_METRICS = "; ".join(
+    f"`{name}`: {', '.join(f'`{metric}`' for metric in metric_names(name))}" for name in registry.KINDS
+)
 POOLS = ("entities", "all_words", "min")
 PREPARATIONS = ("ramponi-tonelli", "official")
 ROLES = ("nli", "hsd")
@@ -161,9 +166,7 @@ class Task(Part):
 
     kind: Annotated[str, OneOf(lambda: registry.KINDS)] = key(
         "classification",
-        meaning="what is learnt: `classification` (one label per row), `multiple_choice` (one of several "
-        "texts), `multilabel` (several labels per row), `regression` (a number) or "
-        "`token_classification` (a tag per word); see [docs/kinds.md](../docs/kinds.md)",
+        meaning=f"what is learnt: {_KINDS}; see [docs/kinds.md](../docs/kinds.md)",
         reruns="everything",
     )
     labels: Maybe[AtLeastOne[Line]] = key(
@@ -181,8 +184,7 @@ class Task(Part):
     )
     metric: Annotated[str, OneOf(lambda: registry.METRICS)] = key(
         "accuracy",
-        meaning="what early stopping monitors and tables show, one that fits the kind: `accuracy` or "
-        "`macro_f1`; `macro_f1`, `micro_f1` or `subset_accuracy`; `spearman` or `pearson`; `entity_f1`",
+        meaning=f"what early stopping monitors and tables show; {_METRICS}",
         reruns="stopped runs, scores",
     )
     text: Texts = key(
@@ -225,7 +227,7 @@ class Task(Part):
     train: Name = key(meaning="the data set to train on", reruns="everything")
     validation: Name = key(
         meaning="the in-distribution (ID) set, scored at every checkpoint; a run no better there than "
-        "the majority class has failed",
+        "the trivial answer has failed",
         reruns="all training",
     )
     dev: Several[Name] = key(
