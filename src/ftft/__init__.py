@@ -7,6 +7,7 @@ from importlib import import_module
 
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
+    "cartography.kind_recorder": ["KindRecorder"],
     "cartography.trainer": ["RecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],

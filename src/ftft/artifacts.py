@@ -15,11 +15,10 @@ import platform
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -373,36 +372,6 @@ def to_arrow(values: np.ndarray) -> pa.Array:
     values = np.ascontiguousarray(values)
     buffers = [None, pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
-
-
-class TextColumn(Sequence):
-    """A column of texts, which become Python's when one of them is asked for."""
-
-    def __init__(self, column: pa.Array | pa.ChunkedArray):
-        self.column = column
-
-    @cached_property
-    def _texts(self) -> list[str]:
-        return self.column.to_pylist()
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-    def __getitem__(self, place):
-        return self._texts[place]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None
-
-
-def text_column(texts: Sequence[str]) -> pa.Array | pa.ChunkedArray:
-    """Texts as a column."""
-    return texts.column if isinstance(texts, TextColumn) else pa.array(texts, pa.string())
 
 
 @contextmanager

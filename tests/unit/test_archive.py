@@ -8,6 +8,7 @@ import pytest
 
 from ftft.artifacts import read_json, read_parquet, write_json, write_parquet
 from ftft.errors import ArtifactError
+from ftft.results import archive
 from ftft.results.archive import differences, main, write_archive
 from ftft.results.tables import write_table
 from ftft.statistics.comparisons import compare_rows
@@ -188,6 +189,24 @@ def test_predictions_that_are_texts_are_refused(tmp_path):
     write_parquet(tmp_path / "id.parquet", texts, about)
     with pytest.raises(ArtifactError, match="may hold texts"):
         write_archive(SPECS, [tmp_path / "id.parquet"], [tmp_path / "ledger.json"], {}, tmp_path / "archive")
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions"),
+    [
+        ([[0, 1, 2], [0]], [[0, 1, 0], [0]]),
+        ([[True, False], [False, False]], [[True, True], [False, False]]),
+        ([0.5, 2.0], [0.25, 1.5]),
+    ],
+    ids=["tags", "truth values", "numbers"],
+)
+def test_predictions_of_other_kinds_are_archived_as_they_are(tmp_path, targets, predictions):
+    made = ledger("large", "all", 0)
+    table = pa.table({"uid": ["a", "b"], "label": targets, "prediction": predictions})
+    about = {"run": made["run"], "dataset": "id", "kind": "regression", "labels": []}
+    write_parquet(tmp_path / "id.parquet", table, about)
+    kept = archive.without_texts(archive.Evaluation(tmp_path / "id.parquet"))
+    assert kept.to_pylist() == predictions
 
 
 def test_archives_that_ship_give_their_published_tables(root):

@@ -243,6 +243,27 @@ OVERLAYS = {
     "development set twice": ("tasks: {demo: {dev: [r1_dev, r1_dev]}}", "tasks.demo.dev", "each entry once"),
     "label twice": ("tasks: {demo: {labels: [a, b, a]}}", "tasks.demo.labels", "expected each entry once"),
     "one label": ("tasks: {demo: {labels: [a]}}", "tasks.demo.labels: got ['a'], expected at least 2"),
+    "label columns without a label": (
+        "tasks: {demo: {kind: multilabel, label_columns: [a, b], metric: macro_f1}}",
+        "tasks.demo.label_columns: got 2 columns, expected one for each of the 3 labels",
+    ),
+    "texts beside words": (
+        "tasks: {demo: {kind: token_classification, metric: entity_f1}}",
+        "tasks.demo.text: got ['premise', 'hypothesis'], expected one column",
+    ),
+    "key of another kind": ("tasks: {demo: {pool: min}}", "tasks.demo.pool: kind 'classification' takes no"),
+    "unknown pool": (
+        "tasks: {demo: {kind: token_classification, pool: most}}",
+        "tasks.demo.pool: got 'most', expected one of",
+    ),
+    "labels of a number": (
+        "tasks: {demo: {kind: regression, metric: spearman}}",
+        "tasks.demo.labels: kind 'regression' takes no such key",
+    ),
+    "metric of another kind": (
+        "tasks: {demo: {kind: multilabel, metric: accuracy}}",
+        "tasks.demo.metric: got 'accuracy', expected one that fits the kind 'multilabel': macro_f1",
+    ),
     "text twice": ("tasks: {demo: {text: [premise, premise]}}", "tasks.demo.text", "each entry once"),
     "three texts": (
         "tasks: {demo: {text: [a, b, c]}}",

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ LEAKING = (["the CAT, sat!", "A dog", "new"], ["it sat", "It sat", "text"])
 CLEAN = (["It sat.", "A dogma", "👎"], ["The cat sat.", "It ran", "ok"])
 
 
-def check(folder, leakage, **texts):
+def check(folder, leakage, groups=None, **texts):
     datasets = {
         name: Dataset(
             ["0", "1", "2"], columns, np.array([0, 1, 1]), ["no", "maybe", "yes"], {"source": "file"}
         )
         for name, columns in texts.items()
     }
+    datasets = {name: replace(part, group=(groups or {}).get(name)) for name, part in datasets.items()}
     for name, dataset in datasets.items():
         dataset.save(folder / name)
     spec = {"train": "train", "datasets": list(datasets), "leakage": leakage}
@@ -31,6 +33,7 @@ def test_the_report_gives_sizes_labels_and_hashes(tmp_path):
     report, datasets = check(tmp_path, "warn", train=TRAIN, test=CLEAN)
     assert report["train"] == {
         "source": "file",
+        "instances": 3,
         "content_hash": datasets["train"].content_hash,
         "labels": {"no": 1, "maybe": 2, "yes": 0},
     }
@@ -69,3 +72,16 @@ def test_an_ignored_check_claims_nothing(tmp_path, caplog):
 def test_texts_of_emoji_or_punctuation_alone_are_told_apart(tmp_path):
     report, _ = check(tmp_path, "warn", train=(["👍", "!", "..."],), test=(["👎", "?", "..."],))
     assert report["test"]["found_in_training"] == 1
+
+
+def test_groups_that_reappear_are_counted_whatever_their_texts_are(tmp_path, caplog):
+    """Two of three rows of the test set are of the training set's first document; one repeats a text too."""
+    groups = {"train": ["d1", "d1", "d2"], "test": ["d1", "d3", "d1"]}
+    texts = {"train": TRAIN, "test": (["The cat sat.", "new", "👎"], ["It sat.", "It ran", "ok"])}
+    report, _ = check(tmp_path, "warn", groups, **texts)
+    assert report["test"]["groups_in_training"] == 1 and report["test"]["found_in_training"] == 2
+    assert caplog.messages == ["training instances reappear in evaluation data: 2 in test"]
+    with pytest.raises(DataError, match="2 in test"):
+        check(tmp_path, "refuse", groups, **texts)
+    assert Dataset.load(tmp_path / "train").group == groups["train"]
+    assert check(tmp_path, "warn", **texts)[0]["test"]["found_in_training"] == 1

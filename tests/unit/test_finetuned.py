@@ -21,6 +21,7 @@ SPEC = {
     "supervision": "small-ambiguous-25",
     "license": "mit",
     "seeds": [0, 1, 2],
+    "kind": "classification",
     "labels": LABELS,
     "text": ["text"],
     "metric": "accuracy",
@@ -117,7 +118,9 @@ def finish(tmp_path):
             score = 0.5 if seed in failed_references else 0.9
             write_json(references[-1], ledger("small", seed, consumed=12, score=score))
         counts = dict.fromkeys(labels, 50)
-        checks = {name: {"labels": counts} for name in ("train", "validation", "other", "test")}
+        checks = {
+            name: {"instances": 100, "labels": counts} for name in ("train", "validation", "other", "test")
+        }
         write_json(tmp_path / "checks.json", checks)
         datasets = {**SPEC, **spec}["datasets"]
         evaluations = [ledger.with_name(f"{name}.parquet") for ledger in runs for name in datasets]

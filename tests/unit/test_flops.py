@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ftft.models.flops import FlopCount, Workload, count_flops
 
+HEAD = "SequenceClassification"
 LONGEST = 40
 LAYERS, HIDDEN, FEED_FORWARD, HEADS, CLASSES, BUCKETS = 2, 32, 48, 4, 3, 8
 SMALL = {
@@ -155,5 +156,16 @@ def test_flops_of_a_workload():
     workload.add(np.array([9, 13]))
     # The projections of relative positions are in both counts, and once in the batch's.
     projections = count_of("deberta-v2").per_batch
-    assert workload.flops(config) == counted(config, 1, 9) + counted(config, 1, 13) - projections
-    assert workload.flops(FUNNEL) is None
+    assert workload.flops(config, HEAD) == counted(config, 1, 9) + counted(config, 1, 13) - projections
+    assert workload.flops(FUNNEL, HEAD) is None
+
+
+def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():
+    config = configuration("bert")
+    plain, tagger, choice = (
+        count_flops(config, LONGEST, f"{head}") for head in (HEAD, "TokenClassification", "MultipleChoice")
+    )
+    # Forward and the two products of the backward pass, two operations each.
+    assert tagger.per_token - plain.per_token == 6 * HIDDEN * CLASSES
+    assert tagger.per_instance == 0
+    assert plain.per_instance - choice.per_instance == 6 * HIDDEN * (CLASSES - 1)

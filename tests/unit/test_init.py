@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -476,7 +477,8 @@ def test_quoted_cells_and_other_encodings_are_recognised_or_told(folder, init, r
 
 def test_a_column_of_lists_is_refused_in_the_words_of_the_workflow(folder, refused):
     write_jsonl(folder / "rows.jsonl", {**reviews(20), "label": [["a", "b"], ["b"]] * 10})
-    assert "a list in column 'label', not text" in refused("rows.jsonl", "--label", "label")
+    message = refused("rows.jsonl", "--kind", "classification", "--label", "label")
+    assert "a list in column 'label', not text" in message
 
 
 def test_encoders_come_from_the_hub_or_a_folder(folder, init):
@@ -564,3 +566,122 @@ def test_the_command_imports_no_torch(folder):
         "sys.exit(not {'torch', 'transformers', 'datasets'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def of_kind(kind, rows=40):
+    """Columns of lists, numbers and choices, as a file of JSON lines holds them."""
+    text = [f"a text of some words {row}" for row in range(rows)]
+    match kind:
+        case "token_classification":
+            tags = [["B-PER", "I-PER", "O"] if row % 2 else ["O", "B-LOC", "O"] for row in range(rows)]
+            words = [["ann", f"lee{row}", "is"] for row in range(rows)]
+            return {"tokens": words, "pos": [["N", "N", "V"]] * rows, "ner_tags": tags}
+        case "multilabel":
+            return {"text": text, "labels": [["joy", "fear"][: row % 3] for row in range(rows)]}
+        case "label columns":
+            return {"text": text, "toxic": [row % 2 for row in range(rows)], "rude": [0, 1] * (rows // 2)}
+        case "regression":
+            return {"text_a": text, "text_b": text[::-1], "score": [row / 8 for row in range(rows)]}
+        case "multiple_choice":
+            choices = [["a town", f"a name {row}", "a day"] for row in range(rows)]
+            return {"question": text, "choices": choices, "answer": [row % 3 for row in range(rows)]}
+        case "choice columns":
+            columns = {letter: [f"{letter} {row}" for row in range(rows)] for letter in "ABC"}
+            return {"question": text, **columns, "answer": ["ABC"[row % 3] for row in range(rows)]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "said"),
+    [
+        (
+            "token_classification",
+            {"labels": ["LOC", "PER"], "metric": "entity_f1", "text": ["tokens"], "label": "ner_tags"},
+            "lists of tags, one for every word",
+        ),
+        (
+            "multilabel",
+            {"labels": ["fear", "joy"], "metric": "macro_f1", "text": ["text"], "label": "labels"},
+            "lists of labels",
+        ),
+        (
+            "label columns",
+            {"kind": "multilabel", "labels": ["toxic", "rude"], "label_columns": ["toxic", "rude"]},
+            "columns of 0 and 1",
+        ),
+        (
+            "regression",
+            {"metric": "spearman", "text": ["text_a", "text_b"], "label": "score"},
+            "numbers from 0 to 4.875",
+        ),
+        (
+            "multiple_choice",
+            {"metric": "accuracy", "text": ["question"], "choices": ["choices"], "label": "answer"},
+            "which of the row's choices is right",
+        ),
+        (
+            "choice columns",
+            {"kind": "multiple_choice", "choices": ["A", "B", "C"], "label": "answer"},
+            "which of the row's choices is right",
+        ),
+    ],
+)
+def test_the_kind_of_task_is_told_from_the_values_and_said(capsys, kind, task, said):
+    write_jsonl(Path("rows.jsonl"), of_kind(kind))
+    assert main(["init", "rows.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    found = yaml.safe_load(Path("ftft.yaml").read_text())["tasks"]["rows"]
+    expected = {"kind": kind, **task}
+    assert {key: found[key] for key in expected} == expected
+    assert said in shown and f"kind        {expected['kind']} (another: --kind)" in shown
+    config = resolve(yaml.safe_load(Path("ftft.yaml").read_text()))
+    for name in ("train", "validation", "test"):
+        spec = dataset_slice(config, "rows", name)
+        records, provenance = sources.read(spec, name, "rows.jsonl")
+        assert len(prepare(records, spec, name, provenance)) == records.num_rows
+
+
+def test_whole_numbers_are_classes_unless_asked_to_be_numbers(capsys):
+    columns = {
+        "text": [f"a review of words {row}" for row in range(40)],
+        "label": [row % 5 for row in range(40)],
+    }
+    write_jsonl(Path("stars.jsonl"), columns)
+    assert main(["init", "stars.jsonl"]) == 0
+    assert "kind" not in yaml.safe_load(Path("ftft.yaml").read_text())["tasks"]["stars"]
+    assert main(["init", "stars.jsonl", "--kind", "regression", "--output", "numbers.yaml"]) == 0
+    assert yaml.safe_load(Path("numbers.yaml").read_text())["tasks"]["stars"]["kind"] == "regression"
+    assert main(["init", "stars.jsonl", "--kind", "token_classification", "--output", "tags.yaml"]) == 1
+    assert "no columns of a task of the kind 'token_classification'" in capsys.readouterr().err
+
+
+def test_a_group_keeps_its_rows_together_where_one_file_is_split(capsys):
+    columns = pairs(90)
+    columns["premise"] = [f"a long enough premise {row // 3}" for row in range(90)]
+    write_csv(Path("nli.csv"), columns)
+    assert main(["init", "nli.csv"]) == 0
+    assert "60 rows repeat the premise of another; --group premise keeps" in capsys.readouterr().out
+    assert main(["init", "nli.csv", "--group", "premise", "--output", "grouped.yaml"]) == 0
+    assert "--group" not in capsys.readouterr().out.replace("grouped", "")
+    config = resolve(yaml.safe_load(Path("grouped.yaml").read_text()))
+    premises = {}
+    for name in ("train", "validation", "test"):
+        spec = dataset_slice(config, "nli", name)
+        records, provenance = sources.read(spec, name, "nli.csv")
+        premises[name] = set(prepare(records, spec, name, provenance).group)
+    assert sum(map(len, premises.values())) == len(set.union(*premises.values())) == 30
+
+
+def test_numbers_of_tags_are_named_as_the_datasets_library_says(capsys):
+    columns = of_kind("token_classification")
+    names = ["O", "B-PER", "I-PER", "B-LOC"]
+    columns["ner_tags"] = [[names.index(tag) for tag in own] for own in columns["ner_tags"]]
+    feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "List"}
+    about = {b"huggingface": json.dumps({"info": {"features": {"ner_tags": feature}}}).encode()}
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), "tagged.parquet")
+    assert main(["init", "tagged.parquet"]) == 0
+    config = resolve(yaml.safe_load(Path("ftft.yaml").read_text()))
+    assert config.tasks["tagged"].labels == ("LOC", "PER")
+    spec = dataset_slice(config, "tagged", "train")
+    records, provenance = sources.read(spec, "train", "tagged.parquet")
+    counts = prepare(records, spec, "train", provenance).label_counts()
+    assert counts["B-PER"] == counts["I-PER"] > 0 and counts["I-LOC"] == 0

@@ -262,7 +262,7 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 """
     blocks = [block for block in examples(root) if "transformers" not in block and "figures" not in block]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     (tmp_path / "example.py").write_text(blocked + "\n".join(blocks))
     assert "easy:" in run(root, "exec(open('example.py').read())", tmp_path)
 

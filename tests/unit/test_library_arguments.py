@@ -154,6 +154,7 @@ PATHS = (["new"], [None, 3, "", "a\0b", b"new", ["new"]])
 # What each function takes, by parameter; a parameter without bad values has its own test.
 FUNCTIONS = {
     "DynamicsRecorder": {"outputs": OUTPUTS},
+    "KindRecorder": {"dataset": datasets},
     "area_under_margin": {"logits": LOGIT_LISTS, "labels": CLASS_LISTS},
     "build_map": {"p_true": P_TRUES, "logits": LOGIT_LISTS, "labels": CLASS_LISTS, "uids": UID_LISTS},
     "class_balanced": {
@@ -403,6 +404,36 @@ BATCHES = (
     [LOGITS[0], LOGITS[1], LOGITS[0, :1], P_TRUE, LOGITS],
     [LABELS, LABELS[:1], LABELS.astype(float)],
 )
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_recorder_of_a_kind_records_or_refuses(data):
+    """Classes, whose outputs are [batch, 3], and numbers, whose outputs are [batch]."""
+    classes = data.draw(st.booleans())
+    numbers = ftft.Dataset(UIDS, (), SCORES, [], {}, "regression")
+    recorder = ftft.KindRecorder(datasets()[0][0] if classes else numbers)
+    for _ in range(data.draw(st.integers(1, 6))):
+        batch = [
+            data.draw(st.one_of(st.sampled_from(values), JUNK))
+            for values in ([UIDS, UIDS[:1]], [LOGITS[0], LOGITS[1], LOGITS[0, :1], SCORES])
+        ]
+        try:
+            match data.draw(st.sampled_from(["record", "end_epoch", "state", "load", "map"])):
+                case "record":
+                    recorder.record(*batch, data.draw(st.one_of(st.none(), JUNK)))
+                case "end_epoch":
+                    recorder.end_epoch()
+                case "state":
+                    recorder.load_state_dict(recorder.state_dict())
+                case "load":
+                    recorder.load_state_dict(data.draw(JUNK))
+                case "map":
+                    recorder.data_map()
+        except FtftError:
+            continue
+    if recorder.epochs:
+        assert np.isfinite(recorder.dynamics().p_true).all()
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,6 +12,7 @@ from ftft.tasks import metrics
 from ftft.tasks.metrics import Metric, floors, has_failed, metric, metric_names, register, scores
 
 ACCURACY, MACRO_F1 = metric("accuracy"), metric("macro_f1")
+OF_CLASSES = metric_names("classification")
 LABELS = ["a", "b", "c", "d"]
 # Confusion, true by predicted: 0: [3, 1], 1: [2, 1].
 TARGETS = np.array([0, 0, 0, 0, 1, 1, 1])
@@ -56,7 +57,7 @@ def test_scores_are_scikit_learns_with_weights(pairs, data):
         f1_score(targets, predictions, average="macro", sample_weight=weights, zero_division=0),
     ]
     assert own == pytest.approx(theirs, rel=1e-12)
-    assert scores(metric_names(), targets, predictions, LABELS) == pytest.approx(
+    assert scores(OF_CLASSES, targets, predictions, LABELS) == pytest.approx(
         {
             "accuracy": accuracy_score(targets, predictions),
             "macro_f1": f1_score(targets, predictions, average="macro", zero_division=0),
@@ -85,7 +86,7 @@ def test_sums_over_nothing_have_no_value():
 
 def test_the_floor_always_answers_the_most_frequent_label():
     # F1 of class 0: 2 x 4 / (4 + 7), of class 1 nothing; classes that do not occur do not count.
-    assert floors(metric_names(), TARGETS, LABELS) == {
+    assert floors(OF_CLASSES, TARGETS, LABELS) == {
         "accuracy": 4 / 7,
         "macro_f1": pytest.approx(8 / 11 / 2),
     }
@@ -99,8 +100,8 @@ def test_small_integers_do_not_overflow():
 
 @given(pairs.map(lambda pairs: [pair[0] for pair in pairs]), classes)
 def test_a_model_that_collapsed_to_one_class_counts_as_failed(targets, chosen):
-    collapsed = scores(metric_names(), targets, np.full(len(targets), chosen), LABELS)
-    outcome = {"validation": collapsed, "floor": floors(metric_names(), targets, LABELS)}
+    collapsed = scores(OF_CLASSES, targets, np.full(len(targets), chosen), LABELS)
+    outcome = {"validation": collapsed, "floor": floors(OF_CLASSES, targets, LABELS)}
     assert all(has_failed(outcome, name) for name in collapsed)
 
 
@@ -125,7 +126,7 @@ def test_a_metric_is_defined_in_one_place(monkeypatch):
         def value(self, sums):
             return 1 - ACCURACY.value(sums)
 
-    assert metric_names() == ["accuracy", "macro_f1", "error"]
+    assert metric_names("classification") == ["accuracy", "macro_f1", "error"]
     assert metric_names("multiple_choice") == ["accuracy"]
     assert scores(["error"], TARGETS, PREDICTIONS, LABELS) == {"error": pytest.approx(3 / 7)}
     assert floors(["error"], TARGETS, LABELS) == {"error": pytest.approx(3 / 7)}

@@ -345,6 +345,20 @@ def test_a_share_is_taken_of_the_rows_that_pass_where(tmp_path):
     assert [step["rows"] for step in provenance["steps"]] == [100, 50, 50]
 
 
+def test_the_rows_of_a_group_lie_in_one_share_whatever_their_texts_are(tmp_path):
+    columns = {
+        "text": [f"text {row}" for row in range(300)],
+        "document": [str(row // 3) for row in range(300)],
+    }
+    low, _ = shared(tmp_path, columns, [0, 0.5], group="document")
+    high, _ = shared(tmp_path, columns, [0.5, 1], group="document")
+    groups = [set(part["document"].to_pylist()) for part in (low, high)]
+    assert not groups[0] & groups[1] and len(groups[0] | groups[1]) == 100
+    assert low.num_rows == 3 * len(groups[0]) and 30 < len(groups[0]) < 70
+    with pytest.raises(DataError, match="lacks the column"):
+        shared(tmp_path, columns, [0, 0.5], group="paper")
+
+
 def test_both_texts_of_a_pair_decide_its_share(tmp_path):
     columns = {"a": ["same"] * 400, "b": [f"text {number}" for number in range(400)]}
     rows, _ = shared(tmp_path, columns, [0, 0.5], text=("a", "b"))

@@ -36,7 +36,11 @@ def cut_down(config, real_data):
     return {**config, "seeds": [0], "models": models, "training": training}
 
 
-@pytest.mark.parametrize("example", ["minilm-hsd", "minilm-nli", "mpnet-hsd"])
+EXAMPLES = ["minilm-hsd", "minilm-nli", "mpnet-hsd"]
+EXAMPLES += ["minilm-ner", "minilm-goemotions", "minilm-sts", "minilm-openbookqa"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_example_runs_to_its_table(root, real_data, tmp_path, example):
     config = yaml.safe_load((root / "config" / "examples" / f"{example}.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(cut_down(config, real_data)))

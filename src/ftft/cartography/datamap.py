@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import TextColumn, read_parquet, text_column, to_arrow, to_numpy, write_parquet
+from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
+from ..data.columns import TextColumn, text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
 from .arguments import checked

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, text_column, to_arrow, to_numpy, write_parquet
+from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
+from ..data.columns import text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
 

@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--label", metavar="COLUMN")
     init.add_argument("--uid", metavar="COLUMN")
     init.add_argument("--encoding", metavar="NAME", help="of the text files, e.g. cp1252; else UTF-8")
+    init.add_argument("--group", metavar="COLUMN", help="rows that belong together, such as of one document")
+    init.add_argument(
+        "--kind", metavar="KIND", help="the kind of task (docs/kinds.md); else told by the values"
+    )
     init.add_argument("--reference", metavar="MODEL", help="the small model: owner/name@COMMIT or a folder")
     init.add_argument("--main", metavar="MODEL", help="the large model")
     init.add_argument("--output", metavar="YAML", type=Path, default=Path("ftft.yaml"))

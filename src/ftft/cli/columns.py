@@ -1,14 +1,14 @@
 """Which columns of a table hold text, label and uid: by their names, then by their values."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from ..data.dataset import require
 from ..errors import DataError
+from .kinds import LABEL_NAMES, MOST_LABELS, recognise
 
-LABEL_NAMES = {"label", "labels", "class", "target", "gold", "gold_label", "category", "sentiment", "y"}
 TEXT_NAMES = {"text", "sentence", "comment", "content", "review", "tweet", "post", "message", "body"}
 PAIR_NAMES = (
     ("premise", "hypothesis"),
@@ -20,35 +20,66 @@ PAIR_NAMES = (
     ("question", "sentence"),
 )
 UID_NAMES = ("uid", "guid", "id", "uuid", "idx", "index", "pairid")
-MOST_LABELS = 100
 # Of a text column without a name that says so.
 FEWEST_WORDS = 3
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a task, and by role why they were taken."""
+    """The columns of a task, and by role why they were taken; its kind, and the keys that this kind has.
+
+    There is no `label` where each label has a column of its own.
+    """
 
     text: list[str]
-    label: str
+    label: str | None
     uid: str | None
     reasons: dict[str, str]
+    kind: str = "classification"
+    keys: dict = field(default_factory=dict)
+    group: str | None = None
+
+    @property
+    def used(self) -> list[str]:
+        """All columns that are read."""
+        further = [name for names in self.keys.values() for name in names]
+        return [*self.text, *further, *filter(None, (self.label, self.uid, self.group))]
 
 
 def guess_columns(
-    records: pa.Table, file: str, text: list[str] | None, label: str | None, uid: str | None
+    records: pa.Table,
+    file: str,
+    text: list[str] | None,
+    label: str | None,
+    uid: str | None,
+    kind: str | None = None,
+    group: str | None = None,
 ) -> Columns:
-    """Find the columns of `records`, all strings, that are not given.
+    """Find the columns of `records`, all strings, that are not given, and the kind of task that they hold.
 
     Raises DataError for given columns that are absent, and where none or several fit equally well.
     """
-    given = [*(text or []), *filter(None, (label, uid))]
+    given = [*(text or []), *filter(None, (label, uid, group))]
     require(records, given, file, "name columns that the file has")
     reasons = {role: "as given" for role, name in (("text", text), ("label", label), ("uid", uid)) if name}
     values = {
         name: records[name].to_pylist() for name in records.column_names if name.strip() and name not in given
     }
-    if label is None:
+    found = recognise(records, text, label, kind)
+    if found is None and kind not in (None, "classification"):
+        raise DataError(
+            f"{file} has no columns of a task of the kind '{kind}'",
+            got=", ".join(map(repr, records.column_names)),
+            expected="what docs/kinds.md describes",
+            fix="name its columns by --text and --label",
+        )
+    if found:
+        text, label = found.text, found.label
+        reasons["label"] = found.reason
+        reasons.setdefault("text", "goes with these")
+        for name in [*(text or []), label, *(name for names in found.keys.values() for name in names)]:
+            values.pop(name, None)
+    elif label is None:
         label, reasons["label"] = _guess_label(values, file)
         values.pop(label)
     if uid is None:
@@ -56,7 +87,7 @@ def guess_columns(
         values.pop(uid, None)
     if text is None:
         text, reasons["text"] = _guess_text(values, file)
-    return Columns(text, label, uid, reasons)
+    return Columns(text, label, uid, reasons, *((found.kind, found.keys) if found else ()), group=group)
 
 
 def present(values: Iterable[str | None]) -> list[str]:

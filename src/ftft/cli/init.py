@@ -16,7 +16,8 @@ import yaml
 from ..errors import DataError, FtftError, ModelError
 from ..pipeline.config import resolve
 from ..pipeline.config.checks import RESERVED_NAMES
-from .columns import FEWEST_WORDS, Columns, mean_words, present
+from ..tasks.base import kind_of
+from .columns import FEWEST_WORDS, Columns, mean_words
 from .labels import NO_GOLD_LABEL, UNEVEN, classes_of, smallest_share, sorted_labels
 from .lengths import max_length
 from .parts import SHARES, TWO_SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
@@ -34,10 +35,8 @@ TEMPLATE = """\
 # Written by `ftft init` from {file}; config/README.md describes every key.
 tasks:
   {task}:
-    labels: {labels}
-    metric: {metric}   # accuracy, or macro_f1 where classes differ in size
+{keys}
     text: {text}
-    label: {label}
     uid: {uid}
     train: train
     validation: validation
@@ -65,9 +64,20 @@ def init(arguments: argparse.Namespace) -> None:
             got=f"no {PRESET}",
             fix="run it from a clone, installed there by pip install --editable .",
         )
-    whole = read_whole(arguments.file, arguments.text, arguments.label, arguments.uid, arguments.encoding)
-    labels = classes_of(whole.labels)
-    unlabelled = whole.labels.count(NO_GOLD_LABEL) if NO_GOLD_LABEL not in labels else 0
+    whole = read_whole(
+        arguments.file,
+        arguments.text,
+        arguments.label,
+        arguments.uid,
+        arguments.kind,
+        arguments.group,
+        arguments.encoding,
+    )
+    kind = kind_of(whole.columns.kind)
+    labels = whole.columns.keys.get("label_columns") or classes_of(
+        name for own in whole.names for name in own
+    )
+    unlabelled = _without_gold_label(whole, labels)
     whole = _with_gold_labels(whole, labels)
     further = [
         _with_gold_labels(read_further(name, path, whole.columns, arguments.encoding), labels)
@@ -79,19 +89,20 @@ def init(arguments: argparse.Namespace) -> None:
         own = [whole]
     else:
         own = list(split(whole, labels, TWO_SHARES))
-    if len(labels) < 2:
+    if "labels" in kind.required and len(labels) < kind.fewest_labels:
         raise DataError(
             f"the label column '{whole.columns.label}' of {arguments.file} has fewer than two values",
             got=", ".join(labels) or "empty cells",
             fix="name another: --label COLUMN",
         )
-    counts = Counter(label for label in whole.labels if label in set(labels))
-    metric = "macro_f1" if smallest_share(counts) < UNEVEN else "accuracy"
-    length, measured = max_length(whole.texts, [arguments.reference, arguments.main])
+    counts = Counter(name for own in whole.names for name in own)
+    uneven = whole.columns.kind == "classification" and smallest_share(counts) < UNEVEN
+    metric = "macro_f1" if uneven else kind.metrics[0]
+    length, measured = max_length(whole.read_at_once, [arguments.reference, arguments.main])
     text = _configuration(arguments, whole, own + further, labels, metric, length, measured)
     resolve(yaml.safe_load(text))
     print("\n".join(_report(whole, own + further, length, measured)))
-    if metric == "macro_f1":
+    if uneven:
         smallest = min(counts, key=counts.get)
         print(
             f"  {'metric':<10}  macro_f1 (of {counts.total()} rows only {counts[smallest]} are '{smallest}')"
@@ -128,10 +139,16 @@ def _further_files(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield name, path
 
 
+def _without_gold_label(part: Part, labels: list[str]) -> int:
+    """How many rows are marked as having no label."""
+    marks = part.columns.kind == "classification" and NO_GOLD_LABEL not in labels
+    return part.labels.count(NO_GOLD_LABEL) if marks else 0
+
+
 def _with_gold_labels(part: Part, labels: list[str]) -> Part:
     """The rows that have a label, chosen so in the configuration too."""
     column = part.columns.label
-    if NO_GOLD_LABEL in labels or NO_GOLD_LABEL not in part.labels:
+    if not _without_gold_label(part, labels):
         return part
     rows = part.records.filter(pc.is_in(part.records[column], pa.array(labels)))
     return replace(part, entry={**part.entry, "where": {column: labels}}, records=rows)
@@ -157,10 +174,8 @@ def _configuration(
     return TEMPLATE.format(
         file=_flow(Path(arguments.file).name),
         task=_flow(task),
-        labels=_flow(labels),
-        metric=metric,
+        keys="\n".join(f"    {line}" for line in _keys(whole.columns, labels, metric)),
         text=_flow(whole.columns.text),
-        label=_flow(whole.columns.label),
         uid=_flow(whole.columns.uid),
         evaluate=_flow(evaluated),
         note=NOTE if shared else "",
@@ -170,6 +185,24 @@ def _configuration(
         max_length=length,
         measured=measured.partition(";")[0],
     )
+
+
+def _keys(columns: Columns, labels: list[str], metric: str) -> Iterator[str]:
+    """What the task says of its kind, labels and metric, line by line."""
+    kind = kind_of(columns.kind)
+    if columns.kind != "classification":
+        yield f"kind: {columns.kind}   # docs/kinds.md"
+    if "labels" in kind.required:
+        yield f"labels: {_flow(labels)}"
+    others = " or ".join(name for name in kind.metrics if name != metric)
+    where = ", where classes differ in size" if columns.kind == "classification" else ""
+    yield f"metric: {metric}" + (f"   # or {others}{where}" if others else "")
+    for key, names in columns.keys.items():
+        yield f"{key}: {_flow(names)}"
+    if columns.label:
+        yield f"label: {_flow(columns.label)}"
+    if columns.group:
+        yield f"group: {_flow(columns.group)}   # its rows stay together where one file is split"
 
 
 def _model(name: str, choice: str | None) -> dict:
@@ -198,27 +231,32 @@ def _flow(value: object) -> str:
 def _report(whole: Part, parts: list[Part], length: int, measured: str) -> Iterator[str]:
     columns, records = whole.columns, whole.records
     yield f"{whole.entry['path']}: {records.num_rows} rows, columns {', '.join(records.column_names)}"
-    for role, name in (("text", ", ".join(columns.text)), ("label", columns.label), ("uid", columns.uid)):
+    if columns.kind != "classification":
+        yield f"  {'kind':<10}  {columns.kind} (another: --kind)"
+    label = columns.label or ", ".join(columns.keys["label_columns"])
+    for role, name in (("text", ", ".join(columns.text)), ("label", label), ("uid", columns.uid)):
         yield f"  {role:<10}  {name or '-'} ({columns.reasons[role]})"
-    used = [*columns.text, columns.label, columns.uid]
-    unused = [name for name in records.column_names if name not in used]
+    if choices := columns.keys.get("choices"):
+        yield f"  {'choices':<10}  {', '.join(choices)}"
+    unused = [name for name in records.column_names if name not in columns.used]
     if unused:
         yield f"  {'unused':<10}  {', '.join(unused)}{_second_text(columns, unused, records)}"
     for part in parts:
-        counts = Counter(present(part.labels))
+        counts = Counter(name for own in part.names for name in own)
         first = sorted_labels(counts)
         shown = ", ".join(f"{label} {counts[label]}" for label in first[:MOST_SHOWN])
         shown += f", and {len(first) - MOST_SHOWN} labels more" if len(first) > MOST_SHOWN else ""
-        own = {role: part.entry[role] for role in ("text", "label", "uid") if role in part.entry}
+        own = {role: part.entry[role] for role in ("text", "label", "uid", "group") if role in part.entry}
         columns_of_its_own = f"; columns {_flow(own)}" if own else ""
-        yield f"  {part.name:<10}  {part.records.num_rows} rows: {shown}{columns_of_its_own}"
+        rows = f"{part.records.num_rows} rows{': ' * bool(shown)}{shown}"
+        yield f"  {part.name:<10}  {rows}{columns_of_its_own}"
     yield f"  {'max_length':<10}  {length} tokens ({measured})"
 
 
 def _second_text(columns: Columns, unused: list[str], records: pa.Table) -> str:
     """A hint at texts that are left aside, where there is room for them."""
     texts = [name for name in unused if mean_words(records[name].to_pylist()) >= FEWEST_WORDS]
-    if not texts or len(columns.text) == 2:
+    if not texts or len(columns.text) == kind_of(columns.kind).text_columns:
         return ""
     return f" (texts too? --text {shlex.quote(texts[0])} {shlex.quote(columns.text[0])})"
 

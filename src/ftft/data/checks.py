@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 
 def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> None:
-    """Report sizes and label counts of a task's data sets, and training texts that reappear in others.
+    """Report sizes and label counts of a task's data sets, and training texts and groups that reappear in
+    others.
 
     `spec` holds `train` (a name), `datasets` (names, in the order of `files`) and `leakage`: refuse,
     warn or ignore. Texts are compared without regard to case and punctuation.
@@ -21,10 +22,16 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
     """
     datasets = {name: Dataset.load(path) for name, path in zip(spec["datasets"], files, strict=True)}
     seen = set(_normalised(datasets[spec["train"]])) if spec["leakage"] != "ignore" else set()
+    groups = set(datasets[spec["train"]].group or ())
     report = {name: _describe(dataset) for name, dataset in datasets.items()}
     for name, dataset in datasets.items():
         if name != spec["train"] and spec["leakage"] != "ignore":
-            report[name]["found_in_training"] = sum(text in seen for text in _normalised(dataset))
+            found = [text in seen for text in _normalised(dataset)]
+            if dataset.group and groups:
+                shared = [group in groups for group in dataset.group]
+                report[name]["groups_in_training"] = len({*dataset.group} & groups)
+                found = [one or other for one, other in zip(found, shared, strict=True)]
+            report[name]["found_in_training"] = sum(found)
     leaking = {
         name: entry["found_in_training"] for name, entry in report.items() if entry.get("found_in_training")
     }
@@ -43,7 +50,8 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
 
 def _describe(dataset: Dataset) -> dict:
     counts = {"labels": dataset.label_counts()} if dataset.label_names else {}
-    return {**dataset.provenance, "content_hash": dataset.content_hash, **counts}
+    about = {"instances": len(dataset), "content_hash": dataset.content_hash}
+    return {**dataset.provenance, **about, **counts}
 
 
 def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import TextColumn, read_parquet, text_column, to_numpy, write_parquet
+from ..artifacts import read_parquet, to_numpy, write_parquet
 from ..errors import ArtifactError, DataError
+from .columns import TextColumn, text_column
 from .rows import column_names
 
 TEXT_COLUMNS = ("text_a", "text_b")
@@ -23,7 +24,8 @@ class Dataset:
 
     texts: columns of texts, or of lists of texts, as the `kind` of task defines them. labels: the targets, a
     row per instance: indices into `label_names` [n], numbers [n], truth values [n, classes], or an object
-    array [n] of what the kind defines.
+    array [n] of what the kind defines. group: what each row shares with others, so that training and
+    evaluation must not divide them, [n], or None.
     """
 
     uids: Sequence[str]
@@ -32,9 +34,15 @@ class Dataset:
     label_names: list[str]
     provenance: dict = field(default_factory=dict)
     kind: str = "classification"
+    group: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def settings(self) -> dict:
+        """The optional keys of its kind that the task was given."""
+        return self.provenance.get("settings", {})
 
     @cached_property
     def content_hash(self) -> str:
@@ -73,6 +81,8 @@ class Dataset:
                 texts, pa.string() if isinstance(texts[0], str) else pa.list_(pa.string())
             )
         columns["label"] = target_column(self.labels)
+        if self.group is not None:
+            columns["group"] = pa.array(self.group, pa.string())
         metadata = {
             "kind": self.kind,
             "labels": self.label_names,
@@ -88,7 +98,8 @@ class Dataset:
         columns = tuple(table[name].to_pylist() for name in TEXT_COLUMNS if name in table.column_names)
         labels = targets_of_column(table["label"])
         described = (metadata["labels"], metadata["provenance"], metadata["kind"])
-        dataset = cls(TextColumn(table["uid"]), columns, labels, *described)
+        group = table["group"].to_pylist() if "group" in table.column_names else None
+        dataset = cls(TextColumn(table["uid"]), columns, labels, *described, group)
         if not texts:
             # It is no field, for it follows from the fields of a whole data set.
             vars(dataset)["content_hash"] = metadata["content_hash"]
@@ -119,8 +130,14 @@ def targets_of_column(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_list(column.type) and pa.types.is_boolean(column.type.value_type):
         return np.array(values, bool)
     numbers = pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)
+    return object_array([np.array(value, np.int64) for value in values] if numbers else values)
+
+
+def object_array(values: Sequence) -> np.ndarray:
+    """An object array [n] of these values, which may be arrays of one length."""
     found = np.empty(len(values), object)
-    found[:] = [np.array(value, np.int64) for value in values] if numbers else values
+    for row, value in enumerate(values):
+        found[row] = value
     return found
 
 

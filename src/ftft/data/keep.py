@@ -41,7 +41,8 @@ def keep(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> t
 
 def refuse_unusable(records: pa.Table, spec: dict, name: str, path: str | Path | None) -> None:
     """Raise DataError for columns in use whose values are no text."""
-    named = [*spec.get("text", []), spec.get("label"), spec.get("uid"), *spec.get("where", {})]
+    roles = [spec.get(role) for role in ("label", "uid", "group")]
+    named = [*spec.get("text", []), *roles, *spec.get("where", {})]
     for column in (column for column in named if column not in spec.get("lists", ())):
         if column in records.column_names and (reason := unusable(records, column)):
             error = ValueError(reason)
@@ -103,15 +104,16 @@ def _with_values(records: pa.Table, spec: dict, name: str) -> pa.Table:
 
 
 def _share(records: pa.Table, spec: dict, name: str) -> pa.Table:
-    """The rows whose texts lie in this share of all texts, from `share[0]` on to below `share[1]`."""
-    require(records, spec["text"], name, "name its text columns by the key text of the data set")
+    """The rows whose texts, or groups, lie in this share of all, from `share[0]` on to below `share[1]`."""
+    read = [spec["group"]] if spec.get("group") else spec["text"]
+    require(records, read, name, "name its columns by the keys text and group of the data set")
     low, high = spec["share"]
     positions = share_positions(records, spec)
     kept = records.filter(pa.array([low <= position < high for position in positions], pa.bool_()))
     if kept.num_rows == 0:
         raise DataError(
             f"no row of data set '{name}' lies in its share",
-            got=f"{records.num_rows} rows, none from {low} to {high} by the hash of the text",
+            got=f"{records.num_rows} rows, none from {low} to {high} by the hash of {' and '.join(read)}",
             expected="at least 2 rows",
             fix="widen share, or leave it out for so few rows",
         )
@@ -119,14 +121,16 @@ def _share(records: pa.Table, spec: dict, name: str) -> pa.Table:
 
 
 def share_positions(records: pa.Table, spec: dict) -> list[float]:
-    """Where the texts of every row lie in [0, 1), by which shares are taken; equal texts lie together.
+    """Where every row lies in [0, 1), by which shares are taken; equal texts lie together.
 
-    The place is a hash of the texts. The texts of a class that has fewer than FEW_TEXTS different ones lie at
-    equal distances instead, in the order of their hashes, so that every share gets its part of the class.
-    So places depend on what rows there are, never on their order; a text with several such classes goes with
-    the rarest.
+    Where `spec` names a `group`, a column, its values stand for the texts, so that the rows of a group lie
+    together whatever their texts are. The place is a hash of the texts. The texts of a class that has fewer
+    than FEW_TEXTS different ones lie at equal distances instead, in the order of their hashes, so that every
+    share gets its part of the class. So places depend on what rows there are, never on their order; a text
+    with several such classes goes with the rarest.
     """
-    texts = list(zip(*(records[column].to_pylist() for column in spec["text"]), strict=True))
+    columns = [spec["group"]] if spec.get("group") else spec["text"]
+    texts = list(zip(*(records[column].to_pylist() for column in columns), strict=True))
     hashed = {row: text_position(row) for row in dict.fromkeys(texts)}
     column, labels = spec.get("label"), set(spec.get("labels") or ())
     if labels and column in records.column_names:

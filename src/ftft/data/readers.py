@@ -185,7 +185,8 @@ def _texts_of(table: pa.Table) -> pa.Table:
     for name in table.column_names:
         column, reason = _column(table[name], name)
         metadata = {UNUSABLE: json.dumps(reason)} if reason else {}
-        if name in names and pa.types.is_integer(table[name].type):
+        form = table[name].type
+        if name in names and pa.types.is_integer(form.value_type if pa.types.is_list(form) else form):
             metadata[CLASS_NAMES] = json.dumps(names[name])
         columns.append(column)
         fields.append(pa.field(name, pa.string(), metadata=metadata or None))
@@ -197,13 +198,21 @@ def _features(table: pa.Table) -> dict[str, list[str]]:
     try:
         found = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
         features = found["info"]["features"]
+        own = {name: _of_one(entry) for name, entry in features.items()}
         return {
             name: list(map(str, entry["names"]))
-            for name, entry in features.items()
+            for name, entry in own.items()
             if isinstance(entry, dict) and entry.get("_type") == "ClassLabel"
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _of_one(feature: object) -> object:
+    """What a feature is, or what its lists hold."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    return feature.get("feature", feature) if isinstance(feature, dict) else feature
 
 
 def _column(values: pa.ChunkedArray, name: str) -> tuple[pa.Array | pa.ChunkedArray, str | None]:

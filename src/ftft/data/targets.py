@@ -4,11 +4,14 @@ set.
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import DataError
+from .dataset import object_array
+from .readers import class_names
 from .rows import describe_rows, listing
 
 
@@ -82,26 +85,178 @@ def _choices(records: pa.Table, columns: Sequence[str], spec: dict, name: str) -
     if len(columns) > 1:
         rows = zip(*(records[column].to_pylist() for column in columns), strict=True)
         return [[value for value in row if value and value.strip()] for row in rows]
+    fix = "name the columns of the choices under choices: several of them, or one of lists"
+    choices = list_column(records, columns[0], spec, name, "choices", fix)
+    blank = [row for row, own in enumerate(choices) if not all(map(str.strip, own))]
+    if blank:
+        raise _not_lists(records, columns[0], spec, name, "choices", fix, blank)
+    return choices
+
+
+def list_column(
+    records: pa.Table, column: str, spec: dict, name: str, what: str, fix: str
+) -> list[list[str]]:
+    """The lists of texts in a column, numbers as texts; raises DataError where there is none.
+
+    `what` they are lists of and how to `fix` a column without them are for the message.
+    """
     lists, bad = [], []
-    for row, text in enumerate(records[columns[0]].to_pylist()):
+    for row, text in enumerate(records[column].to_pylist()):
         try:
             values = json.loads(text or "null")
         except ValueError:
             values = None
-        if not isinstance(values, list) or not all(
-            isinstance(value, str) and value.strip() for value in values
-        ):
+        if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
             bad.append(row)
             values = []
-        lists.append(values)
+        lists.append([str(value) for value in values])
+    if bad:
+        raise _not_lists(records, column, spec, name, what, fix, bad)
+    return lists
+
+
+def _not_lists(
+    records: pa.Table, column: str, spec: dict, name: str, what: str, fix: str, rows: list[int]
+) -> DataError:
+    return DataError(
+        f"data set '{name}' has no lists of {what} in column '{column}'",
+        got=describe_rows(records, rows, spec.get("uid")),
+        expected='a list of texts in every row, in CSV written as JSON: ["one", "another"]',
+        fix=fix,
+    )
+
+
+def tagged_words(
+    records: pa.Table, spec: dict, name: str, tags: Sequence[str]
+) -> tuple[list[list[str]], np.ndarray]:
+    """The words of every row, and the indices of their tags: an object array [n] of int64 [words].
+
+    Tags are in BIO2, translated by `label_names`. Raises DataError for rows without words, with another
+    number of tags than words, with tags that are none of `tags`, and with an entity that no B- begins.
+    """
+    words_column, tags_column = spec["text"][0], spec["label"]
+    words = list_column(
+        records, words_column, spec, name, "words", "name the column of the words by the key text"
+    )
+    given = list_column(
+        records, tags_column, spec, name, "tags", "name the column of the tags by the key label"
+    )
+    names, index = _raw_names(records, tags_column, spec), {tag: place for place, tag in enumerate(tags)}
+    found = [[names.get(tag, tag) for tag in own] for own in given]
+    pairs = list(zip(words, found, strict=True))
+    for bad, what, got, expected, fix in (
+        (
+            [row for row, (own, _) in enumerate(pairs) if not own],
+            f"has rows without words in column '{words_column}'",
+            "",
+            "a word at least in every row",
+            "remove these rows",
+        ),
+        (
+            [row for row, (own, tagged) in enumerate(pairs) if len(own) != len(tagged)],
+            "has rows with another number of tags than of words",
+            "",
+            "one tag for every word",
+            "correct or remove these rows",
+        ),
+        (
+            [row for row, tagged in enumerate(found) if not index.keys() >= set(tagged)],
+            f"has unknown tags in column '{tags_column}'",
+            f"{listing(tag for own in found for tag in own if tag not in index)} in ",
+            f"one of {', '.join(tags)}",
+            "name all entity types under labels, or map the column's tags by the key label_names",
+        ),
+        (
+            [row for row, tagged in enumerate(found) if not _is_bio2(tagged)],
+            f"has tags that are not BIO2 in column '{tags_column}'",
+            "",
+            "B- at the first word of every entity, I- of the same type at its further words",
+            "rewrite the tags so that every entity begins with B-",
+        ),
+    ):
+        if bad:
+            where = describe_rows(records, bad, spec.get("uid"))
+            raise DataError(f"data set '{name}' {what}", got=got + where, expected=expected, fix=fix)
+    return words, object_array([np.array([index[tag] for tag in own], np.int64) for own in found])
+
+
+def label_sets(records: pa.Table, spec: dict, name: str) -> np.ndarray:
+    """Which labels every row has: bool [n, labels].
+
+    They come as lists in the label column, translated by `label_names`, or as a column of 0 and 1 for each
+    label, `label_columns`, in the order of the task's labels. Raises DataError.
+    """
+    if "label_columns" in spec:
+        return np.stack([_truths(records, column, spec, name) for column in spec["label_columns"]], axis=1)
+    column, index = spec["label"], {label: place for place, label in enumerate(spec["labels"])}
+    names = _raw_names(records, column, spec)
+    fix = "name the column of the lists by the key label, or columns of 0 and 1 by label_columns"
+    given = list_column(records, column, spec, name, "labels", fix)
+    found = [[names.get(label, label) for label in own] for own in given]
+    if bad := [row for row, own in enumerate(found) if not index.keys() >= set(own)]:
+        unknown = listing(label for own in found for label in own if label not in index)
+        raise DataError(
+            f"data set '{name}' has unknown labels in column '{column}'",
+            got=f"{unknown} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected=f"lists of {', '.join([*names, *index])}",
+            fix="map the column's values to the task's labels by the key label_names",
+        )
+    truths = np.zeros((len(found), len(index)), bool)
+    for row, own in enumerate(found):
+        truths[row, [index[label] for label in own]] = True
+    return truths
+
+
+TRUTHS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+
+def _truths(records: pa.Table, column: str, spec: dict, name: str) -> np.ndarray:
+    values = records[column].to_pylist()
+    found = [TRUTHS.get((value or "").strip().lower()) for value in values]
+    if bad := [row for row, truth in enumerate(found) if truth is None]:
+        raise DataError(
+            f"data set '{name}' has values other than 0 and 1 in column '{column}'",
+            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected="0 or 1, false or true in every row",
+            fix="correct or remove these rows, or name other columns by the key label_columns",
+        )
+    return np.array(found, bool)
+
+
+def numbers(records: pa.Table, spec: dict, name: str) -> np.ndarray:
+    """The numbers of the label column, float64 [n]; raises DataError where one is none or not finite."""
+    column = spec["label"]
+    values = records[column].to_pylist()
+    found = np.array([_number(value) for value in values], np.float64)
+    bad = np.flatnonzero(~np.isfinite(found)).tolist()
     if bad:
         raise DataError(
-            f"data set '{name}' has no lists of choices in column '{columns[0]}'",
-            got=describe_rows(records, bad, spec.get("uid")),
-            expected='a list of texts in every row, in CSV written as JSON: ["one", "another"]',
-            fix="name the columns of the choices under choices: several of them, or one of lists",
+            f"data set '{name}' has labels that are no finite numbers in column '{column}'",
+            got=f"{listing(values[row] for row in bad)} in {describe_rows(records, bad, spec.get('uid'))}",
+            expected="a finite number in every row, with a point where it has decimals",
+            fix="correct or remove these rows, or leave rows without label out by drop_empty: true",
         )
-    return lists
+    return found
+
+
+def _number(value: str | None) -> float:
+    try:
+        return float(value or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _raw_names(records: pa.Table, column: str, spec: dict) -> dict[str, str]:
+    """What the raw values in a column of lists stand for: as configured, or as the file names numbers."""
+    known = class_names(records, column) or ()
+    return spec.get("label_names") or {str(number): name for number, name in enumerate(known)}
+
+
+def _is_bio2(tags: Sequence[str]) -> bool:
+    return all(
+        tag[:2] != "I-" or (before[:2] in ("B-", "I-") and before[2:] == tag[2:])
+        for before, tag in pairwise(["O", *tags])
+    )
 
 
 def _by_number(value: str | None, choices: list[str]) -> int | None:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import transformers
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForSequenceClassification, PretrainedConfig
+from transformers import PretrainedConfig
 
 FIT_STEP = 4  # the form is solved from one instance of 4, 8 and 12 tokens and two of 4
 
@@ -36,8 +37,10 @@ class FlopCount(NamedTuple):
         )
 
 
-def count_flops(config: PretrainedConfig, longest: int) -> FlopCount | None:
-    """Measure the classifier of a configuration; None where it cannot be measured.
+def count_flops(
+    config: PretrainedConfig, longest: int, head: str = "SequenceClassification"
+) -> FlopCount | None:
+    """Measure the model of a configuration with this head; None where it cannot be measured.
 
     Counted are matrix products and convolutions, forward and backward, two FLOPs per multiplication
     and addition. The count belongs to the architecture as transformers writes it, however a run
@@ -46,7 +49,7 @@ def count_flops(config: PretrainedConfig, longest: int) -> FlopCount | None:
     and leave all random generators alone.
     """
     try:
-        model = _without_weights(config)
+        model = _without_weights(config, head)
         first, second, third = (_measure(model, 1, factor * FIT_STEP) for factor in (1, 2, 3))
         two = _measure(model, 2, FIT_STEP)
         check = _measure(model, 3, longest)
@@ -59,11 +62,11 @@ def count_flops(config: PretrainedConfig, longest: int) -> FlopCount | None:
     return count if count.of(1, 3, 3 * longest, 3 * longest**2) == check else None
 
 
-def _without_weights(config: PretrainedConfig) -> nn.Module:
+def _without_weights(config: PretrainedConfig, head: str) -> nn.Module:
     # Eager attention: of the fused ones torch counts those on the CPU not at all, and those on a GPU
     # with the scores that they compute a second time.
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(
+        model = getattr(transformers, f"AutoModelFor{head}").from_config(
             copy.deepcopy(config), attn_implementation="eager"
         )
     return model.eval()
@@ -73,6 +76,9 @@ def _measure(model: nn.Module, instances: int, length: int) -> int:
     # Embeddings and no mask: models look for padding in ids and masks, and meta tensors hold no values.
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         embedded = model.get_input_embeddings()(torch.zeros((instances, length), dtype=torch.long))
+        if "MultipleChoice" in type(model).__name__:
+            # Instances of one choice each.
+            embedded = embedded[:, None]
         model(inputs_embeds=embedded).logits.sum().backward()
     return counter.get_total_flops()
 
@@ -103,7 +109,7 @@ class Workload:
         """Add on to the `state` of the same run."""
         vars(self).update(state)
 
-    def flops(self, config: PretrainedConfig) -> int | None:
+    def flops(self, config: PretrainedConfig, head: str) -> int | None:
         """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
-        count = count_flops(config, self.longest)
+        count = count_flops(config, self.longest, head)
         return count and count.of(self.batches, self.features, self.tokens, self.pairs)

@@ -11,7 +11,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 import transformers
 from torch import nn
-from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from ..errors import ModelError
 from .fast import speed_up
@@ -20,18 +24,29 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
-def load_classifier(folder: str | Path, label_names: Sequence[str], own_kernels: bool = True) -> nn.Module:
+def load_classifier(
+    folder: str | Path, label_names: Sequence[str], own_kernels: bool = True, problem: str | None = None
+) -> nn.Module:
     """Load an encoder's folder with a classification head for `label_names`, weights in float32.
 
-    With `own_kernels`, it runs our own code for its architecture (`fast`), otherwise that of transformers.
+    `problem` tells transformers what the outputs are where they are no classes of which one is right. With
+    `own_kernels`, it runs our own code for its architecture (`fast`), otherwise that of transformers.
     A head that the folder lacks is drawn from torch's global generator: seed it first.
     Raises ModelError where the folder cannot be loaded.
     """
-    names = dict(enumerate(label_names))
-    labels = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
-    model = _load(AutoModelForSequenceClassification, folder, num_labels=len(names), **labels)
-    _keep_head_in_float32(model, len(names))
+    further = {"problem_type": problem} if problem else {}
+    model = _load(AutoModelForSequenceClassification, folder, **_named(label_names), **further)
+    _keep_head_in_float32(model, len(label_names))
     return speed_up(model) if own_kernels else model
+
+
+def load_tagger(folder: str | Path, tags: Sequence[str], own_kernels: bool = True) -> nn.Module:
+    """Load an encoder's folder with a head that gives every token one of `tags`; otherwise as
+    `load_classifier`.
+    """
+    model = _load(AutoModelForTokenClassification, folder, **_named(tags))
+    _keep_head_in_float32(model, len(tags))
+    return speed_up(model, first_token=False) if own_kernels else model
 
 
 def load_multiple_choice(folder: str | Path, own_kernels: bool = True) -> nn.Module:
@@ -39,6 +54,15 @@ def load_multiple_choice(folder: str | Path, own_kernels: bool = True) -> nn.Mod
     model = _load(AutoModelForMultipleChoice, folder)
     _keep_head_in_float32(model, 1)
     return speed_up(model) if own_kernels else model
+
+
+def _named(labels: Sequence[str]) -> dict:
+    """The settings of a head with an output for each of these labels."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: index for index, name in enumerate(labels)},
+    }
 
 
 def _load(auto_class, folder: str | Path, **settings) -> nn.Module:

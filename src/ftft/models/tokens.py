@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -31,12 +31,14 @@ logger = logging.getLogger(__name__)
 class Cut(NamedTuple):
     """How many rows were longer than `max_length` and lost their ends: `rows` of `total`.
 
-    `longest` is the number of tokens of the longest row before cutting, special tokens included.
+    `longest` is the number of tokens of the longest row before cutting, special tokens included, `words` how
+    many words are left without a token where texts came as lists of words.
     """
 
     rows: int
     total: int
     longest: int
+    words: int = 0
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,13 @@ def _settings(tokenizer_file: str | Path) -> dict:
     }
 
 
-def tokenize(texts: Sequence[Sequence[str]], tokenizer_file: str | Path, max_length: int) -> Tokens:
+def tokenize(
+    texts: Sequence[Sequence], tokenizer_file: str | Path, max_length: int, align: Callable | None = None
+) -> Tokens:
     """Encode every row of `texts` (one or two columns) as its encoder's tokenizer does, each as one feature.
 
+    With `align`, a row is a list of words, of which every one is tokenised as if a space stood before it;
+    `align` takes the rows' encodings and gives what is to stand beside every token, by name.
     Rows are cut to `max_length` tokens; pairs token by token from the longer text. A row of which the
     tokenizer makes no token at all is one padding token. tokenizer_config.json beside `tokenizer_file`
     names that token, says whether texts that spell special tokens get them, and on which side to pad.
@@ -225,13 +231,16 @@ def tokenize(texts: Sequence[Sequence[str]], tokenizer_file: str | Path, max_len
     try:
         tokenizer = Tokenizer.from_file(str(tokenizer_file))
         settings = _settings(tokenizer_file)
+        if align:
+            tokenizer = Tokenizer.from_str(json.dumps(_with_spaces(json.loads(tokenizer.to_str()))))
     except Exception as error:  # the library raises the bare class
         raise ModelError(f"{tokenizer_file} cannot be read", got=error) from error
     tokenizer.encode_special_tokens = settings["split_special_tokens"]
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, strategy="longest_first")
     inputs = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
-    encodings = tokenizer.encode_batch(inputs)
+    encode_batch = partial(tokenizer.encode_batch, is_pretokenized=align is not None)
+    encodings = encode_batch(inputs)
     lengths = np.array([len(encoding) for encoding in encodings], np.int64)
     empty = np.flatnonzero(lengths == 0)
     lengths[empty] = 1
@@ -239,10 +248,14 @@ def tokenize(texts: Sequence[Sequence[str]], tokenizer_file: str | Path, max_len
     filler = [_filler(tokenizer, settings, empty[0], tokenizer_file)] if len(empty) else []
     ids = np.fromiter((i for e in encodings for i in (e.ids or filler)), np.int32, offsets[-1])
     types = np.fromiter((i for e in encodings for i in (e.type_ids or [0])), np.uint8, offsets[-1])
-    cut = _count_cut(tokenizer, inputs, lengths, max_length)
+    aligned = align(encodings) if align else {}
+    tokenizer.no_truncation()
+    cut = _count_cut(encode_batch, inputs, lengths, max_length)
+    if align:
+        cut = cut._replace(words=_words_lost(inputs, encodings))
     unknown_id = _unknown_id(tokenizer)
     unknown = 0.0 if unknown_id is None else float((ids == unknown_id).mean())
-    tokens = Tokens(ids, types, offsets, cut=cut, unknown=unknown, left=settings["left"])
+    tokens = Tokens(ids, types, offsets, cut=cut, unknown=unknown, left=settings["left"], aligned=aligned)
     _tell_of_unknown(tokens, tokenizer_file)
     return tokens
 
@@ -259,11 +272,26 @@ def _filler(tokenizer, settings: dict, row: int, tokenizer_file: str | Path) -> 
     return number
 
 
-def _count_cut(tokenizer, inputs: list, lengths: np.ndarray, max_length: int) -> Cut:
+def _with_spaces(part):
+    """The description of a tokenizer, or a part of it, that takes every word as one after a space."""
+    if isinstance(part, list):
+        return [_with_spaces(entry) for entry in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "ByteLevel":
+        return {**part, "add_prefix_space": True}
+    return {name: _with_spaces(entry) for name, entry in part.items()}
+
+
+def _words_lost(inputs: list, encodings: list) -> int:
+    kept = (len({word for word in encoding.word_ids if word is not None}) for encoding in encodings)
+    return sum(map(len, inputs)) - sum(kept)
+
+
+def _count_cut(encode_batch: Callable, inputs: list, lengths: np.ndarray, max_length: int) -> Cut:
     # Only a row of max_length tokens can have been longer, and few are: those are encoded once more.
     full = np.flatnonzero(lengths >= max_length)
-    tokenizer.no_truncation()
-    whole = np.array([len(e) for e in tokenizer.encode_batch([inputs[row] for row in full])], np.int64)
+    whole = np.array([len(e) for e in encode_batch([inputs[row] for row in full])], np.int64)
     longest = max(int(lengths.max(initial=0)), int(whole.max(initial=0)))
     return Cut(int((whole > max_length).sum()), len(lengths), longest)
 

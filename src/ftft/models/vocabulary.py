@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import chain
 
 from ..data.dataset import Dataset
 
@@ -17,7 +18,8 @@ def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(SPECIAL_TOKENS.values())
-    texts = [text for texts in train.texts for text in texts]
+    values = chain.from_iterable(train.texts)
+    texts = [text for value in values for text in ([value] if isinstance(value, str) else value)]
     if kind == "wordpiece":
         normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
         words = _count_words(texts, normalizer, pre_tokenizer)

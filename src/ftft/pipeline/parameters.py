@@ -355,7 +355,9 @@ def data_map_figure_slice(config: Configuration, task: str, model: str, seed: st
 def map_page_slice(config: Configuration, task: str, model: str, seed: str) -> dict:
     """What defines the page of a data map beside the map, its dynamics and its data."""
     figure = data_map_figure_slice(config, task, model, seed)
-    return {**figure, "text": list(config.tasks[task].text), "template": folder_hash(MAP_PAGE)}
+    entry = config.tasks[task]
+    names = registry.KINDS[entry.kind].text_names(entry.dump("text", *registry.KIND_KEYS))
+    return {**figure, "text": names, "template": folder_hash(MAP_PAGE)}
 
 
 def training_length_slice(config: Configuration, task: str) -> dict:

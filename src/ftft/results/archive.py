@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_json, write_parquet, write_text
+from ..data.dataset import target_column
 from ..errors import ArtifactError, FtftError
 from ..statistics.comparisons import compare_rows, load_comparisons
 from ..statistics.exclusions import run_key
@@ -41,25 +41,29 @@ def write_archive(
     read it; `evaluations` has a file per run and data set; `ledgers` those of the table's runs, of their
     reference runs and of the unit of cost; `supervising` as `tables.load_supervising` gives it.
     predictions.parquet: dataset, uid, label, and one column of predictions per run, called by its place in
-    the list `runs` of runs.json. Raises ArtifactError for predictions that are no class indices, and where
+    the list `runs` of runs.json. Raises ArtifactError for predictions that may hold texts, and where
     the runs of a data set are not of the same examples.
     """
     runs = list({run_key(ledger["run"]): ledger for ledger in map(read_json, ledgers)}.values())
     places = {run_key(ledger["run"]): place for place, ledger in enumerate(runs)}
     datasets: dict[str, Evaluation] = {}
-    columns: dict[str, dict[int, np.ndarray]] = {}
+    columns: dict[str, dict[int, pa.Array]] = {}
     for evaluation in map(Evaluation, evaluations):
         evaluation.require_examples_of(datasets.setdefault(evaluation.dataset, evaluation))
         place = places[run_key(evaluation.run)]
-        columns.setdefault(evaluation.dataset, {})[place] = _indices(evaluation)
+        columns.setdefault(evaluation.dataset, {})[place] = without_texts(evaluation)
     predicted = sorted({place for found in columns.values() for place in found})
+    form = next(iter(next(iter(columns.values())).values())).type
     parts = [
         pa.table(
             {
                 "dataset": pa.array([name] * len(first.targets)).dictionary_encode(),
                 "uid": first.uids,
-                "label": pa.array(first.targets, pa.int16()),
-                **{str(place): _column(columns[name].get(place), len(first.targets)) for place in predicted},
+                "label": target_column(first.targets),
+                **{
+                    str(place): columns[name].get(place, pa.nulls(len(first.targets), form))
+                    for place in predicted
+                },
             }
         )
         for name, first in datasets.items()
@@ -70,19 +74,17 @@ def write_archive(
     recompute(folder, folder)
 
 
-def _indices(evaluation: Evaluation) -> np.ndarray:
-    if not np.issubdtype(evaluation.predictions.dtype, np.integer):
+def without_texts(evaluation: Evaluation) -> pa.Array:
+    """The predictions of an evaluation as a column; raises ArtifactError where they may hold texts."""
+    found = target_column(evaluation.predictions)
+    form = found.type.value_type if pa.types.is_list(found.type) else found.type
+    if not pa.types.is_primitive(form):
         raise ArtifactError(
             f"the predictions of {evaluation.path} cannot be archived",
-            got=f"values of type {evaluation.predictions.dtype}, for {evaluation.kind}",
-            expected="class indices: anything else may hold texts",
+            got=f"values of type {found.type}, for {evaluation.kind}",
+            expected="class indices, truth values or numbers: anything else may hold texts",
         )
-    return evaluation.predictions
-
-
-def _column(predictions: np.ndarray | None, length: int) -> pa.Array:
-    """A run's predictions of one data set; empty where the run was not evaluated on it."""
-    return pa.nulls(length, pa.int16()) if predictions is None else pa.array(predictions, pa.int16())
+    return found
 
 
 def _listed(supervising: Supervising) -> list[dict]:

@@ -61,7 +61,7 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     # Most ambiguous first: what is listed or brushed together is then unpacked together.
     order = np.argsort(-data_map.variability, kind="stable")
     ordered = data.take(to_arrow(order))
-    texts = texts_that_fit(ordered)
+    texts = texts_that_fit(ordered["uid"], shown_texts(ordered, dataset, order))
     page["texts"] = len(texts) - texts[0].null_count
     first = {name: values[order].tobytes() for name, values in arrays.items()}
     later = {
@@ -100,24 +100,29 @@ def quantised_curves(p_true: np.ndarray) -> np.ndarray:
     return np.rint(p_true.T * 255).astype(np.uint8)
 
 
-def texts_that_fit(data: pa.Table) -> pa.Table:
-    """The columns of texts; null for instances that do not fit, of which those whose uids hash lowest do."""
-    names = [name for name in TEXT_COLUMNS if name in data.column_names]
-    texts = pa.table([_as_text(data[name]) for name in names], names=names)
+def shown_texts(data: pa.Table, dataset: Dataset, order: np.ndarray) -> pa.Table:
+    """The columns of texts of the rows of `data`, which are those of `dataset` in this order, as the kind of
+    task shows them.
+    """
+    texts = data.select([name for name in TEXT_COLUMNS if name in data.column_names])
+    if not any(pa.types.is_list(column.type) for column in texts.columns):
+        return texts
+    columns = [column.to_pylist() for column in texts.columns]
+    shown = kind_of(dataset.kind).shown(columns, dataset.labels[order], dataset.label_names)
+    return pa.table([pa.chunked_array([column]) for column in shown], names=texts.column_names)
+
+
+def texts_that_fit(uids: pa.ChunkedArray, texts: pa.Table) -> pa.Table:
+    """Texts by column; null for instances that do not fit, of which those whose uids hash lowest do."""
     sizes = sum(to_numpy(pc.binary_length(column)).astype(np.int64) for column in texts.columns)
     if sizes.sum() <= MOST_TEXT_BYTES:
         return texts
-    uids = data["uid"].to_pylist()
+    uids = uids.to_pylist()
     by_hash = np.array(sorted(range(len(uids)), key=lambda row: (uid_hash(uids[row]), uids[row])))
     fits = np.zeros(len(uids), bool)
     fits[by_hash[np.cumsum(sizes[by_hash]) <= MOST_TEXT_BYTES]] = True
     kept = [pc.if_else(pa.array(fits), column, None) for column in texts.columns]
     return pa.table(kept, names=texts.column_names)
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of texts; lists of them, as choices are, with one in each line."""
-    return pc.binary_join(column, "\n") if pa.types.is_list(column.type) else column
 
 
 def chunks(texts: pa.Table) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import yaml
 from ..statistics.costs import seconds_of
 from ..statistics.exclusions import RunKey
 from ..statistics.scores import choosing_sets
+from ..tasks.base import kind_of
 from ..tasks.metrics import metric
 from .notes import exclusion_notes, metric_note
 from .rendering import Rendering, to_markdown
@@ -35,7 +36,7 @@ def model_card(
     Names, labels, licence and all else that was given from outside is shown as text.
     """
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
-    available = sum(checks[spec["train"]]["labels"].values())
+    kind, available = kind_of(spec["kind"]), checks[spec["train"]]["instances"]
     text = TEMPLATE.read_text(encoding="utf-8").format(
         **{key: markdown(spec[key]) for key in ("main", "reference", "task", "license")},
         supervision=code(spec["supervision"]),
@@ -43,10 +44,11 @@ def model_card(
         **{key: markdown(ledger["execution"][key]) for key in ("precision", "device")},
         **{key: spec["recipe"][key] for key in ("max_length", "batch_size", "learning_rate")},
         **{f"cost_{part}": percent for part, percent in cost.items()},
-        labels=_listed(spec["labels"]),
+        title=kind.title,
+        labels=f" with the labels {_listed(spec['labels'])}" if spec.get("labels") else "",
+        usage=kind.usage(spec["text"]),
         main_origin=_origin(spec["main_source"]),
         reference_origin=_origin(spec["reference_source"]),
-        example=_example(spec["text"]),
         columns=("the column " if len(spec["text"]) == 1 else "the columns ") + _listed(spec["text"]),
         data=_data(spec, checks),
         chosen=outcome["training_instances"],
@@ -66,9 +68,10 @@ def model_card(
 
 
 def _metadata(spec: dict, scores: pd.DataFrame) -> str:
+    pipeline = kind_of(spec["kind"]).pipeline
     results = [
         {
-            "task": {"type": "text-classification"},
+            "task": {"type": pipeline},
             "dataset": {"name": plain(f"{spec['task']}: {row.dataset}"), "type": "private"},
             "metrics": [{"type": metric(spec["metric"]).hub, "value": round(float(row.score), 4)}],
         }
@@ -77,7 +80,7 @@ def _metadata(spec: dict, scores: pd.DataFrame) -> str:
     source = spec["main_source"]
     metadata = {
         "library_name": "transformers",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": pipeline,
         "license": plain(spec["license"]),
         **({"base_model": source["id"]} if source["source"] == "hub" else {}),
         "tags": ["ftft", "dataset-cartography"],
@@ -85,10 +88,6 @@ def _metadata(spec: dict, scores: pd.DataFrame) -> str:
         "model-index": [{"name": f"{spec['main']} on {spec['task']}", "results": results}],
     }
     return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-
-
-def _example(columns: list[str]) -> str:
-    return '"a text"' if len(columns) == 1 else '{"text": "a text", "text_pair": "another text"}'
 
 
 def _data(spec: dict, checks: dict) -> str:
@@ -99,8 +98,9 @@ def _data(spec: dict, checks: dict) -> str:
         [
             name,
             role,
-            f"{sum(checks[name]['labels'].values()):,}",
-            ", ".join(f"{plain(label)} {count:,}" for label, count in checks[name]["labels"].items()),
+            f"{checks[name]['instances']:,}",
+            ", ".join(f"{plain(label)} {count:,}" for label, count in checks[name].get("labels", {}).items())
+            or "-",
             str(checks[name].get("found_in_training", "-")),
         ]
         for name, role in roles.items()
@@ -149,7 +149,7 @@ def _scores(spec: dict, seed: int, scores: pd.DataFrame, excluded: dict[RunKey, 
         f"{100 * spec['confidence']:g} % interval, by a bootstrap over examples{spread}."
     )
     over = f"Over {learnt} seeds" if learnt > 1 else "Over seeds"
-    header = ["Data set", "Instances", "Score", "Interval", "Most frequent label", over]
+    header = ["Data set", "Instances", "Score", "Interval", "Trivial answer", over]
     notes = [metric_note(spec["metric"])]
     chosen = scores[scores["chose"] != ""]
     if len(chosen):

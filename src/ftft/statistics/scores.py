@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..artifacts import read_json, read_parquet, write_parquet
 from ..data.dataset import target_column, targets_of_column
 from ..errors import ArtifactError
-from ..tasks.metrics import floors, metric_names, scores
+from ..tasks.metrics import floors, metric, metric_names, scores
 from .exclusions import exclusions, run_key
 
 SCHEMA = pa.schema(
@@ -53,9 +53,10 @@ def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Pa
     `spec` holds the `failure_metric` and, by supervision, its model under `references`; `evaluations` has a
     file per run and data set, `ledgers` those of the runs and of their reference runs.
 
-    Columns: task, model, supervision, budget, seed, dataset, metric, value, floor (the score of the trivial
-    answer), instances, failed (whether the run or its reference learnt nothing), reason (in words, else
-    empty), chose (whether the data set chose the run's checkpoint).
+    Columns: task, model, supervision, budget, seed, dataset, metric (`name.part` for a part of one), value,
+    floor (the score of the trivial answer, empty for parts), instances, failed (whether the run or its
+    reference learnt nothing), reason (in words, else empty), chose (whether the data set chose the run's
+    checkpoint).
     """
     by_run = load_run_ledgers(ledgers)
     excluded = exclusions(by_run.values(), spec["references"], spec["failure_metric"])
@@ -63,7 +64,11 @@ def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Pa
     for evaluation in map(Evaluation, evaluations):
         names = metric_names(evaluation.kind)
         floor = floors(names, evaluation.targets, evaluation.labels)
-        found = scores(names, evaluation.targets, evaluation.predictions, evaluation.labels)
+        sides = evaluation.targets, evaluation.predictions, evaluation.labels
+        found = scores(names, *sides)
+        parts = {
+            f"{name}.{part}": value for name in names for part, value in metric(name).parts(*sides).items()
+        }
         key = run_key(evaluation.run)
         ledger = ledger_of(evaluation, by_run)
         rows += [
@@ -72,13 +77,13 @@ def collect_scores(spec: dict, evaluations: Iterable[Path], ledgers: Iterable[Pa
                 "dataset": evaluation.dataset,
                 "metric": name,
                 "value": value,
-                "floor": floor[name],
+                "floor": floor.get(name),
                 "instances": len(evaluation.targets),
                 "failed": key in excluded,
                 "reason": excluded.get(key, ""),
                 "chose": evaluation.dataset in choosing_sets(ledger),
             }
-            for name, value in found.items()
+            for name, value in {**found, **parts}.items()
         ]
     write_parquet(output, pa.Table.from_pylist(rows, SCHEMA), {})
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from ..errors import DataError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 KINDS = {
     "classification": "classification:Classification",
     "multiple_choice": "multiple_choice:MultipleChoice",
+    "multilabel": "multilabel:Multilabel",
+    "regression": "regression:Regression",
+    "token_classification": "token_classification:TokenClassification",
 }
 
 
@@ -53,8 +58,11 @@ class Kind(ABC):
 
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
     the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
-    optional: keys of a task in the configuration that not every kind takes. first_token: whether the model's
-    head reads the first token alone.
+    optional: keys of a task in the configuration that not every kind takes. fewest_labels: how many labels a
+    task must name where it names any; text_columns: how many columns of texts it may name. learns: what is
+    learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
+    AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
+    token alone.
     """
 
     name: str
@@ -62,9 +70,19 @@ class Kind(ABC):
     optional: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
+    fewest_labels = 2
+    text_columns = 2
+    learns = "one label per row"
+    title = "text classifier"
+    head = "SequenceClassification"
+    pipeline = "text-classification"
     first_token = True
 
     # The light half.
+
+    def label_names(self, spec: dict) -> list[str]:
+        """Names of what the targets hold indices of, by the task's `labels`."""
+        return list(spec.get("labels", ()))
 
     def columns(self, spec: dict) -> list[str]:
         """The source columns that an instance is read from, texts first."""
@@ -73,6 +91,10 @@ class Kind(ABC):
     def lists(self, spec: dict) -> list[str]:
         """Those of the columns that may hold lists; in the others one is refused."""
         return []
+
+    def text_names(self, spec: dict) -> list[str]:
+        """What the columns of texts of a data set are called."""
+        return [*spec["text"]]
 
     @abstractmethod
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
@@ -110,6 +132,20 @@ class Kind(ABC):
         epoch: p_true and correct, [n] each, and the kind's own.
         """
 
+    def taken(
+        self, outputs: np.ndarray, rows: np.ndarray, dataset: "Dataset", words: np.ndarray | None
+    ) -> np.ndarray:
+        """What is recorded, [m, width], of the instances `rows` [m], from the outputs of a loop that is not
+        ours. `words` says which word each token is the first of, for kinds with tokens. Raises DataError.
+        """
+        if outputs.shape != (len(rows), self.width(dataset)):
+            raise DataError(
+                f"these are not outputs of the kind '{self.name}'",
+                got=f"shape {list(outputs.shape)}",
+                expected=f"shape {[len(rows), self.width(dataset)]}",
+            )
+        return outputs
+
     def tokenize(self, dataset: "Dataset", tokenizer_file: str | Path, max_length: int) -> "Tokens":
         """The tokens of a data set, by the tokenizer in a file `tokenizer.json`."""
         from ..models.tokens import tokenize
@@ -123,6 +159,19 @@ class Kind(ABC):
     def prediction_columns(self, outputs: np.ndarray) -> dict[str, pa.Array]:
         """What an evaluation keeps of a model's outputs beside the predictions."""
         return {f"logit_{index}": finite_or_null(column) for index, column in enumerate(outputs.T)}
+
+    def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
+        """The columns of texts as a page shows them, lists with one text in each line."""
+        return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]
+
+    def usage(self, text: Sequence[str]) -> str:
+        """Python that uses a saved model on texts of these columns."""
+        example = '"a text"' if len(text) == 1 else '{"text": "a text", "text_pair": "another text"}'
+        return (
+            "from transformers import pipeline\n\n"
+            f'classify = pipeline("{self.pipeline}", "path/of/this/folder")\n'
+            f"classify({example})"
+        )
 
     # The half that needs torch.
 
@@ -162,6 +211,10 @@ class Kind(ABC):
     def recorded(self, outputs: "torch.Tensor", targets: "torch.Tensor", width: int) -> "torch.Tensor":
         """What the dynamics are made from, [b, width]: the outputs."""
         return outputs
+
+    def finish(self, model, dataset: "Dataset"):
+        """What is to be saved of a model that was trained on this data set: the model itself."""
+        return model
 
     def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """What `predictions` are made from, [b, batch.width]: the outputs."""

@@ -40,13 +40,23 @@ class Metric:
         return self.value(sums.reshape(len(weights), *statistics.shape[1:]))
 
     def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
-        """The score of the trivial answer: for classes, always the most frequent one."""
-        trivial = np.bincount(np.asarray(targets, np.int64)).argmax()
-        return self.score(targets, np.full(len(targets), trivial), labels)
+        """The score of the trivial answer: for classes and labels, always the most frequent one alone."""
+        counts = _truths(np.asarray(targets), max(len(labels), 1 + np.max(targets, initial=0))).sum(0)
+        trivial = counts.argmax()
+        if np.ndim(targets) > 1:
+            trivial = np.arange(len(counts)) == trivial
+        return self.score(targets, np.broadcast_to(trivial, np.shape(targets)), labels)
+
+    def parts(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+        """Scores of parts of what is scored, by name, such as those of each type of entity: none."""
+        return {}
 
     def score(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> float:
-        """The score of predictions, which as the targets are class indices [n]."""
-        return float(self.value(self.statistics(targets, predictions, labels).sum(0)))
+        """The score of predictions, which are of the form of the targets: class indices [n], truth values [n,
+        labels], numbers [n], or what the kind of task defines.
+        """
+        statistics = self.statistics(targets, predictions, labels)
+        return float(self.replicates(np.ones((1, len(statistics))), statistics[:, None])[0, 0])
 
 
 _REGISTRY: dict[str, Metric] = {}
@@ -79,13 +89,12 @@ class MacroF1(Metric):
     """The unweighted mean of the classes' F1 scores, over the classes that occur, as in scikit-learn."""
 
     name, label, hub = "macro_f1", "macro-F1", "f1"
-    kinds = ("classification",)
+    kinds = ("classification", "multilabel")
     definition = "the unweighted mean of F1 over the classes that occur among the labels or the predictions"
 
     def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         # For each class its hits, then how often it is the label plus how often it is predicted.
-        classes = np.arange(len(labels))
-        true, predicted = (np.asarray(values)[:, None] == classes for values in (targets, predictions))
+        true, predicted = (_truths(np.asarray(values), len(labels)) for values in (targets, predictions))
         return np.concatenate([true & predicted, true.astype(np.float64) + predicted], axis=1)
 
     def value(self, sums: np.ndarray) -> np.ndarray:
@@ -93,6 +102,143 @@ class MacroF1(Metric):
         occurs = named > 0
         f1 = np.divide(2 * hits, named, where=occurs, out=np.zeros(named.shape))
         return _ratio(f1.sum(-1), occurs.sum(-1))
+
+
+@register
+class MicroF1(MacroF1):
+    """F1 of all labels of all instances together."""
+
+    name, label = "micro_f1", "micro-F1"
+    kinds = ("multilabel",)
+    definition = "F1 over all labels of all instances together"
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        hits, named = (part.sum(-1) for part in np.split(np.asarray(sums), 2, axis=-1))
+        return _ratio(2 * hits, named)
+
+
+@register
+class SubsetAccuracy(Accuracy):
+    """The share of instances whose labels are all right."""
+
+    name, label = "subset_accuracy", "subset accuracy"
+    kinds = ("multilabel",)
+    definition = "the share of instances of which every label is right and none is lacking"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        right = (np.asarray(targets) == np.asarray(predictions)).all(1)
+        return super().statistics(np.ones(len(right)), right, labels)
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        """The share of the most frequent set of labels."""
+        return float(np.unique(targets, axis=0, return_counts=True)[1].max() / len(targets))
+
+
+@register
+class Spearman(Metric):
+    """The correlation of ranks, equal numbers having their mean rank; 0 where a side does not vary."""
+
+    name, label, hub = "spearman", "Spearman's correlation", "spearmanr"
+    kinds = ("regression",)
+    definition = "the correlation of the ranks of the predictions with those of the targets"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        return np.stack([targets, predictions], axis=1).astype(np.float64)
+
+    def replicates(self, weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        # Ranks are those within a resample: no sums of the whole give them.
+        targets = _ranks(weights, statistics[:, 0, 0])
+        runs = [_ranks(weights, run[:, 1]) for run in statistics.swapaxes(0, 1)]
+        return np.stack([_correlation(weights, targets, ranks) for ranks in runs], axis=1)
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        """That of a constant answer."""
+        return 0.0
+
+
+@register
+class Pearson(Spearman):
+    """The correlation of the numbers themselves; 0 where a side does not vary."""
+
+    name, label, hub = "pearson", "Pearson's correlation", "pearsonr"
+    definition = "the linear correlation of the predictions with the targets"
+
+    def replicates(self, weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        targets, *runs = (
+            np.broadcast_to(values - values.mean(), weights.shape)
+            for values in (statistics[:, 0, 0], *statistics[:, :, 1].T)
+        )
+        return np.stack([_correlation(weights, targets, run) for run in runs], axis=1)
+
+
+def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The rank of every value [n] in resamples with these weights [resamples, n]; equal ones share theirs."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(group.max() + 1))
+    sizes = np.add.reduceat(weights[:, order], starts, axis=1)
+    return (sizes.cumsum(1) - (sizes - 1) / 2)[:, group]
+
+
+def _correlation(weights: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Weighted correlations [resamples] of two arrays [resamples, n]; nan over nothing."""
+    total = weights.sum(1, keepdims=True)
+    one, other = (values - _ratio((weights * values).sum(1, keepdims=True), total) for values in (one, other))
+    spread = np.sqrt((weights * one**2).sum(1) * (weights * other**2).sum(1))
+    varies = spread > 0
+    found = np.divide((weights * one * other).sum(1), spread, where=varies, out=np.zeros(len(spread)))
+    return np.where(total[:, 0] > 0, found, np.nan)
+
+
+@register
+class EntityF1(Metric):
+    """F1 of entities over all of them, as the CoNLL tasks count and seqeval does in its strict mode."""
+
+    name, label, hub = "entity_f1", "entity F1", "seqeval"
+    kinds = ("token_classification",)
+    definition = "F1 over all entities, of which one is right if its first word, last word and type are"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        # For each type its hits, then how often it is predicted, then how often it is there.
+        types = {tag[2:]: place for place, tag in enumerate(labels[1::2])}
+        counts = np.zeros((len(targets), 3, len(types)))
+        for row, pair in enumerate(zip(targets, predictions, strict=True)):
+            true, predicted = (entities([labels[tag] for tag in tags]) for tags in pair)
+            for place, found in enumerate((true & predicted, predicted, true)):
+                for name, _, _ in found:
+                    counts[row, place, types[name]] += 1
+        return counts.reshape(len(targets), -1)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        hits, predicted, true = (part.sum(-1) for part in np.split(np.asarray(sums), 3, axis=-1))
+        # 0 where there is no entity on either side, as seqeval has it.
+        return np.nan_to_num(_ratio(2 * hits, predicted + true))
+
+    def parts(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+        """The F1 of every type of entity, nan for one that neither occurs nor is predicted."""
+        hits, predicted, true = np.split(self.statistics(targets, predictions, labels).sum(0), 3)
+        values = _ratio(2 * hits, predicted + true).tolist()
+        return dict(zip((tag[2:] for tag in labels[1::2]), values, strict=True))
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        return 0.0
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Type, first word and last word of every entity in a sentence's tags; what no B- begins is none."""
+    found, start = set(), None
+    for place, tag in enumerate([*tags, "O"]):
+        if start is not None and tag != f"I-{tags[start][2:]}":
+            found.add((tags[start][2:], start, place - 1))
+            start = None
+        if tag.startswith("B-"):
+            start = place
+    return found
+
+
+def _truths(values: np.ndarray, count: int) -> np.ndarray:
+    """Truth values [n, count] as they are, or those of class indices [n]."""
+    return values if values.ndim > 1 else values[:, None] == np.arange(count)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.targets import choice_columns, required_texts
+from ..errors import DataError
 from .base import ABSENT, Batch, Kind, finite_or_null, true_class_probability
 
 
@@ -21,7 +22,12 @@ class MultipleChoice(Kind):
 
     name = "multiple_choice"
     required = ("choices",)
+    text_columns = 1
     metrics = ("accuracy",)
+    learns = "which of a row's texts is right"
+    title = "model that chooses one of several texts"
+    head = "MultipleChoice"
+    pipeline = "multiple-choice"
     signals = frozenset({"logits"})
 
     def columns(self, spec: dict) -> list[str]:
@@ -31,6 +37,10 @@ class MultipleChoice(Kind):
     def lists(self, spec: dict) -> list[str]:
         """The one column of choices."""
         return [*spec["choices"]]
+
+    def text_names(self, spec: dict) -> list[str]:
+        """The question's column, and what its choices are called together."""
+        return [*spec["text"], "choices"]
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Questions and lists of choices, and the index [n] of the right one."""
@@ -64,6 +74,20 @@ class MultipleChoice(Kind):
         tokens = tokenize((repeated, flat), tokenizer_file, max_length)
         return replace(tokens, features=np.cumsum([0, *map(len, choices)]))
 
+    def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
+        """Scores [m, choices], of which those beyond a question's own choices count for nothing."""
+        counts = self.make_up(dataset)[rows, None]
+        if outputs.ndim != 2 or outputs.shape[1] < counts.max(initial=0):
+            raise DataError(
+                "these are not scores of choices",
+                got=f"shape {list(outputs.shape)}",
+                expected=f"[{len(rows)}, {counts.max(initial=0)}] or more: a score for every choice",
+            )
+        present = np.arange(outputs.shape[1]) < counts
+        padded = np.full((len(rows), max(outputs.shape[1], self.width(dataset))), ABSENT, np.float32)
+        padded[:, : outputs.shape[1]] = np.where(present, outputs, ABSENT)
+        return padded[:, : self.width(dataset)]
+
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
         """p_true, correct and logit_0, ..., null where an instance has no such choice."""
         for scores in epochs:
@@ -77,6 +101,26 @@ class MultipleChoice(Kind):
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The choice of the largest score."""
         return outputs.argmax(-1)
+
+    def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
+        """Questions, and their choices line by line, an arrow before the right one."""
+        questions, choices = texts
+        marked = [
+            "\n".join(f"{'→ ' if place == right else ''}{choice}" for place, choice in enumerate(own))
+            for own, right in zip(choices, labels, strict=True)
+        ]
+        return [questions, marked]
+
+    def usage(self, text: Sequence[str]) -> str:
+        """The library's model itself: it has no pipeline for choices."""
+        return (
+            "from transformers import AutoModelForMultipleChoice, AutoTokenizer\n\n"
+            'tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")\n'
+            'model = AutoModelForMultipleChoice.from_pretrained("path/of/this/folder")\n'
+            'choices = ["a choice", "another"]\n'
+            'inputs = tokenizer(["a question"] * len(choices), choices, padding=True, return_tensors="pt")\n'
+            "scores = model(**{name: values[None] for name, values in inputs.items()}).logits[0]"
+        )
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
         """An encoder with a head of one output."""

@@ -1,5 +1,7 @@
 """Tokens and predictions of whole data sets, for any kind of task."""
 
+import hashlib
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,9 @@ def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, c
     (`models.tokens.cached_tokens`).
     """
     tokenizer = Path(encoder) / "tokenizer.json"
-    origin = {"data": dataset.content_hash, "kind": kind.name, "max_length": max_length}
+    # What the cache takes for the maker is this function, not the kind's own.
+    code = hashlib.sha256(Path(inspect.getfile(type(kind))).read_bytes()).hexdigest()
+    origin = {"data": dataset.content_hash, "kind": kind.name, "made_by": code, "max_length": max_length}
     return cached_tokens(lambda: kind.tokenize(dataset, tokenizer, max_length), origin, tokenizer, cache)
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ..data.dataset import Dataset, require, uid_hash
 from ..data.rows import describe_rows, quoted
+from ..data.targets import required_texts
 from ..errors import DataError
 from .base import kind_of
 
@@ -25,10 +26,14 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
         raise DataError(
             f"data set '{name}' is empty", got="0 rows", expected="at least 2", fix="check its source"
         )
-    wanted = [*kind.columns(spec), *([spec["uid"]] if spec["uid"] else [])]
-    require(records, wanted, name, "name its columns by the keys text, label and uid of the data set")
+    wanted = [*kind.columns(spec), *filter(None, (spec["uid"], spec.get("group")))]
+    require(records, wanted, name, "name its columns by the keys text, label, uid and group of the data set")
     texts, labels = kind.read(records, spec, name)
-    whole = Dataset(_uids(records, spec, name), texts, labels, spec.get("labels", []), provenance, kind.name)
+    if settings := {key: spec[key] for key in kind.optional if key in spec}:
+        provenance = {**provenance, "settings": settings}
+    label_names = kind.label_names(spec)
+    group = _groups(records, spec, name)
+    whole = Dataset(_uids(records, spec, name), texts, labels, label_names, provenance, kind.name, group)
     dataset = _sample(whole, spec)
     one_label_each = dataset.labels.ndim == 1 and np.issubdtype(dataset.labels.dtype, np.integer)
     of_classes = one_label_each and dataset.label_names and not spec.get("evaluated_only")
@@ -55,7 +60,12 @@ def _sample(dataset: Dataset, spec: dict) -> Dataset:
         texts=tuple([column[row] for row in kept] for column in dataset.texts),
         labels=dataset.labels[kept],
         provenance={**dataset.provenance, "steps": steps},
+        group=dataset.group and [dataset.group[row] for row in kept],
     )
+
+
+def _groups(records: pa.Table, spec: dict, name: str) -> list[str] | None:
+    return required_texts(records, spec["group"], spec, name) if spec.get("group") else None
 
 
 def _uids(records: pa.Table, spec: dict, name: str) -> list[str]:

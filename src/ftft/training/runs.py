@@ -18,12 +18,12 @@ from ..artifacts import (
     read_json,
     replacing_files,
     require_model_of,
-    text_column,
     write_json,
     write_parquet,
 )
 from ..cartography.dynamics import save_dynamics
 from ..cartography.supervision import Supervision
+from ..data.columns import text_column
 from ..data.dataset import Dataset, target_column
 from ..errors import TrainingError
 from ..execution.identity import resolve_execution
@@ -111,6 +111,7 @@ def fine_tune(
         result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
         if group.rank != 0:
             return
+        kind.finish(result.model, dataset)
         _save_model(result, run, Path(encoder), Path(outputs["model"]))
         write_parquet(
             outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}

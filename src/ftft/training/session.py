@@ -211,7 +211,7 @@ class Session:
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the count is no part of the run's peak memory.
-            "flops": work.flops(self._model.config),
+            "flops": work.flops(self._model.config, self._data.kind.head),
         }
         self._group.leave()
         return TrainingResult(self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost)

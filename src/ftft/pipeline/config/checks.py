@@ -184,6 +184,15 @@ def _task(place: str, task: Task) -> Iterator[str]:
             yield f"{place}: kind '{task.kind}' needs the key '{key}'"
         if key not in (*kind.required, *kind.optional) and given:
             yield f"{place}.{key}: kind '{task.kind}' takes no such key"
+    if task.labels and len(task.labels) < kind.fewest_labels:
+        yield (f"{place}.labels: got {list(task.labels)}, expected at least {kind.fewest_labels} entries")
+    if len(task.text) > kind.text_columns:
+        yield f"{place}.text: got {list(task.text)}, expected one column for the kind '{task.kind}'"
+    if task.label_columns and len(task.label_columns) != len(task.labels or ()):
+        yield (
+            f"{place}.label_columns: got {len(task.label_columns)} columns, expected one for each of the "
+            f"{len(task.labels or ())} labels"
+        )
     for name, dataset in task.datasets.items():
         yield from _dataset(f"{place}.datasets.{name}", name, dataset, task, place)
 
@@ -206,8 +215,9 @@ def _dataset(where: str, name: str, dataset: Dataset, task: Task, place: str) ->
     low, high = dataset.share or (0, 1)
     if low >= high:
         yield f"{where}.share: got [{low:g}, {high:g}], expected the smaller number first"
+    named = registry.KINDS[task.kind].label_names({"labels": task.labels or ()})
     for value, label in (dataset.label_names or {}).items():
-        if label not in (task.labels or ()):
+        if label not in named:
             yield f"{where}.label_names[{value}]: '{label}' is none of the labels of {place}"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from ...tasks.metrics import metric_names
 from .. import registry
 from .base import (
     AtLeastOne,
@@ -25,6 +26,11 @@ from .base import (
     spelled,
 )
 
+_KINDS = ", ".join(f"`{name}` ({kind.learns})" for name, kind in registry.KINDS.items())
+_METRICS = "; ".join(
+    f"`{name}`: {', '.join(f'`{metric}`' for metric in metric_names(name))}" for name in registry.KINDS
+)
+POOLS = ("entities", "all_words", "min")
 PREPARATIONS = ("ramponi-tonelli", "official")
 ROLES = ("nli", "hsd")
 
@@ -128,6 +134,7 @@ class Dataset(Part):
     )
     label: Maybe[Text] = key(None, meaning="label column, where it differs", shown="the task's")
     uid: Text | None = key(None, meaning="column of unique ids, where it differs", shown="the task's")
+    group: Text | None = key(None, meaning="column of groups, where it differs", shown="the task's")
     label_names: Maybe[Annotated[dict[str, PlainText], BeforeValidator(_raw_labels)]] = key(
         None,
         meaning='mapping from values of the label column to the task\'s labels, e.g. `{"0": entailment}`',
@@ -159,13 +166,13 @@ class Task(Part):
 
     kind: Annotated[str, OneOf(lambda: registry.KINDS)] = key(
         "classification",
-        meaning="what is learnt: `classification` (one label per row) or `multiple_choice` (one of "
-        "several texts)",
+        meaning=f"what is learnt: {_KINDS}; see [docs/kinds.md](../docs/kinds.md)",
         reruns="everything",
     )
-    labels: Maybe[Annotated[AtLeastOne[Line], Field(min_length=2)]] = key(
+    labels: Maybe[AtLeastOne[Line]] = key(
         None,
-        meaning="label names in the order of the class indices",
+        meaning="label names in the order of the class indices; `token_classification`: the entity types, "
+        "e.g. `[PER, LOC]`",
         reruns="everything",
         shown="required for kinds with classes",
     )
@@ -177,7 +184,7 @@ class Task(Part):
     )
     metric: Annotated[str, OneOf(lambda: registry.METRICS)] = key(
         "accuracy",
-        meaning="`accuracy` or `macro_f1`: what early stopping monitors and tables show",
+        meaning=f"what early stopping monitors and tables show; {_METRICS}",
         reruns="stopped runs, scores",
     )
     text: Texts = key(
@@ -192,14 +199,35 @@ class Task(Part):
         reruns="its data sets and on",
         shown="required there",
     )
+    pool: Maybe[Annotated[str, OneOf(lambda: POOLS)]] = key(
+        None,
+        meaning="`token_classification`: what p_true of a sentence is made from, `entities` (the mean over "
+        "words that are, or were taken for, a part of an entity), `all_words` (the mean over all) or `min` "
+        "(the least of all)",
+        reruns="its data sets and on",
+        shown="`entities`",
+    )
+    label_columns: Maybe[AtLeastOne[Text]] = key(
+        None,
+        meaning="`multilabel`: columns of 0 and 1, one for each of the labels in their order",
+        reruns="its data sets and on",
+        shown="the label column holds lists",
+    )
     label: Text = key("label", meaning="label column", reruns="its data sets and on")
     uid: Text | None = key(
         None, meaning="column of unique ids; `null`: rows are numbered", reruns="its data sets and on"
     )
+    group: Text | None = key(
+        None,
+        meaning="column that says which rows belong together, such as those of one premise or document: "
+        "`share` keeps them together, and the check for leakage counts them",
+        reruns="its data sets and on",
+        shown="none",
+    )
     train: Name = key(meaning="the data set to train on", reruns="everything")
     validation: Name = key(
         meaning="the in-distribution (ID) set, scored at every checkpoint; a run no better there than "
-        "the majority class has failed",
+        "the trivial answer has failed",
         reruns="all training",
     )
     dev: Several[Name] = key(
@@ -216,9 +244,11 @@ class Task(Part):
     )
 
     def columns_of(self, dataset: str) -> dict:
-        """The text, label and uid columns of one of the task's data sets."""
+        """The text, label and uid columns of one of the task's data sets, and that of its groups."""
         own = self.datasets[dataset].given()
         shared = {"text": list(self.text), "label": self.label, "uid": self.uid}
+        if self.group or own.get("group"):
+            shared["group"] = self.group
         return {name: own.get(name, column) for name, column in shared.items()}
 
     @property

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...artifacts import read_json
-from ...cartography.datamap import DataMap, build_map
+from ...cartography.datamap import DataMap
 from ...cartography.dynamics import load_dynamics
 from ...cartography.selection import select_region
 from ...data.dataset import Dataset
@@ -48,8 +48,8 @@ def plot(
 
 
 def _p_true_and_map(path: Path, dataset: Dataset) -> tuple[np.ndarray, DataMap]:
-    dynamics = load_dynamics(path, dataset)
-    return dynamics.p_true, build_map(dynamics.p_true, dynamics.logits, dynamics.labels, dynamics.uids)
+    dynamics = load_dynamics(path, dataset, logits=False)
+    return dynamics.p_true, DataMap.of(dynamics)
 
 
 def median_by_epoch(p_true: np.ndarray, data_map: DataMap, fraction: float) -> pd.DataFrame:

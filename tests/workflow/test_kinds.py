@@ -1,0 +1,157 @@
+"""The whole chain for the kinds of task beside classification, all of them in one configuration."""
+
+import json
+import random
+
+import pyarrow.parquet as pq
+import pytest
+import transformers
+from conftest import Workflow
+
+from ftft.cli import main
+from ftft.results.archive import differences
+
+# By kind: keys of its task, the columns of a row, and its metric.
+KINDS = {
+    "token_classification": {"labels": ["PER", "LOC"], "text": ["words"], "label": "tags"},
+    "multilabel": {"labels": ["warm", "far"], "text": ["text"], "label": "label"},
+    "regression": {"text": ["text"], "label": "label"},
+    "multiple_choice": {"text": ["question"], "choices": ["choices"], "label": "label"},
+}
+METRICS = {
+    "token_classification": "entity_f1",
+    "multilabel": "macro_f1",
+    "regression": "spearman",
+    "multiple_choice": "accuracy",
+}
+ROWS = [
+    {"method": "ERM", "main": "large"},
+    {"method": "DM", "main": "large", "reference": "small", "selector": "matched_random"},
+    {"method": "FTFT", "main": "large", "reference": "small"},
+]
+
+
+def row(kind, chance):
+    """A row of a kind that a small model learns."""
+    name, town = chance.choice(["ann", "bob", "eve"]), chance.choice(["rome", "bonn", "oslo"])
+    warm, far, count = chance.random() < 0.5, chance.random() < 0.5, chance.randrange(4)
+    words = [name, chance.choice(["is", "was"]), "in", town, *["now"] * chance.randrange(3)]
+    text = " ".join([*words, *["warm"] * warm, *["far"] * far])
+    match kind:
+        case "token_classification":
+            tags = {name: "B-PER", town: "B-LOC"}
+            return {"words": words, "tags": [tags.get(word, "O") for word in words]}
+        case "multilabel":
+            return {"text": text, "label": ["warm"] * warm + ["far"] * far}
+        case "regression":
+            return {"text": " ".join([name, *["very"] * count]), "label": count + chance.random() / 4}
+        case "multiple_choice":
+            choices = [town, name, *(["nobody"] if warm else [])]
+            chance.shuffle(choices)
+            return {
+                "question": f"which town is it , {text}",
+                "choices": choices,
+                "label": choices.index(town),
+            }
+
+
+def task(kind, folder):
+    chance = random.Random(kind)
+    datasets = {}
+    for name, size in (("train", 120), ("validation", 40), ("other", 40)):
+        path = folder / f"{kind}-{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row(kind, chance))}\n" for _ in range(size)))
+        datasets[name] = {"source": "file", "path": path.name}
+    return {
+        "kind": kind,
+        **KINDS[kind],
+        "metric": METRICS[kind],
+        "uid": None,
+        "train": "train",
+        "validation": "validation",
+        "dev": ["other"],
+        "evaluate": ["validation", "other"],
+        "datasets": datasets,
+    }
+
+
+@pytest.fixture(scope="module")
+def done(root, tiny_config, tmp_path_factory):
+    workflow = Workflow(root, tmp_path_factory.mktemp("kinds"), tiny_config)
+    config = {
+        **tiny_config,
+        "tasks": {kind: task(kind, workflow.folder) for kind in KINDS},
+        "tables": {f"table-{kind}": {"task": kind, "rows": ROWS} for kind in KINDS},
+        "finetune": {kind: {"main": "large", "reference": "small"} for kind in KINDS},
+        # Rows of so few words repeat.
+        "checks": {**tiny_config["checks"], "leakage": "ignore"},
+    }
+    workflow.write_config(config)
+    pages = [f"results/maps/{kind}/small/seed0.html" for kind in KINDS]
+    run = workflow.snakemake("--", "all", "preflight", *pages)
+    assert run.returncode == 0, run.stdout
+    return workflow
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_has_its_runs_and_the_models_learn(done, kind):
+    rows = pq.read_table(done.folder / f"results/scores/table-{kind}.parquet").to_pylist()
+    primary = [row for row in rows if row["metric"] == METRICS[kind]]
+    assert len(primary) == 2 * len(ROWS)
+    erm = next(row for row in primary if (row["supervision"], row["dataset"]) == ("all", "other"))
+    assert erm["value"] > max(0.5, erm["floor"]) and not erm["failed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_can_be_archived(done, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(done.folder)
+    table = ["--configfile", "config/config.yaml", "--table", f"table-{kind}"]
+    assert main(["archive", str(tmp_path / "archive"), *table]) == 0
+    assert differences(tmp_path / "archive") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_and_the_card_show_the_kind(done, kind):
+    page = (done.folder / f"results/maps/{kind}/small/seed0.html").read_text()
+    expected = {
+        "token_classification": '"no entity","PER"',
+        "multilabel": '"no label","warm"',
+        "regression": '"labels":["',
+        "multiple_choice": '"text":["question","choices"]',
+    }
+    assert expected[kind] in page
+    card = (done.folder / f"results/finetuned/{kind}/README.md").read_text()
+    assert "of 120 training instances" in card and "from transformers import" in card
+
+
+def test_the_models_taken_home_do_their_task(done):
+    folder = done.folder / "results/finetuned"
+    tag = transformers.pipeline(
+        "token-classification", str(folder / "token_classification"), aggregation_strategy="first"
+    )
+    assert {found["entity_group"] for found in tag("ann was in oslo now")} == {"PER", "LOC"}
+    classify = transformers.pipeline("text-classification", str(folder / "multilabel"))
+    both = classify("bob is in rome warm far", top_k=None)
+    assert {found["label"] for found in both} == {"warm", "far"}
+    assert min(found["score"] for found in both) > 0.5
+    score = transformers.pipeline("text-classification", str(folder / "regression"))
+    few, many = (score(text)[0]["score"] for text in ("eve", "eve very very very"))
+    assert few < 1.5 < many < 5
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "multiple_choice")
+    model = transformers.AutoModelForMultipleChoice.from_pretrained(folder / "multiple_choice").eval()
+    question = "which town is it , ann was in oslo"
+    inputs = tokenizer([question] * 2, ["ann", "oslo"], padding=True, return_tensors="pt")
+    logits = model(**{name: values[None] for name, values in inputs.items()}).logits
+    assert logits.shape == (1, 2) and logits.argmax() == 1
+
+
+def test_all_costs_are_counted(done):
+    for kind in KINDS:
+        ledger = json.loads(
+            (done.folder / f"results/runs/{kind}/large/all/full/seed0/ledger.json").read_text()
+        )
+        assert ledger["cost"]["flops"] > 0
+
+
+def test_nothing_is_left_to_do(done):
+    assert done.planned(target="all") == {}
