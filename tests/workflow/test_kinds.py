@@ -17,12 +17,14 @@ KINDS = {
     "multilabel": {"labels": ["warm", "far"], "text": ["text"], "label": "label"},
     "regression": {"text": ["text"], "label": "label"},
     "multiple_choice": {"text": ["question"], "choices": ["choices"], "label": "label"},
+    "question_answering": {"text": ["question", "context"], "label": "answers"},
 }
 METRICS = {
     "token_classification": "entity_f1",
     "multilabel": "macro_f1",
     "regression": "spearman",
     "multiple_choice": "accuracy",
+    "question_answering": "span_f1",
 }
 ROWS = [
     {"method": "ERM", "main": "large"},
@@ -53,6 +55,11 @@ def row(kind, chance):
                 "choices": choices,
                 "label": choices.index(town),
             }
+
+        case "question_answering":
+            context = " ".join([name, "was", "in", town, *["now"] * count])
+            answers = {"text": [town], "answer_start": [context.index(town)]}
+            return {"question": "which town is it", "context": context, "answers": answers}
 
 
 def task(kind, folder):
@@ -118,6 +125,7 @@ def test_the_page_and_the_card_show_the_kind(done, kind):
         "multilabel": '"no label","warm"',
         "regression": '"labels":["',
         "multiple_choice": '"text":["question","choices"]',
+        "question_answering": '"no answer","1 word"',
     }
     assert expected[kind] in page
     card = (done.folder / f"results/finetuned/{kind}/README.md").read_text()
@@ -134,6 +142,13 @@ def test_the_models_taken_home_do_their_task(done):
     both = classify("bob is in rome warm far", top_k=None)
     assert {found["label"] for found in both} == {"warm", "far"}
     assert min(found["score"] for found in both) > 0.5
+    tokenizer, answerer = (
+        auto.from_pretrained(folder / "question_answering")
+        for auto in (transformers.AutoTokenizer, transformers.AutoModelForQuestionAnswering)
+    )
+    inputs = tokenizer("which town is it", "eve was in oslo now", return_tensors="pt")
+    start = answerer.eval()(**inputs).start_logits.argmax()
+    assert tokenizer.decode(inputs["input_ids"][0, start]) == "oslo"
     score = transformers.pipeline("text-classification", str(folder / "regression"))
     few, many = (score(text)[0]["score"] for text in ("eve", "eve very very very"))
     assert few < 1.5 < many < 5

@@ -180,6 +180,53 @@ def tagged_words(
     return words, object_array([np.array([index[tag] for tag in own], np.int64) for own in found])
 
 
+def answer_spans(records: pa.Table, contexts: list[str], spec: dict, name: str) -> np.ndarray:
+    """The answers of every row: an object array [n] of {texts, starts}, starts in characters.
+
+    `label` names a column of lists of texts and `answer_starts` one of their starts, or `label` one of
+    SQuAD's objects {text, answer_start}. Raises DataError for rows whose answers are not where they are said
+    to be.
+    """
+    column, starts_column = spec["label"], spec.get("answer_starts")
+    found = []
+    for row in range(records.num_rows):
+        values = [_parsed(records[name][row].as_py()) for name in filter(None, (column, starts_column))]
+        if starts_column is None:
+            own = values[0] if isinstance(values[0], dict) else {}
+            values = [own.get("text"), own.get("answer_start", own.get("starts"))]
+        found.append(values)
+    bad = [row for row, values in enumerate(found) if not _are_answers(*values, contexts[row])]
+    if bad:
+        raise DataError(
+            f"data set '{name}' has answers that are not in their contexts",
+            got=f"in column '{column}', {describe_rows(records, bad, spec.get('uid'))}",
+            expected="lists of texts and of the characters of the context, from 0, at which they begin, both "
+            "empty where a question has no answer",
+            fix="correct or remove these rows, or name the column of the starts by the key answer_starts",
+        )
+    return object_array([{"texts": texts, "starts": starts} for texts, starts in found])
+
+
+def _parsed(value: str | None) -> object:
+    try:
+        return json.loads(value or "null")
+    except ValueError:
+        return None
+
+
+def _are_answers(texts: object, starts: object, context: str) -> bool:
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        return False
+    return all(
+        isinstance(text, str)
+        and text.strip()
+        and isinstance(start, int)
+        and start >= 0
+        and context[start : start + len(text)] == text
+        for text, start in zip(texts, starts, strict=True)
+    )
+
+
 def label_sets(records: pa.Table, spec: dict, name: str) -> np.ndarray:
     """Which labels every row has: bool [n, labels].
 

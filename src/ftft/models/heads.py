@@ -13,6 +13,7 @@ import transformers
 from torch import nn
 from transformers import (
     AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -54,6 +55,15 @@ def load_multiple_choice(folder: str | Path, own_kernels: bool = True) -> nn.Mod
     model = _load(AutoModelForMultipleChoice, folder)
     _keep_head_in_float32(model, 1)
     return speed_up(model) if own_kernels else model
+
+
+def load_answerer(folder: str | Path, own_kernels: bool = True) -> nn.Module:
+    """Load an encoder's folder with a head that scores every token as start and as end of an answer;
+    otherwise as `load_classifier`.
+    """
+    model = _load(AutoModelForQuestionAnswering, folder)
+    _keep_head_in_float32(model, 2)
+    return speed_up(model, first_token=False) if own_kernels else model
 
 
 def _named(labels: Sequence[str]) -> dict:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -214,6 +214,27 @@ def _settings(tokenizer_file: str | Path) -> dict:
     }
 
 
+def load_tokenizer(tokenizer_file: str | Path, words: bool = False) -> tuple[Any, dict]:
+    """A tokenizer that neither pads nor cuts, and what tokenizer_config.json beside it says.
+
+    With `words`, it reads lists of words as if a space stood before each. Raises ModelError where it cannot
+    be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        settings = _settings(tokenizer_file)
+        if words:
+            tokenizer = Tokenizer.from_str(json.dumps(_with_spaces(json.loads(tokenizer.to_str()))))
+    except Exception as error:  # the library raises the bare class
+        raise ModelError(f"{tokenizer_file} cannot be read", got=error) from error
+    tokenizer.encode_special_tokens = settings["split_special_tokens"]
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer, settings
+
+
 def tokenize(
     texts: Sequence[Sequence], tokenizer_file: str | Path, max_length: int, align: Callable | None = None
 ) -> Tokens:
@@ -226,17 +247,7 @@ def tokenize(
     names that token, says whether texts that spell special tokens get them, and on which side to pad.
     Raises ModelError for a tokenizer that cannot be read, or lacks that token where a row needs it.
     """
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
-        settings = _settings(tokenizer_file)
-        if align:
-            tokenizer = Tokenizer.from_str(json.dumps(_with_spaces(json.loads(tokenizer.to_str()))))
-    except Exception as error:  # the library raises the bare class
-        raise ModelError(f"{tokenizer_file} cannot be read", got=error) from error
-    tokenizer.encode_special_tokens = settings["split_special_tokens"]
-    tokenizer.no_padding()
+    tokenizer, settings = load_tokenizer(tokenizer_file, words=align is not None)
     tokenizer.enable_truncation(max_length, strategy="longest_first")
     inputs = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
     encode_batch = partial(tokenizer.encode_batch, is_pretokenized=align is not None)

@@ -28,6 +28,7 @@ KINDS = {
     "multiple_choice": "multiple_choice:MultipleChoice",
     "multilabel": "multilabel:Multilabel",
     "regression": "regression:Regression",
+    "question_answering": "question_answering:QuestionAnswering",
     "token_classification": "token_classification:TokenClassification",
 }
 
@@ -59,7 +60,8 @@ class Kind(ABC):
     metrics: names of the metrics that every run of this kind records, the primary one first. signals: what
     the training dynamics hold beside p_true and correct; a score that needs more is refused. required and
     optional: keys of a task in the configuration that not every kind takes. fewest_labels: how many labels a
-    task must name where it names any; text_columns: how many columns of texts it may name. learns: what is
+    task must name where it names any; fewest_texts and text_columns: how many columns of texts it must and
+    may name. learns: what is
     learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
     token alone.
@@ -71,6 +73,7 @@ class Kind(ABC):
     metrics: tuple[str, ...] = ("accuracy",)
     signals: frozenset[str] = frozenset()
     fewest_labels = 2
+    fewest_texts = 1
     text_columns = 2
     learns = "one label per row"
     title = "text classifier"

@@ -5,6 +5,9 @@ weighted sums, and the floor the score of the best answer that needs no model. A
 the floor has failed.
 """
 
+import re
+import string
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -234,6 +237,56 @@ def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
         if tag.startswith("B-"):
             start = place
     return found
+
+
+@register
+class SpanF1(Metric):
+    """F1 of the words of an answer, with the best of the gold answers, as SQuAD's evaluation has it."""
+
+    name, label, hub = "span_f1", "answer F1", "squad"
+    kinds = ("question_answering",)
+    definition = "F1 of the words that a predicted and the best gold answer share, the mean over questions"
+
+    def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        pairs = zip(targets, predictions, strict=True)
+        scores = [
+            max(self.compare(normalised(text), normalised(predicted)) for text in answers["texts"] or [""])
+            for answers, predicted in pairs
+        ]
+        return np.stack([scores, np.ones(len(scores))], axis=1).astype(np.float64)
+
+    def compare(self, gold: list[str], predicted: list[str]) -> float:
+        """The score of words beside others; without words on a side, 1 where both have none."""
+        if not gold or not predicted:
+            return float(gold == predicted)
+        return 2 * (Counter(gold) & Counter(predicted)).total() / (len(gold) + len(predicted))
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return _ratio(sums[..., 0], sums[..., 1])
+
+    def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
+        """That of never giving an answer."""
+        return self.score(targets, np.full(len(targets), "", object), labels)
+
+
+@register
+class ExactMatch(SpanF1):
+    """The share of questions whose predicted answer has the words of a gold one, in their order."""
+
+    name, label, hub = "exact_match", "exact match", "exact_match"
+    definition = "the share of questions with exactly the words of a gold answer"
+
+    def compare(self, gold: list[str], predicted: list[str]) -> float:
+        return float(gold == predicted)
+
+
+ARTICLES = re.compile(r"\b(a|an|the)\b")
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalised(answer: str) -> list[str]:
+    """The words of an answer without case, punctuation and articles, as SQuAD compares them."""
+    return ARTICLES.sub(" ", answer.lower().translate(PUNCTUATION)).split()
 
 
 def _truths(values: np.ndarray, count: int) -> np.ndarray:

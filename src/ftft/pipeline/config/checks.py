@@ -186,6 +186,8 @@ def _task(place: str, task: Task) -> Iterator[str]:
             yield f"{place}.{key}: kind '{task.kind}' takes no such key"
     if task.labels and len(task.labels) < kind.fewest_labels:
         yield (f"{place}.labels: got {list(task.labels)}, expected at least {kind.fewest_labels} entries")
+    if len(task.text) < kind.fewest_texts:
+        yield f"{place}.text: got {list(task.text)}, expected two columns for the kind '{task.kind}'"
     if len(task.text) > kind.text_columns:
         yield f"{place}.text: got {list(task.text)}, expected one column for the kind '{task.kind}'"
     if task.label_columns and len(task.label_columns) != len(task.labels or ()):

@@ -199,6 +199,12 @@ class Task(Part):
         reruns="its data sets and on",
         shown="required there",
     )
+    answer_starts: Maybe[Text] = key(
+        None,
+        meaning="`question_answering`: the column of the characters, from 0, at which the answers begin",
+        reruns="its data sets and on",
+        shown="those in SQuAD's objects {text, answer_start}",
+    )
     pool: Maybe[Annotated[str, OneOf(lambda: POOLS)]] = key(
         None,
         meaning="`token_classification`: what p_true of a sentence is made from, `entities` (the mean over "

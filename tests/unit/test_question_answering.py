@@ -1,0 +1,238 @@
+"""Question answering: strides, spans and scores by hand-made numbers, and a run of a small model."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from small import RECIPE, RUNTIME, require_all_selectors
+
+from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.cartography.supervision import Supervision
+from ftft.data.dataset import Dataset
+from ftft.errors import DataError
+from ftft.execution.progress import Progress
+from ftft.tasks.base import Batch, kind_of
+from ftft.tasks.metrics import metric, normalised
+from ftft.tasks.prediction import encode, predict_outputs
+from ftft.tasks.prepare import prepare
+from ftft.tasks.question_answering import LONGEST_ANSWER
+from ftft.training.feed import Development, TrainingData
+from ftft.training.loop import train
+
+KIND = kind_of("question_answering")
+SPEC = {
+    "kind": "question_answering",
+    "text": ["question", "context"],
+    "label": "answers",
+    "answer_starts": "starts",
+    "uid": None,
+}
+CONTEXTS = [
+    "the nurse is in the garden",
+    "the tall cook sings " * 12 + "and the old pilot sits",
+    "nobody is here",
+]
+QUESTIONS = ["who is in the garden", "who sits", "who is here"]
+ANSWERS = [["nurse", "the nurse"], ["old pilot"], []]
+STARTS = [[4, 0], [CONTEXTS[1].index("old pilot")], []]
+
+
+def records(**changes):
+    columns = {
+        "question": QUESTIONS,
+        "context": CONTEXTS,
+        "answers": list(map(json.dumps, ANSWERS)),
+        "starts": list(map(json.dumps, STARTS)),
+    }
+    return pa.table({**columns, **changes})
+
+
+@pytest.fixture
+def dataset():
+    return prepare(records(), SPEC, "questions", {"steps": []})
+
+
+def test_answers_may_be_squads_objects(dataset):
+    objects = [
+        json.dumps({"text": texts, "answer_start": starts})
+        for texts, starts in zip(ANSWERS, STARTS, strict=True)
+    ]
+    spec = {**SPEC, "answer_starts": None}
+    assert prepare(records(answers=objects), spec, "questions", {"steps": []}).labels.tolist() == [
+        {"texts": texts, "starts": starts} for texts, starts in zip(ANSWERS, STARTS, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"starts": ["[5, 0]", "[1]", "[]"]},
+        {"starts": ["[4]", *map(json.dumps, STARTS[1:])]},
+        {"starts": ["[-1, 0]", *map(json.dumps, STARTS[1:])]},
+        {"answers": ["nurse", *map(json.dumps, ANSWERS[1:])]},
+        {"answers": [None, *map(json.dumps, ANSWERS[1:])]},
+        {"answers": ['["", "the nurse"]', *map(json.dumps, ANSWERS[1:])]},
+    ],
+)
+def test_answers_that_are_not_in_their_contexts_are_refused(changes):
+    with pytest.raises(DataError, match=r"answers that are not in their contexts(.|\n)*row 1"):
+        prepare(records(**changes), SPEC, "questions", {"steps": []})
+
+
+def test_a_data_set_of_questions_loads_as_it_was_saved(dataset, tmp_path):
+    dataset.save(tmp_path / "questions.parquet")
+    loaded = Dataset.load(tmp_path / "questions.parquet")
+    assert loaded.labels.tolist() == dataset.labels.tolist() and loaded.texts == dataset.texts
+
+
+def test_strides_cover_the_context_and_flag_the_answer_where_they_hold_it(dataset, encoder, tmp_path):
+    tokens = encode(KIND, dataset, encoder, 32, tmp_path)
+    assert np.diff(tokens.features).tolist()[0] == 1 and np.diff(tokens.features)[1] > 2
+    assert tokens.feature_lengths.max() <= 32
+    for row, context in enumerate(CONTEXTS):
+        covered = np.zeros(len(context), bool)
+        held = 0
+        for feature in range(tokens.features[row], tokens.features[row + 1]):
+            own = slice(tokens.offsets[feature], tokens.offsets[feature + 1])
+            start, end, gold = (tokens.aligned[name][own] for name in ("start", "end", "gold"))
+            for first, last in zip(start[start >= 0], end[start >= 0], strict=True):
+                covered[first:last] = True
+            assert ((gold & 1).sum(), (gold & 2 > 0).sum()) == (1, 1)
+            if gold[0] == 0:
+                held += 1
+                span = slice(start[gold & 1 > 0][0], end[gold & 2 > 0][0])
+                assert context[span] == ANSWERS[row][0]
+        assert covered[[place for place, letter in enumerate(context) if letter != " "]].all()
+        assert (held > 0) == bool(ANSWERS[row])
+
+
+def batch_of(gold, features, starts):
+    start = torch.tensor(starts)
+    return Batch(
+        {"attention_mask": torch.ones_like(start)},
+        torch.tensor(features),
+        3,
+        {"start": start, "end": torch.where(start >= 0, start + 1, -1), "gold": torch.tensor(gold)},
+    )
+
+
+# One instance of two strides, of which the second holds the answer at its last two tokens; one has no answer.
+BATCH = batch_of(
+    [[3, 0, 0, 0], [0, 0, 1, 2], [3, 0, 0, 0]], [2, 1], [[-1, 0, 1, 2], [-1, 2, 3, 4], [-1, 0, 1, 2]]
+)
+OUTPUTS = torch.tensor(
+    [
+        [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
+        [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, 3.0]],
+        [[5.0, 4.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
+    ]
+)
+
+
+def log_share(values, place):
+    return float(np.log(np.exp(values[place]) / np.exp(values).sum()))
+
+
+def test_what_is_recorded_is_that_of_the_stride_that_holds_the_answer():
+    recorded = KIND.recorded(OUTPUTS, BATCH, 3)
+    expected = [log_share([0, 0, 2, 0], 2), log_share([0, 0, 0, 3], 3), 1.0]
+    np.testing.assert_allclose(recorded[0], expected, rtol=1e-5)
+    expected = [log_share([5, 0, 0, 0], 0), log_share([4, 0, 0, 0], 0), 1.0]
+    np.testing.assert_allclose(recorded[1], expected, rtol=1e-5)
+    (columns,) = KIND.dynamics([recorded.numpy()], None)
+    product = np.exp(2) / (np.exp(2) + 3) * np.exp(3) / (np.exp(3) + 3)
+    assert columns["p_true"][0] == pytest.approx(np.sqrt(product), rel=1e-5)
+    assert columns["correct"].tolist() == [True, True]
+
+
+def test_the_loss_is_the_mean_over_starts_ends_and_strides():
+    first = -(log_share([0, 1, 0, 0], 0) + log_share([0, 0, 0, 0], 0)) / 2
+    second = -(log_share([0, 0, 2, 0], 2) + log_share([0, 0, 0, 3], 3)) / 2
+    losses = KIND.losses(OUTPUTS, BATCH)
+    assert losses[0].item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_the_best_legal_span_of_all_strides_is_predicted():
+    spans = KIND.predicted(OUTPUTS, BATCH)
+    # Characters 3 to 5 score 5; no answer scores 0. Without answer, all spans score 0, no answer 9.
+    np.testing.assert_allclose(spans[0], [3, 5, 5])
+    assert spans[1, 2] == -9
+    backwards = OUTPUTS.clone()
+    backwards[1, 2, 0], backwards[1, 3, 0] = 0.0, 9.0
+    assert KIND.predicted(backwards, BATCH)[0].tolist() == [4, 5, 12]
+
+
+def test_an_answer_has_at_most_so_many_tokens():
+    length = LONGEST_ANSWER + 5
+    outputs = torch.zeros(1, length, 2)
+    outputs[0, 1, 0], outputs[0, length - 1, 1] = 5.0, 4.0
+    batch = batch_of([[3] + [0] * (length - 1)], [1], [[-1, *range(length - 1)]])
+    start, end, margin = KIND.predicted(outputs, batch)[0].tolist()
+    assert end - start <= LONGEST_ANSWER and margin == 5
+
+
+def test_a_predicted_answer_is_a_text(dataset):
+    outputs = np.array([[4, 9, 1.0], [0, 3, 1.0], [0, 6, -1.0]], np.float32)
+    assert KIND.predictions(outputs, dataset).tolist() == ["nurse", "the", ""]
+    answered = Dataset(["a"], (["q"], ["nobody is here"]), dataset.labels[:1], [])
+    assert KIND.predictions(outputs[2:], answered).tolist() == ["nobody"]
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "f1", "exact"),
+    [
+        (["the Nurse."], "nurse", 1.0, 1.0),
+        (["a tall nurse"], "the tall cook", 0.5, 0.0),
+        (["cook", "tall nurse"], "nurse", 2 / 3, 0.0),
+        ([], "", 1.0, 1.0),
+        ([], "nurse", 0.0, 0.0),
+        (["nurse"], "", 0.0, 0.0),
+        (["the"], "a", 1.0, 1.0),
+    ],
+)
+def test_answers_are_compared_as_squad_does(gold, predicted, f1, exact):
+    targets = np.empty(1, object)
+    targets[0] = {"texts": gold, "starts": [0] * len(gold)}
+    for name, expected in (("span_f1", f1), ("exact_match", exact)):
+        assert metric(name).score(targets, np.array([predicted], object), []) == pytest.approx(expected)
+
+
+def test_words_lose_case_punctuation_and_articles():
+    assert normalised("The  U.S. A-team, an end!") == ["us", "ateam", "end"]
+
+
+def test_a_trivial_answer_is_none(dataset):
+    assert metric("span_f1").floor(dataset.labels, []) == pytest.approx(1 / 3)
+
+
+def test_predictions_do_not_depend_on_batches_and_padding(dataset, encoder, tmp_path):
+    torch.manual_seed(0)
+    model = KIND.load(encoder, [], True)
+    tokens = encode(KIND, dataset, encoder, 32, tmp_path)
+    together = predict_outputs(KIND, model, tokens, 3, 8192, torch.no_grad)
+    alone = predict_outputs(KIND, model, tokens, 3, 1, torch.no_grad)
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_a_run_on_questions_gives_dynamics_a_map_and_supervisions(encoder, tmp_path):
+    names = ["nurse", "cook", "pilot", "singer"]
+    contexts = [f"the {names[row % 4]} is in the garden and sings" for row in range(24)]
+    table = pa.table(
+        {
+            "question": ["who is in the garden"] * 24,
+            "context": contexts,
+            "answers": [json.dumps([names[row % 4]] if row % 6 else []) for row in range(24)],
+            "starts": [json.dumps([4] if row % 6 else []) for row in range(24)],
+        }
+    )
+    dataset = prepare(table, SPEC, "questions", {"steps": []})
+    tokens = encode(KIND, dataset, encoder, 32, tmp_path)
+    everything = Supervision.of(np.arange(24))
+    data = TrainingData(KIND, tokens, dataset, everything, {"validation": Development(tokens, dataset)})
+    spec = {"recipe": {**RECIPE, "epochs": 4.0}, "metrics": KIND.metrics, "early_stopping": None}
+    result = train(spec, str(encoder), data, 0, RUNTIME, Progress("test", []))
+    assert len(result.epochs) == 4 and set(result.outcome["validation"]) == {"span_f1", "exact_match"}
+    save_dynamics(tmp_path / "dynamics.parquet", KIND, result.epochs, dataset, {})
+    require_all_selectors(load_dynamics(tmp_path / "dynamics.parquet", dataset), dataset)
