@@ -414,3 +414,12 @@ def test_a_share_that_is_no_range_is_a_fault(tmp_path, share, fault):
     with pytest.raises(ConfigError) as caught:
         resolve(config_with(tmp_path / "rows.csv", share))
     assert fault in str(caught.value)
+
+
+def test_rows_without_a_label_in_one_of_several_label_columns_are_left_out(tmp_path):
+    columns = {"text": ["a", "b", "c"], "x": ["0", "", "1"], "y": ["1", "1", "0"]}
+    write_parquet(tmp_path / "rows", pa.table(columns), {})
+    spec = {"source": "file", "format": "parquet", "text": ["text"], "label": "label", "uid": None}
+    spec |= {"label_columns": ["x", "y"], "drop_empty": True}
+    rows, _ = read(spec, "part", tmp_path / "rows")
+    assert rows["text"].to_pylist() == ["a", "c"]

@@ -95,7 +95,7 @@ def done(root, tiny_config, tmp_path_factory):
     }
     workflow.write_config(config)
     pages = [f"results/maps/{kind}/small/seed0.html" for kind in KINDS]
-    run = workflow.snakemake("--", "all", "preflight", *pages)
+    run = workflow.snakemake("--", "all", "preflight", *pages, timeout=1800)
     assert run.returncode == 0, run.stdout
     return workflow
 

@@ -89,7 +89,7 @@ def _with_class_names(records: pa.Table, spec: dict) -> pa.Table:
 
 def _with_values(records: pa.Table, spec: dict, name: str) -> pa.Table:
     """The rows whose texts and label are more than white space."""
-    used = [*spec["text"], spec["label"]]
+    used = [*spec["text"], *spec.get("label_columns", [spec["label"]])]
     require(records, used, name, "name its columns by the keys text and label of the data set")
     columns = [records[column].to_pylist() for column in used]
     whole = [all(value and value.strip() for value in row) for row in zip(*columns, strict=True)]

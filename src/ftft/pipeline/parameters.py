@@ -85,7 +85,7 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
         recipe["steps"] = int(name["steps"])
     return {
         "recipe": recipe,
-        **entry.dump("kind", "labels"),
+        **entry.dump("kind", "labels", *registry.KINDS[entry.kind].optional),
         "metrics": recorded_metrics(entry),
         "development": entry.development_sets,
         "early_stopping": stop_rule(config, task, name["monitor"]) if name["monitor"] else None,

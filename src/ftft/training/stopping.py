@@ -10,7 +10,8 @@ from ..errors import TrainingError
 class EarlyStopping:
     """Counts checkpoints without improvement of a monitored score; more is better.
 
-    Checkpoints are numbered from 1. A score improves only by being strictly greater.
+    Checkpoints are numbered from 1. A score improves only by being strictly greater. Patience does
+    not count while the best score is 0: F1 of entities is, as long as a model has not begun to learn.
     """
 
     patience: int
@@ -34,7 +35,7 @@ class EarlyStopping:
     @property
     def stopped(self) -> bool:
         """Whether `patience` checkpoints in a row brought no improvement."""
-        return self.checkpoint - self.best_checkpoint >= self.patience
+        return self.best_score != 0 and self.checkpoint - self.best_checkpoint >= self.patience
 
 
 def read_early(scores: list[float], patience: int) -> EarlyStopping:
