@@ -242,6 +242,11 @@ def finetune_reference_ledgers(wildcards):
     return run_files(plan.finetune_references(settings, wildcards.task), "ledger.json")
 
 
+def issue_files(wildcards):
+    runs = plan.issue_runs(settings, wildcards.task)
+    return collect("results/issues/{run.task}/{run.model}/seed{run.seed}.parquet", run=runs)
+
+
 def length_ledger(wildcards):
     return run_files(plan.length_run(settings, wildcards.task), "ledger.json")
 

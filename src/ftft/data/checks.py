@@ -20,11 +20,11 @@ def check_task(spec: dict, files: Iterable[str | Path], output: str | Path) -> N
     Raises DataError for leakage that is to be refused.
     """
     datasets = {name: Dataset.load(path) for name, path in zip(spec["datasets"], files, strict=True)}
-    seen = set(_normalised(datasets[spec["train"]])) if spec["leakage"] != "ignore" else set()
+    seen = set(normalised(datasets[spec["train"]])) if spec["leakage"] != "ignore" else set()
     report = {name: _describe(dataset) for name, dataset in datasets.items()}
     for name, dataset in datasets.items():
         if name != spec["train"] and spec["leakage"] != "ignore":
-            report[name]["found_in_training"] = sum(text in seen for text in _normalised(dataset))
+            report[name]["found_in_training"] = sum(text in seen for text in normalised(dataset))
     leaking = {
         name: entry["found_in_training"] for name, entry in report.items() if entry.get("found_in_training")
     }
@@ -46,7 +46,8 @@ def _describe(dataset: Dataset) -> dict:
     return {**dataset.provenance, "content_hash": dataset.content_hash, **counts}
 
 
-def _normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:
+def normalised(dataset: Dataset) -> Iterable[tuple[str, ...]]:
+    """The texts of every instance without regard to case and punctuation."""
     for texts in zip(*dataset.texts, strict=True):
         joined = (text if isinstance(text, str) else " ".join(text) for text in texts)
         # A text of punctuation or emoji alone is compared as it is.

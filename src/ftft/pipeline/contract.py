@@ -74,6 +74,12 @@ def _supervision_roots(config: Configuration, task: str, supervision: str, **_: 
     return (*chosen, *_kind_roots(config, task))
 
 
+def _issue_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
+    """The scores by which a label looks wrong, and the kind of task."""
+    scores = (_definition(registry.SCORES[name].function) for name in config.issues.scores)
+    return (*scores, *_kind_roots(config, task))
+
+
 RULES = {
     "download_data": Rule(
         "download_data.py", slices.download_slice, ("results/downloads/{task}/{dataset}.parquet",)
@@ -136,6 +142,13 @@ RULES = {
     "plot_true_class": Rule("plot_true_class.py", slices.true_class_slice),
     "plot_data_map": Rule("plot_data_map.py", slices.data_map_figure_slice),
     "write_map_page": Rule("write_map_page.py", slices.map_page_slice),
+    "find_issues": Rule(
+        "find_issues.py",
+        slices.issues_slice,
+        ("results/issues/{task}/{model}/seed{seed}.parquet",),
+        _issue_roots,
+    ),
+    "collect_issues": Rule("collect_issues.py", slices.task_issues_slice, ("results/issues/{task}.json",)),
     "plot_training_length": Rule("plot_training_length.py", slices.training_length_slice),
     "plot_learning_curves": Rule("plot_learning_curves.py", slices.learning_curves_slice),
 }

@@ -17,6 +17,7 @@ from .plan import (
     erm_models,
     finetune_row,
     full_runs,
+    issue_runs,
     overlap_runs,
     preflight_runs,
     row_budget,
@@ -326,6 +327,20 @@ def map_page_slice(config: Configuration, task: str, model: str, seed: str) -> d
     """What defines the page of a data map beside the map, its dynamics and its data."""
     figure = data_map_figure_slice(config, task, model, seed)
     return {**figure, "text": list(config.tasks[task].text), "template": folder_hash(MAP_PAGE)}
+
+
+def issues_slice(config: Configuration, task: str) -> dict:
+    """What defines a run's list of issues beside its dynamics and its data."""
+    settings = {}
+    for name in config.issues.scores:
+        settings |= score_slice(config, name)
+    return {**config.issues.dump("scores"), "settings": settings, "text": list(config.tasks[task].text)}
+
+
+def task_issues_slice(config: Configuration, task: str) -> dict:
+    """What defines the list of issues of all runs of a task beside the runs' own."""
+    runs = [(run.model, run.seed) for run in issue_runs(config, task)]
+    return {"runs": runs, "text": list(config.tasks[task].text)}
 
 
 def training_length_slice(config: Configuration, task: str) -> dict:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .. import registry
 from .base import AtLeastOne, Made, Maybe, Name, Number, OneOf, Part, Several, Text, Truth, Whole, key
 from .tables import MONITORS, Fraction, TrainingLength
 
@@ -52,6 +53,18 @@ class Selection(Part):
         meaning="epochs, counted from 0, whose mean EL2N the selector `el2n` goes by",
         reruns="selections by `el2n`",
         shown="`[1]`",
+    )
+
+
+class Issues(Part):
+    """How labels that are probably wrong are found."""
+
+    scores: AtLeastOne[Annotated[str, OneOf(lambda: registry.ISSUE_SCORES)]] = key(
+        registry.DEFAULT_ISSUE_SCORES,
+        meaning="scores of the training dynamics by which a label looks wrong: {issue_scores}; of several "
+        "the mean rank",
+        reruns="the lists of issues",
+        shown="`[confidence]`",
     )
 
 
