@@ -20,6 +20,7 @@ rule download_data:
 rule prepare_data:
     input:
         source=source_files,
+        corrections=corrections_file,
     output:
         "results/data/{task}/{dataset}.parquet",
     log:

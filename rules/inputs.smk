@@ -31,6 +31,11 @@ def source_files(wildcards):
     return []
 
 
+def corrections_file(wildcards):
+    dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
+    return ancient(dataset.corrections) if dataset and dataset.corrections else []
+
+
 def tokenizer_texts(wildcards):
     if settings.models[wildcards.model].source != "scratch":
         return []

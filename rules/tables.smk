@@ -42,6 +42,7 @@ rule write_table:
     input:
         scores="results/scores/{table}.parquet",
         comparisons="results/comparisons/{table}.parquet",
+        checks=data_checks,
         ledgers=cost_ledgers,
         supervisions=supervision_ledgers,
         maps=map_ledgers,

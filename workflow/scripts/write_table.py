@@ -5,5 +5,6 @@ from ftft.results.tables import load_supervising, write_table
 with job(snakemake):
     spec, source, output = specification(snakemake), snakemake.input, snakemake.output
     supervising = load_supervising(spec["rows"], source.supervisions, source.maps)
-    write_table(spec, source.scores, source.comparisons, source.ledgers, supervising, dict(output.items()))
+    ledgers, outputs = source.ledgers, dict(output.items())
+    write_table(spec, source.scores, source.comparisons, ledgers, supervising, outputs, source.checks)
     write_provenance(spec, source.scores, snakemake.config["runtime"]["configfiles"], output.provenance)

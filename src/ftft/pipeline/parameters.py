@@ -38,6 +38,8 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     entry = config.tasks[task]
     own = entry.datasets[dataset].dump()
     content = {"content": content_of_file(own["path"])} if "path" in own else {}
+    if "corrections" in own:
+        content["corrections_content"] = content_of_file(own["corrections"])
     evaluated_only = dataset not in (entry.train, *entry.development_sets)
     given = entry.dump("kind", *registry.KIND_KEYS)
     return {

@@ -12,7 +12,7 @@ from ..statistics.exclusions import run_key
 from ..statistics.frames import write_csv
 from ..statistics.scores import load_scores, of_method
 from ..tasks.metrics import metric
-from .notes import exclusion_notes, execution_notes, metric_note, significance_notes
+from .notes import correction_notes, exclusion_notes, execution_notes, metric_note, significance_notes
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
@@ -32,13 +32,19 @@ def write_table(
     ledger_files: Iterable[Path],
     supervising: Supervising,
     outputs: dict[str, Path],
+    checks_file: Path | None = None,
 ) -> None:
-    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV."""
+    """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV.
+
+    The report on the task's data in `checks_file` says which data sets were corrected.
+    """
     ledgers = load_ledgers(ledger_files).get(spec["task"], {})
     comparisons = load_comparisons(comparisons_file)
     scores = load_scores(scores_file)
     rows = build_rows(spec, scores, comparisons, ledgers, supervising)
     rendering = render(rows, spec, scores, comparisons, ledgers.values())
+    if checks_file:
+        rendering.notes.extend(correction_notes(read_json(checks_file)))
     write_outputs(outputs, to_frame(rows, spec["datasets"]), rendering)
     write_csv(outputs["costs"], cost_ledger(spec, rows, ledgers, supervising))
 
