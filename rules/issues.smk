@@ -3,6 +3,7 @@ rule find_issues:
     input:
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
+        repeats="results/checks/{task}.repeats.parquet",
     output:
         scores="results/issues/{task}/{model}/seed{seed}.parquet",
         csv="results/issues/{task}/{model}/seed{seed}.csv",

@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftft.artifacts import read_parquet
+from ftft.artifacts import read_parquet, write_parquet
 from ftft.cartography.dynamics import Dynamics, save_dynamics
 from ftft.cartography.issues import estimate, falling, ranks, suspicion
 from ftft.cli import main
@@ -97,12 +98,12 @@ def test_reasons_are_sentences_and_suggestions_are_the_likeliest_labels():
     dataset = Dataset(
         list("abcd"), (["Same text.", "other", "same TEXT", "third"],), np.array([1, 1, 0, 1]), NAMES
     )
-    table, _ = find_issues(dynamics, dataset, ["confidence"], {})
+    table, _ = find_issues(dynamics, dataset, {"a": 0, "c": 0}, ["confidence"], {})
     found = table.to_pylist()
     assert [row["suggested"] for row in found] == ["no", "", "yes", ""]
     assert found[0]["reason"] == (
         "The given label was never learnt in 3 epochs; its mean probability is 0.12, that of the suggested "
-        "one 0.88. The same text has the label 'no' (1) elsewhere."
+        "one 0.88. The same text, or nearly the same, has the label 'no' (1) elsewhere."
     )
     assert (
         found[1]["reason"] == "The given label was predicted in 3 of 3 epochs; its mean probability is 0.88."
@@ -113,7 +114,7 @@ def test_reasons_are_sentences_and_suggestions_are_the_likeliest_labels():
 def test_without_probabilities_a_tenth_is_listed():
     dynamics = planted(0.1)[0]
     bare = Dynamics(dynamics.uids, dynamics.p_true, dynamics.correct, dynamics.labels)
-    table, share = find_issues(bare, dataset_of(dynamics, 3), ["confidence"], {})
+    table, share = find_issues(bare, dataset_of(dynamics, 3), {}, ["confidence"], {})
     assert share is None and set(table["suggested"].to_pylist()) == {""}
     worst = listed(table, share)
     assert len(worst) == 400 and worst["score"].is_monotonic_decreasing
@@ -127,11 +128,14 @@ def runs(tmp_path):
     texts = [f"text {row}\x1b[31m" for row in range(600)]
     dataset = Dataset([f"u{row}" for row in range(600)], (texts,), labels, NAMES)
     dataset.save(tmp_path / "train.parquet")
-    spec = {"scores": ["confidence"], "settings": {}, "text": ["text"]}
+    repeated = {"dataset": ["train", "train", "test"], "uid": ["u0", "u1", "u2"], "group": [0, 0, 0]}
+    write_parquet(tmp_path / "repeats.parquet", pa.table(repeated), {})
+    spec = {"train": "train", "scores": ["confidence"], "settings": {}, "text": ["text"]}
+    train = tmp_path / "train.parquet"
     for seed in (0, 1):
         save_dynamics(tmp_path / "dynamics.parquet", KIND, list(logits * (1 + seed)), dataset, {})
         outputs = {"scores": tmp_path / f"{seed}.parquet", "csv": tmp_path / f"{seed}.csv"}
-        write_issues(spec, tmp_path / "dynamics.parquet", tmp_path / "train.parquet", outputs)
+        write_issues(spec, tmp_path / "dynamics.parquet", train, tmp_path / "repeats.parquet", outputs)
     (tmp_path / "issues").mkdir()
     outputs = {"csv": tmp_path / "issues/demo.csv", "summary": tmp_path / "issues/demo.json"}
     spec = {"runs": [("small", 0), ("small", 1)], "text": ["text"]}
@@ -145,7 +149,10 @@ def test_the_list_of_a_run_holds_what_looks_worse_than_the_average(runs):
     issues = pd.read_csv(runs / "0.csv")
     assert list(issues) == ["uid", "text", "given", "suggested", "score", "probability", "reason"]
     assert len(table) == metadata["instances"] == 600 > len(issues) > 0
-    assert (issues["probability"] > metadata["share"] - 1e-4).all()
+    contradicted = set(table.filter(table["contradicted"])["uid"].to_pylist())
+    assert contradicted == {"u0", "u1"}
+    worse = issues["probability"] > metadata["share"] - 1e-4
+    assert (worse | issues["uid"].isin(contradicted)).all()
     assert issues["score"].is_monotonic_decreasing
 
 

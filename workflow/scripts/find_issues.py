@@ -3,4 +3,4 @@ from ftft.results.issues import write_issues
 
 with job(snakemake):
     source, output = snakemake.input, dict(snakemake.output.items())
-    write_issues(specification(snakemake), source.dynamics, source.train, output)
+    write_issues(specification(snakemake), source.dynamics, source.train, source.repeats, output)

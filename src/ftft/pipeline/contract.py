@@ -87,7 +87,11 @@ RULES = {
     "prepare_data": Rule(
         "prepare_data.py", slices.dataset_slice, ("results/data/{task}/{dataset}.parquet",), _kind_roots
     ),
-    "check_data": Rule("check_data.py", slices.check_slice, ("results/checks/{task}.json",)),
+    "check_data": Rule(
+        "check_data.py",
+        slices.check_slice,
+        ("results/checks/{task}.json", "results/checks/{task}.repeats.parquet"),
+    ),
     "prepare_encoder": Rule(
         "prepare_encoder.py", slices.encoder_slice, ("results/encoders/{task}/{model}/provenance.json",)
     ),

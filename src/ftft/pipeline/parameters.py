@@ -62,7 +62,11 @@ def download_slice(config: Configuration, task: str, dataset: str) -> dict:
 def check_slice(config: Configuration, task: str) -> dict:
     """What defines the checks of a task's data."""
     entry = config.tasks[task]
-    return {"train": entry.train, "datasets": entry.used_datasets, **config.checks.dump("leakage")}
+    return {
+        "train": entry.train,
+        "datasets": entry.used_datasets,
+        **config.checks.dump("leakage", "near_duplicates"),
+    }
 
 
 def encoder_slice(config: Configuration, model: str) -> dict:
@@ -336,7 +340,13 @@ def issues_slice(config: Configuration, task: str) -> dict:
     settings = {}
     for name in config.issues.scores:
         settings |= score_slice(config, name)
-    return {**config.issues.dump("scores"), "settings": settings, "text": list(config.tasks[task].text)}
+    entry = config.tasks[task]
+    return {
+        **config.issues.dump("scores"),
+        "settings": settings,
+        "train": entry.train,
+        "text": list(entry.text),
+    }
 
 
 def task_issues_slice(config: Configuration, task: str) -> dict:

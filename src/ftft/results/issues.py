@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..artifacts import read_parquet, text_column, to_arrow, to_numpy, write_json, write_parquet
 from ..cartography.dynamics import Dynamics, load_dynamics
 from ..cartography.issues import estimate, suspicion
-from ..data.checks import normalised
 from ..data.dataset import Dataset
 from ..statistics.frames import write_csv
 from ..tasks.base import Suggestions, kind_of
@@ -24,15 +24,18 @@ from ..tasks.base import Suggestions, kind_of
 LISTED_WITHOUT_PROBABILITIES = 0.1
 
 
-def write_issues(spec: dict, dynamics_file: Path, data_file: Path, outputs: dict[str, Path]) -> None:
+def write_issues(
+    spec: dict, dynamics_file: Path, data_file: Path, repeats_file: Path, outputs: dict[str, Path]
+) -> None:
     """Write what one run says of every label (`scores`, Parquet), and its list (`csv`).
 
-    `spec` holds `scores`, whose mean rank the score of an instance is, their `settings`, and `text`, the
-    names of the columns of texts.
+    `spec` holds `train`, the name of the training set, `scores`, whose mean rank the score of an instance is,
+    their `settings`, and `text`, the names of the columns of texts.
     """
     dataset = Dataset.load(data_file)
     dynamics = load_dynamics(dynamics_file, dataset)
-    table, share = find_issues(dynamics, dataset, spec["scores"], spec["settings"])
+    repeats = repeats_of(repeats_file, spec["train"])
+    table, share = find_issues(dynamics, dataset, repeats, spec["scores"], spec["settings"])
     metadata = {
         "data_hash": dataset.content_hash,
         "instances": len(dataset),
@@ -45,33 +48,39 @@ def write_issues(spec: dict, dynamics_file: Path, data_file: Path, outputs: dict
 
 
 def find_issues(
-    dynamics: Dynamics, dataset: Dataset, scores: Sequence[str], settings: dict
+    dynamics: Dynamics, dataset: Dataset, repeats: dict[str, int], scores: Sequence[str], settings: dict
 ) -> tuple[pa.Table, float | None]:
-    """By instance its given and suggested label, score, probability and reason, and the share of labels that
-    are expected to be wrong, where the kind of task gives probabilities of labels.
+    """By instance its given and suggested label, score, probability and reason, and whether a duplicate has
+    another label (`contradicted`); and the share of labels that are expected to be wrong, where the kind of
+    task gives probabilities of labels. `repeats` are the groups of instances with duplicates, by uid.
     """
     suggestions = kind_of(dataset.kind).suggestions(dynamics.logits, dataset)
     noise = None
     if suggestions.probabilities is not None:
         noise = estimate(suggestions.probabilities, dataset.labels)
+    others = duplicates_with_other_labels(dataset.uids, repeats, suggestions.given)
     columns = {
         "uid": text_column(dataset.uids),
         "given": pa.array(suggestions.given, pa.string()),
         "suggested": pa.array(suggestions.suggested, pa.string()),
         "score": to_arrow(suspicion(dynamics, scores, **settings)),
         "probability": to_arrow(noise.probability) if noise else pa.nulls(len(dataset), pa.float64()),
-        "reason": pa.array(reasons(dynamics, dataset, suggestions), pa.string()),
+        "reason": pa.array(reasons(dynamics, suggestions, others), pa.string()),
+        "contradicted": pa.array([row in others for row in range(len(dataset))]),
     }
     return pa.table(columns), noise.share if noise else None
 
 
 def listed(table: pa.Table, share: float | None) -> pd.DataFrame:
-    """The instances that look worse than the average one, worst first, ties in the order of the data."""
-    found = table.to_pandas()
-    order = found.sort_values("score", ascending=False, kind="stable")
+    """The instances that look worse than the average one, and those whose duplicates have another label,
+    worst first, ties in the order of the data.
+    """
+    found = table.to_pandas().sort_values("score", ascending=False, kind="stable")
     if share is None:
-        return order.head(round(LISTED_WITHOUT_PROBABILITIES * len(order)))
-    return order[order["probability"] > share]
+        worse = np.arange(len(found)) < round(LISTED_WITHOUT_PROBABILITIES * len(found))
+    else:
+        worse = found["probability"] > share
+    return found[worse | found["contradicted"]].drop(columns="contradicted")
 
 
 def with_texts(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> pd.DataFrame:
@@ -88,15 +97,17 @@ def with_texts(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> p
     return found
 
 
-def reasons(dynamics: Dynamics, dataset: Dataset, suggestions: Suggestions) -> list[str]:
-    """Why a label looks wrong, or what speaks for it, in one sentence or two [n]."""
+def reasons(dynamics: Dynamics, suggestions: Suggestions, others: dict[int, str]) -> list[str]:
+    """Why a label looks wrong, or what speaks for it, in one sentence or two [n].
+
+    `others` are sentences about duplicates, by row.
+    """
     epochs, right = len(dynamics.correct), dynamics.correct.sum(0)
     lost = (dynamics.correct[:-1] & ~dynamics.correct[1:]).any(0) & ~dynamics.correct[-1]
     confidence = dynamics.p_true.mean(0, dtype=np.float64)
     likeliest = suggestions.probabilities.max(1) if suggestions.probabilities is not None else None
-    others = duplicates_with_other_labels(dataset, suggestions.given)
     found = []
-    for row in range(len(dataset)):
+    for row in range(len(suggestions.given)):
         if not right[row]:
             sentence = f"The given label was never learnt in {epochs} epochs"
         elif lost[row]:
@@ -110,18 +121,32 @@ def reasons(dynamics: Dynamics, dataset: Dataset, suggestions: Suggestions) -> l
     return found
 
 
-def duplicates_with_other_labels(dataset: Dataset, given: Sequence[str]) -> dict[int, str]:
-    """By row, a sentence about the instances of the same text that have other labels."""
+def repeats_of(path: Path, dataset: str) -> dict[str, int]:
+    """The groups of the instances of a data set that have duplicates, by uid, as the check of the data left
+    them.
+    """
+    table, _ = read_parquet(path)
+    own = table.filter(pc.equal(table["dataset"], dataset))
+    return dict(zip(own["uid"].to_pylist(), own["group"].to_pylist(), strict=True))
+
+
+def duplicates_with_other_labels(
+    uids: Sequence[str], repeats: dict[str, int], given: Sequence[str]
+) -> dict[int, str]:
+    """By row, a sentence about its duplicates and near duplicates that have other labels."""
     groups = defaultdict(list)
-    for row, text in enumerate(normalised(dataset)):
-        groups[text].append(row)
+    for row, uid in enumerate(uids):
+        if uid in repeats:
+            groups[repeats[uid]].append(row)
     found = {}
     for rows in groups.values():
         counts = Counter(given[row] for row in rows)
         if len(counts) > 1:
             for row in rows:
                 rest = [f"{name!r} ({count})" for name, count in counts.items() if name != given[row]]
-                found[row] = f" The same text has the label {' and '.join(rest)} elsewhere."
+                found[row] = (
+                    f" The same text, or nearly the same, has the label {' and '.join(rest)} elsewhere."
+                )
     return found
 
 

@@ -18,8 +18,8 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
     `records` has one column of strings per source column. `spec` names the `kind` of task, the columns
     (`text`, `label`, `uid`, and what the kind reads beside), the `labels` of the task, `label_names` by raw
     value, `corrections`, and `max_rows`; `evaluated_only` says that one class will do. `provenance` is kept;
-    its `steps`, how many rows each step left, are carried on. Raises DataError for missing columns, what the kind
-    refuses, duplicate uids, no rows.
+    its `steps`, how many rows each step left, are carried on. Raises DataError for missing columns, what the
+    kind refuses, duplicate uids, no rows.
     """
     kind = kind_of(spec.get("kind", "classification"))
     if records.num_rows == 0:

@@ -115,6 +115,12 @@ class Checks(Part):
         "`results/checks/<task>.json` and the log) or `ignore`",
         reruns="the check",
     )
+    near_duplicates: Annotated[Number, Field(gt=0, le=1)] = key(
+        0.8,
+        meaning="least similarity of near duplicates, the share of runs of five characters that two texts "
+        "have in common; 1: equal texts alone",
+        reruns="the check, lists of issues",
+    )
     failed_reference: Annotated[str, OneOf(lambda: FAILED_REFERENCES)] = key(
         "refuse",
         meaning="a reference run that does no better than the trivial answer: `refuse` stops before a main "
