@@ -19,6 +19,7 @@ include: "rules/finetune.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/preflight.smk"
+include: "rules/issues.smk"
 
 
 rule all:
@@ -40,6 +41,13 @@ rule preflight:
     input:
         collect("results/checks/{task}.json", task=plan.preflight_tasks(settings)),
         collect("results/preflight/{task}.html", task=plan.preflight_tasks(settings)),
+
+
+# Labels that are probably wrong, by the dynamics of reference runs alone.
+rule issues:
+    input:
+        collect("results/checks/{task}.json", task=plan.working_tasks(settings)),
+        collect("results/issues/{task}.csv", task=plan.working_tasks(settings)),
 
 
 # All that needs a network; whatever comes after runs with HF_HUB_OFFLINE=1.

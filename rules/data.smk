@@ -20,6 +20,7 @@ rule download_data:
 rule prepare_data:
     input:
         source=source_files,
+        corrections=corrections_file,
     output:
         "results/data/{task}/{dataset}.parquet",
     log:
@@ -41,7 +42,8 @@ rule check_data:
     input:
         all_datasets,
     output:
-        "results/checks/{task}.json",
+        report="results/checks/{task}.json",
+        repeats="results/checks/{task}.repeats.parquet",
     log:
         "logs/check_data/{task}.log",
     priority: DATA_FIRST

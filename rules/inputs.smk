@@ -31,6 +31,11 @@ def source_files(wildcards):
     return []
 
 
+def corrections_file(wildcards):
+    dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
+    return ancient(dataset.corrections) if dataset and dataset.corrections else []
+
+
 def tokenizer_texts(wildcards):
     if settings.models[wildcards.model].source != "scratch":
         return []
@@ -254,6 +259,11 @@ def finetune_evaluations(wildcards):
 
 def finetune_reference_ledgers(wildcards):
     return run_files(plan.finetune_references(settings, wildcards.task), "ledger.json")
+
+
+def issue_files(wildcards):
+    runs = plan.issue_runs(settings, wildcards.task)
+    return collect("results/issues/{run.task}/{run.model}/seed{run.seed}.parquet", run=runs)
 
 
 def length_ledger(wildcards):

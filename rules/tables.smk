@@ -63,6 +63,7 @@ rule write_table:
         scores="results/scores/{table}.parquet",
         comparisons="results/comparisons/{table}.parquet",
         gains=gains_of_table,
+        checks=data_checks,
         ledgers=cost_ledgers,
         supervisions=supervision_ledgers,
         maps=map_ledgers,

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ftft.artifacts import read_json
+from ftft.artifacts import read_json, read_parquet
 from ftft.data.checks import check_task
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
@@ -24,8 +24,9 @@ def check(folder, leakage, groups=None, **texts):
     datasets = {name: replace(part, group=(groups or {}).get(name)) for name, part in datasets.items()}
     for name, dataset in datasets.items():
         dataset.save(folder / name)
-    spec = {"train": "train", "datasets": list(datasets), "leakage": leakage}
-    check_task(spec, [folder / name for name in datasets], folder / "report.json")
+    spec = {"train": "train", "datasets": list(datasets), "leakage": leakage, "near_duplicates": 0.8}
+    outputs = {"report": folder / "report.json", "repeats": folder / "repeats.parquet"}
+    check_task(spec, [folder / name for name in datasets], outputs)
     return read_json(folder / "report.json"), datasets
 
 
@@ -36,6 +37,7 @@ def test_the_report_gives_sizes_labels_and_hashes(tmp_path):
         "instances": 3,
         "content_hash": datasets["train"].content_hash,
         "labels": {"no": 1, "maybe": 2, "yes": 0},
+        "repeats": {"groups": 0, "exact": 0, "near": 0, "with_different_labels": 0},
     }
     assert report["test"]["found_in_training"] == 0
 
@@ -85,3 +87,20 @@ def test_groups_that_reappear_are_counted_whatever_their_texts_are(tmp_path, cap
         check(tmp_path, "refuse", groups, **texts)
     assert Dataset.load(tmp_path / "train").group == groups["train"]
     assert check(tmp_path, "warn", **texts)[0]["test"]["found_in_training"] == 1
+
+
+LONG = "the committee met on Tuesday in the old town hall and did not agree about anything"
+
+
+def test_near_duplicates_are_told_apart_from_equal_texts(tmp_path, caplog):
+    train = ([LONG, LONG.upper(), LONG + " at all"], ["a", "a", "a"])
+    test = (["a different sentence", "a different sentence", LONG.replace("old", "odd")], ["a", "a", "a"])
+    report, _ = check(tmp_path, "refuse", train=train, test=test)
+    assert (report["test"]["found_in_training"], report["test"]["nearly_in_training"]) == (0, 1)
+    assert caplog.messages == ["near duplicates of training instances in evaluation data: 1 in test"]
+    # The labels are no, maybe, maybe.
+    assert report["train"]["repeats"] == {"groups": 1, "exact": 2, "near": 1, "with_different_labels": 1}
+    table, _ = read_parquet(tmp_path / "repeats.parquet")
+    members = [(row["dataset"], row["uid"], row["group"]) for row in table.to_pylist()]
+    assert members[:3] == [("train", "0", 0), ("train", "1", 0), ("train", "2", 0)]
+    assert [member[:2] for member in members[3:]] == [("test", "0"), ("test", "1"), ("test", "2")]

@@ -216,7 +216,11 @@ def test_defaults_are_filled_in_everywhere(tiny):
     config = resolve(tiny)
     assert config.selection.dump() == {"fraction": 0.33, "rule": "exact", "el2n_epochs": [1]}
     assert config.early_stopping.dump() == {"patience": 2, "monitors": ["ood"]}
-    assert config.checks.dump() == {"leakage": "warn", "failed_reference": "refuse"}
+    assert config.checks.dump() == {
+        "leakage": "warn",
+        "near_duplicates": 0.8,
+        "failed_reference": "refuse",
+    }
     assert (config.runtime.threads, config.runtime.device, config.runtime.keep_models) == (1, "cpu", "all")
     task = config.tasks["demo"]
     assert (task.kind, task.metric, task.label) == ("classification", "accuracy", "label")

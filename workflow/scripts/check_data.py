@@ -2,4 +2,4 @@ from ftft.data import checks
 from ftft.pipeline.job import job, specification
 
 with job(snakemake):
-    checks.check_task(specification(snakemake), snakemake.input, snakemake.output[0])
+    checks.check_task(specification(snakemake), snakemake.input, dict(snakemake.output.items()))

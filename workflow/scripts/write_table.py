@@ -5,7 +5,7 @@ from ftft.results.tables import load_supervising, write_table
 with job(snakemake):
     spec, source, output = specification(snakemake), snakemake.input, snakemake.output
     supervising = load_supervising(spec["rows"], source.supervisions, source.maps)
-    gains = source.get("gains") or None
-    outputs = dict(output.items())
-    write_table(spec, source.scores, source.comparisons, source.ledgers, supervising, outputs, gains)
+    gains, outputs = source.get("gains") or None, dict(output.items())
+    ledgers, checks = source.ledgers, source.checks
+    write_table(spec, source.scores, source.comparisons, ledgers, supervising, outputs, gains, checks)
     write_provenance(spec, source.scores, snakemake.config["runtime"]["configfiles"], output.provenance)

@@ -75,7 +75,7 @@ class DataMap:
                 expected=f"at least {MINIMUM_EPOCHS}: variability is a deviation over epochs",
                 fix="train the reference model for more epochs or steps",
             )
-        scores = {name: _scored(dynamics, name, settings) for name in (*COORDINATES, *further)}
+        scores = {name: score_of(dynamics, name, settings) for name in (*COORDINATES, *further)}
         return cls(dynamics.uids, *(scores.pop(name) for name in COORDINATES), scores)
 
     def save(self, path: str | Path, metadata: dict) -> None:
@@ -134,7 +134,10 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     return DataMap.of(dynamics, [name for name in SCORES if name not in COORDINATES])
 
 
-def _scored(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
+def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
+    """A registered score [n]; `settings` are those of all scores. Raises DataError where the dynamics lack a
+    signal or an epoch that it is taken from.
+    """
     score, epochs = SCORES[name], len(dynamics.p_true)
     if lacking := [signal for signal in score.needs if getattr(dynamics, signal) is None]:
         raise DataError(f"the score '{name}' needs {', '.join(lacking)}, which these dynamics lack")
@@ -165,5 +168,7 @@ def write_score(
     """Write one further score of every instance: uid, score."""
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
-    table = pa.table({"uid": text_column(dataset.uids), "score": to_arrow(_scored(dynamics, name, settings))})
+    table = pa.table(
+        {"uid": text_column(dataset.uids), "score": to_arrow(score_of(dynamics, name, settings))}
+    )
     write_parquet(output, table, {"data_hash": dataset.content_hash, "score": name})

@@ -24,11 +24,16 @@ SIGNALS = ("p_true", "correct", "logits", "labels")
 
 @dataclass(frozen=True)
 class Score:
-    """A registered score: its function, and how many complete epochs it takes at least."""
+    """A registered score: its function, and how many complete epochs it takes at least.
+
+    wrong: -1 where wrong labels have small values, 1 where they have large ones, 0 where the score is no sign
+    of them.
+    """
 
     name: str
     function: Callable[..., np.ndarray]
     epochs: int
+    wrong: int = 0
 
     @property
     def needs(self) -> list[str]:
@@ -49,17 +54,17 @@ class Score:
 SCORES: dict[str, Score] = {}
 
 
-def score(name: str, epochs: int = 1) -> Callable:
+def score(name: str, epochs: int = 1, wrong: int = 0) -> Callable:
     """Register a score under `name`."""
 
     def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        SCORES[name] = Score(name, function, epochs)
+        SCORES[name] = Score(name, function, epochs, wrong)
         return function
 
     return register
 
 
-@score("confidence")
+@score("confidence", wrong=-1)
 def confidence(p_true: np.ndarray) -> np.ndarray:
     """Mean over epochs of the probability of the true label (Swayamdipta et al. 2020, section 2)."""
     return _mean(p_true)
@@ -80,7 +85,7 @@ def variability(p_true: np.ndarray) -> np.ndarray:
     return found
 
 
-@score("correctness")
+@score("correctness", wrong=-1)
 def correctness(correct: np.ndarray) -> np.ndarray:
     """Share of epochs in which the prediction was right.
 
@@ -90,7 +95,7 @@ def correctness(correct: np.ndarray) -> np.ndarray:
     return np.count_nonzero(correct, axis=0) / len(correct)
 
 
-@score("forgetting", epochs=2)
+@score("forgetting", epochs=2, wrong=1)
 def forgettings(correct: np.ndarray) -> np.ndarray:
     """How often an instance that was right in one epoch is not in the next.
 
@@ -108,7 +113,7 @@ def forgetting_events(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @checked
-@score("aum")
+@score("aum", wrong=-1)
 def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean over epochs of the true class's logit less the largest other (AUM).
 
@@ -126,7 +131,7 @@ def area_under_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @checked
-@score("el2n", epochs=2)
+@score("el2n", epochs=2, wrong=1)
 def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EPOCHS) -> np.ndarray:
     """Mean over some epochs (from 0) of the Euclidean norm of softmax(logits) less the one-hot label.
 

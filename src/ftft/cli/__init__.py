@@ -1,4 +1,4 @@
-"""The console command `ftft`: a configuration from a file, the state of runs, archives of tables."""
+"""The console command `ftft`: configurations, the state of runs, wrong labels, archives of tables."""
 
 import argparse
 import os
@@ -18,6 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Loaded when asked for: the state of runs is shown at once.
         if chosen.command == "init":
             from .init import init as command
+        elif chosen.command == "issues":
+            from .issues import issues as command
         elif chosen.command == "archive":
             from .archive import archive as command
         else:
@@ -69,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
     status.add_argument("--json", action="store_true", help="for machines")
+
+    issues = commands.add_parser("issues", help="show labels that are probably wrong, worst first")
+    issues.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
+    issues.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
 
     archive = commands.add_parser("archive", help="keep a table's predictions and ledgers, without texts")
     archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")

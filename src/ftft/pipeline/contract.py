@@ -16,6 +16,7 @@ from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
 from ..cartography.supervision import CROSS_ENTROPY
 from ..errors import ConfigError
 from ..tasks.metrics import metric
+from . import figure_parameters as figures
 from . import parameters as slices
 from . import registry
 from .config import Configuration
@@ -87,6 +88,12 @@ def _supervision_roots(config: Configuration, task: str, supervision: str, **_: 
     return (*chosen, *_kind_roots(config, task))
 
 
+def _issue_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
+    """The scores by which a label looks wrong, and the kind of task."""
+    scores = (_definition(registry.SCORES[name].function) for name in config.issues.scores)
+    return (*scores, *_kind_roots(config, task))
+
+
 RULES = {
     "download_data": Rule(
         "download_data.py", slices.download_slice, ("results/downloads/{task}/{dataset}.parquet",)
@@ -94,7 +101,11 @@ RULES = {
     "prepare_data": Rule(
         "prepare_data.py", slices.dataset_slice, ("results/data/{task}/{dataset}.parquet",), _kind_roots
     ),
-    "check_data": Rule("check_data.py", slices.check_slice, ("results/checks/{task}.json",)),
+    "check_data": Rule(
+        "check_data.py",
+        slices.check_slice,
+        ("results/checks/{task}.json", "results/checks/{task}.repeats.parquet"),
+    ),
     "prepare_encoder": Rule(
         "prepare_encoder.py", slices.encoder_slice, ("results/encoders/{task}/{model}/provenance.json",)
     ),
@@ -140,19 +151,26 @@ RULES = {
         "compare_methods.py", slices.comparisons_slice, ("results/comparisons/{table}.parquet",)
     ),
     "split_gains": Rule("split_gains.py", slices.gains_slice, ("results/gains/{table}.parquet",)),
-    "plot_gains": Rule("plot_gains.py", slices.gains_figure_slice),
+    "plot_gains": Rule("plot_gains.py", figures.gains_figure_slice),
     "write_table": Rule("write_table.py", slices.table_slice),
     "write_model_costs": Rule("write_model_costs.py", slices.model_costs_slice),
     "write_easy_shares": Rule("write_easy_shares.py", slices.easy_share_slice),
     "write_patience": Rule("write_patience.py", slices.patience_slice),
     "write_claims": Rule("write_claims.py", slices.claims_slice),
     "write_preflight": Rule("write_preflight.py", slices.preflight_slice),
-    "plot_overlap": Rule("plot_overlap.py", slices.overlap_slice),
-    "plot_true_class": Rule("plot_true_class.py", slices.true_class_slice),
-    "plot_data_map": Rule("plot_data_map.py", slices.data_map_figure_slice),
-    "write_map_page": Rule("write_map_page.py", slices.map_page_slice),
-    "plot_training_length": Rule("plot_training_length.py", slices.training_length_slice),
-    "plot_learning_curves": Rule("plot_learning_curves.py", slices.learning_curves_slice),
+    "plot_overlap": Rule("plot_overlap.py", figures.overlap_slice),
+    "plot_true_class": Rule("plot_true_class.py", figures.true_class_slice),
+    "plot_data_map": Rule("plot_data_map.py", figures.data_map_figure_slice),
+    "write_map_page": Rule("write_map_page.py", figures.map_page_slice),
+    "find_issues": Rule(
+        "find_issues.py",
+        slices.issues_slice,
+        ("results/issues/{task}/{model}/seed{seed}.parquet",),
+        _issue_roots,
+    ),
+    "collect_issues": Rule("collect_issues.py", slices.task_issues_slice, ("results/issues/{task}.json",)),
+    "plot_training_length": Rule("plot_training_length.py", figures.training_length_slice),
+    "plot_learning_curves": Rule("plot_learning_curves.py", figures.learning_curves_slice),
 }
 
 

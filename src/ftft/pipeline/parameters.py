@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..paper import roles as paper
 from . import registry
-from .config import LENGTH_TABLE, Configuration, Row, Task
+from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
 from .names import BUDGET_NAME, Supervision
@@ -13,12 +13,11 @@ from .plan import (
     baseline,
     candidates,
     claims,
-    curve_runs,
     erm_models,
     finetune_row,
     full_runs,
     gain_parts,
-    overlap_runs,
+    issue_runs,
     preflight_runs,
     row_budget,
     row_runs,
@@ -26,7 +25,6 @@ from .plan import (
     table_runs,
     table_tasks,
     task_cost_unit,
-    task_reference_runs,
 )
 
 REPORT = Path(__file__).parents[3] / "workflow" / "report"
@@ -38,6 +36,8 @@ def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
     entry = config.tasks[task]
     own = entry.datasets[dataset].dump()
     content = {"content": content_of_file(own["path"])} if "path" in own else {}
+    if "corrections" in own:
+        content["corrections_content"] = content_of_file(own["corrections"])
     evaluated_only = dataset not in (entry.train, *entry.development_sets)
     given = entry.dump("kind", *registry.KIND_KEYS)
     return {
@@ -60,7 +60,11 @@ def download_slice(config: Configuration, task: str, dataset: str) -> dict:
 def check_slice(config: Configuration, task: str) -> dict:
     """What defines the checks of a task's data."""
     entry = config.tasks[task]
-    return {"train": entry.train, "datasets": entry.used_datasets, **config.checks.dump("leakage")}
+    return {
+        "train": entry.train,
+        "datasets": entry.used_datasets,
+        **config.checks.dump("leakage", "near_duplicates"),
+    }
 
 
 def encoder_slice(config: Configuration, model: str) -> dict:
@@ -174,11 +178,11 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
     entry = config.tables[table]
     task = config.tasks[entry.task]
     return {
-        "metric": _metric(config, table),
+        "metric": metric_of(config, table),
         "failure_metric": task.metric,
         "datasets": list(task.evaluate),
-        "rows": [_row(row, config) for row in entry.rows],
-        "baselines": [_row(baseline(row), config) for row in entry.rows],
+        "rows": [row_entries(row, config) for row in entry.rows],
+        "baselines": [row_entries(baseline(row), config) for row in entry.rows],
         **config.statistics.dump(),
     }
 
@@ -191,19 +195,13 @@ def gains_slice(config: Configuration, table: str) -> dict:
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
     sets["out of distribution" if task.dev else "test"] = outside
     return {
-        "metric": _metric(config, table),
+        "metric": metric_of(config, table),
         "failure_metric": task.metric,
-        "rows": [_row(row, config) for row in entry.rows],
+        "rows": [row_entries(row, config) for row in entry.rows],
         "parts": gain_parts(entry, config),
         "sets": {name: found for name, found in sets.items() if found},
         **config.statistics.dump(),
     }
-
-
-def gains_figure_slice(config: Configuration, table: str) -> dict:
-    """What defines the figure of a table's gains."""
-    entry = config.tables[table]
-    return {"title": f"Gains over random rows: {entry.title or table}", "metric": _metric(config, table)}
 
 
 def table_slice(config: Configuration, table: str) -> dict:
@@ -212,25 +210,25 @@ def table_slice(config: Configuration, table: str) -> dict:
     return {
         "task": entry.task,
         "title": entry.title or table,
-        "metric": _metric(config, table),
+        "metric": metric_of(config, table),
         "datasets": list(config.tasks[entry.task].evaluate),
         "cost_of": entry.cost_unit,
         "parameters_m": _parameters(config),
         "seeds": list(config.seeds),
         "left_out": list(entry.left_out),
         "confidence": config.statistics.confidence,
-        "rows": [_row(row, config) for row in entry.rows],
+        "rows": [row_entries(row, config) for row in entry.rows],
         # By row and seed, for the record of where a table's cells come from.
         "files": [[run.files() for run in row_runs(row, entry.task, config)] for row in entry.rows],
     }
 
 
-def _metric(config: Configuration, table: str) -> str:
+def metric_of(config: Configuration, table: str) -> str:
     entry = config.tables[table]
     return entry.metric or config.tasks[entry.task].metric
 
 
-def _row(row: Row, config: Configuration) -> dict:
+def row_entries(row: Row, config: Configuration) -> dict:
     return {**row.dump(), "supervision": row_supervision(row, config), "budget": row_budget(row)}
 
 
@@ -316,7 +314,7 @@ def claims_slice(config: Configuration) -> dict:
     """What defines the verdicts on the paper's claims."""
     decided = claims(config)
     for test in (test for claim in decided for test in claim["tests"]):
-        test |= {side: _row(test[side], config) for side in ("left", "right")}
+        test |= {side: row_entries(test[side], config) for side in ("left", "right")}
     tasks = dict.fromkeys(claim["task"] for claim in decided)
     return {
         "claims": decided,
@@ -325,62 +323,24 @@ def claims_slice(config: Configuration) -> dict:
     }
 
 
-def overlap_slice(config: Configuration, task: str, group: str) -> dict:
-    """What defines an overlap figure beside its selections."""
-    fraction = config.selection.fraction
-    return {
-        "title": f"Overlap of ambiguous subsets ({100 * fraction:g} %): {task}, {group}",
-        "runs": [(run.model, run.seed) for run in overlap_runs(config, task, group)],
-        "fraction": fraction,
-        "failure_metric": config.tasks[task].metric,
-    }
-
-
-def true_class_slice(config: Configuration, task: str) -> dict:
-    """What defines the figure of the true class's probability."""
-    return {
-        "title": f"Probability of the true class over training: {task}",
-        "runs": [(run.model, run.seed) for run in task_reference_runs(config, task)],
-        "hard_fraction": config.figures.hard_fraction,
-        "failure_metric": config.tasks[task].metric,
-    }
-
-
-def data_map_figure_slice(config: Configuration, task: str, model: str, seed: str) -> dict:
-    """What defines the figure of a data map."""
-    fraction = config.selection.fraction
-    return {"title": f"Data map of {model}, seed {seed}: {task}", "fraction": fraction}
-
-
-def map_page_slice(config: Configuration, task: str, model: str, seed: str) -> dict:
-    """What defines the page of a data map beside the map, its dynamics and its data."""
-    figure = data_map_figure_slice(config, task, model, seed)
+def issues_slice(config: Configuration, task: str) -> dict:
+    """What defines a run's list of issues beside its dynamics and its data."""
+    settings = {}
+    for name in config.issues.scores:
+        settings |= score_slice(config, name)
     entry = config.tasks[task]
-    names = registry.KINDS[entry.kind].text_names(entry.dump("text", *registry.KIND_KEYS))
-    return {**figure, "text": names, "template": folder_hash(MAP_PAGE)}
-
-
-def training_length_slice(config: Configuration, task: str) -> dict:
-    """What defines the figure of scores against training length."""
-    rows = config.tables[LENGTH_TABLE + task].rows
     return {
-        "title": f"Score against training length: {rows[0].main}, {task}",
-        "rows": [_row(row, config) for row in rows],
-        "metric": _metric(config, LENGTH_TABLE + task),
-        "datasets": list(config.tasks[task].evaluate),
+        **config.issues.dump("scores"),
+        "settings": settings,
+        "train": entry.train,
+        "text": list(entry.text),
     }
 
 
-def learning_curves_slice(config: Configuration, task: str) -> dict:
-    """What defines the figure of learning curves."""
-    runs = curve_runs(config, task)
-    return {
-        "title": f"Learning curves: {task}",
-        "runs": list(runs),
-        "references": {run.supervision: run.reference for run in runs.values() if run.reference},
-        "rule": stop_rule(config, task, config.early_stopping.monitors[0]),
-        "failure_metric": config.tasks[task].metric,
-    }
+def task_issues_slice(config: Configuration, task: str) -> dict:
+    """What defines the list of issues of all runs of a task beside the runs' own."""
+    runs = [(run.model, run.seed) for run in issue_runs(config, task)]
+    return {"runs": runs, "text": list(config.tasks[task].text)}
 
 
 def _parameters(config: Configuration) -> dict:

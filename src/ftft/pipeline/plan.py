@@ -260,6 +260,12 @@ def preflight_runs(config: Configuration, task: str) -> list[Run]:
     )
 
 
+def issue_runs(config: Configuration, task: str) -> list[Run]:
+    """The reference runs that say which labels are probably wrong; all ERM runs where there are none."""
+    references = finetune_references(config, task) if task in config.finetune else []
+    return _once([*task_reference_runs(config, task), *references]) or erm_runs(config, task)
+
+
 def length_run(config: Configuration, task: str) -> Run:
     """A run of the length that the runs of the figure of training lengths are shorter than."""
     return row_runs(erm(config.figures.training_length[task].main), task, config)[0]

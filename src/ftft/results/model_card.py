@@ -12,7 +12,7 @@ from ..statistics.exclusions import RunKey
 from ..statistics.scores import choosing_sets
 from ..tasks.base import kind_of
 from ..tasks.metrics import metric
-from .notes import exclusion_notes, metric_note
+from .notes import correction_notes, exclusion_notes, metric_note
 from .rendering import Rendering, to_markdown
 from .texts import code, markdown, plain
 
@@ -106,7 +106,8 @@ def _data(spec: dict, checks: dict) -> str:
         for name, role in roles.items()
     ]
     header = ["Data set", "Role", "Instances", "Labels", "Of them in training"]
-    return to_markdown(Rendering(f"The data sets of {spec['task']}:", header, lines)).strip()
+    notes = correction_notes({name: checks[name] for name in roles})
+    return to_markdown(Rendering(f"The data sets of {spec['task']}:", header, lines, notes=notes)).strip()
 
 
 def _stop(outcome: dict, rule: dict) -> str:

@@ -96,6 +96,16 @@ def gain_notes(gains: pd.DataFrame, score: str) -> list[str]:
     return notes
 
 
+def correction_notes(checks: Mapping[str, dict]) -> list[str]:
+    """How many rows of the data sets were corrected, by the report on a task's data."""
+    return [
+        f"Data set {name}: {step['corrected']} labels were corrected, {step['dropped']} rows dropped"
+        for name, entry in checks.items()
+        for step in entry.get("steps", ())
+        if step["step"] == "corrections"
+    ]
+
+
 def significance_notes(comparisons: pd.DataFrame, confidence: float, marked: str = "*") -> list[str]:
     """What the mark means, by the comparisons behind it: over how many seeds, or why nothing is marked."""
     if comparisons.empty:

@@ -13,7 +13,14 @@ from ..statistics.frames import write_csv
 from ..statistics.gains import load_gains
 from ..statistics.scores import load_scores, of_method
 from ..tasks.metrics import metric
-from .notes import exclusion_notes, execution_notes, gain_notes, metric_note, significance_notes
+from .notes import (
+    correction_notes,
+    exclusion_notes,
+    execution_notes,
+    gain_notes,
+    metric_note,
+    significance_notes,
+)
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
@@ -34,16 +41,19 @@ def write_table(
     supervising: Supervising,
     outputs: dict[str, Path],
     gains_file: Path | None = None,
+    checks_file: Path | None = None,
 ) -> None:
     """Write a table as CSV (scores 0 to 1), Markdown and LaTeX (percent), and its cost ledger as CSV.
 
-    With gains (`statistics.gains`) it says in words whether the training dynamics helped.
+    With gains (`statistics.gains`) it says in words whether the training dynamics helped. The report on the
+    task's data in `checks_file` says which data sets were corrected.
     """
     ledgers = load_ledgers(ledger_files).get(spec["task"], {})
     comparisons = load_comparisons(comparisons_file)
     scores = load_scores(scores_file)
     rows = build_rows(spec, scores, comparisons, ledgers, supervising)
     told = gain_notes(load_gains(gains_file), metric(spec["metric"]).label) if gains_file else []
+    told += correction_notes(read_json(checks_file)) if checks_file else []
     rendering = render(rows, spec, scores, comparisons, ledgers.values(), told)
     write_outputs(outputs, to_frame(rows, spec["datasets"]), rendering)
     write_csv(outputs["costs"], cost_ledger(spec, rows, ledgers, supervising))

@@ -4,6 +4,7 @@ The light half of a kind (targets, make-up, recorded columns) needs numpy and py
 are imported inside the functions that need them.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,19 @@ class Batch:
     features: "torch.Tensor | None"
     width: int
     aligned: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """What a model would say of n instances in place of their labels.
+
+    given, suggested: the labels in words [n]; the suggested one is empty where the model agrees or has none.
+    probabilities: the mean over epochs of the probability of each class [n, classes], or None.
+    """
+
+    given: list[str]
+    suggested: list[str]
+    probabilities: np.ndarray | None = None
 
 
 class Kind(ABC):
@@ -149,6 +163,27 @@ class Kind(ABC):
             )
         return outputs
 
+    def suggestions(self, logits: np.ndarray | None, dataset: "Dataset") -> Suggestions:
+        """The given labels in words, and the likeliest ones by the mean over epochs of what `logits` [epochs,
+        n, classes] make of each class, where the dynamics have them.
+        """
+        given = self.in_words(dataset.labels, dataset)
+        if logits is None:
+            return Suggestions(given, [""] * len(dataset))
+        probabilities = mean_probabilities(logits)
+        likeliest = probabilities.argmax(1)
+        words = self.in_words(likeliest, dataset)
+        agrees = likeliest == dataset.labels
+        return Suggestions(
+            given, ["" if same else word for same, word in zip(agrees, words, strict=True)], probabilities
+        )
+
+    def in_words(self, targets: np.ndarray, dataset: "Dataset") -> list[str]:
+        """Targets of the instances of `dataset`, in its order, as a reader would write them."""
+        if dataset.label_names and targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
+            return [dataset.label_names[target] for target in targets]
+        return [json.dumps(target, ensure_ascii=False, default=np.ndarray.tolist) for target in targets]
+
     def tokenize(self, dataset: "Dataset", tokenizer_file: str | Path, max_length: int) -> "Tokens":
         """The tokens of a data set, by the tokenizer in a file `tokenizer.json`."""
         from ..models.tokens import tokenize
@@ -222,6 +257,19 @@ class Kind(ABC):
     def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """What `predictions` are made from, [b, batch.width]: the outputs."""
         return outputs
+
+
+def mean_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Mean over epochs of the softmax: logits [epochs, n, classes] -> float64 [n, classes]; 0 for a choice
+    that an instance lacks.
+    """
+    total = np.zeros(logits.shape[1:])
+    for epoch in logits:
+        exponential = np.exp(
+            np.nan_to_num(epoch.astype(np.float64), nan=-np.inf) - np.nanmax(epoch, -1)[:, None]
+        )
+        total += exponential / exponential.sum(-1, keepdims=True)
+    return total / len(logits)
 
 
 def true_class_probability(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

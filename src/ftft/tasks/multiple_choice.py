@@ -64,6 +64,10 @@ class MultipleChoice(Kind):
         """Which of the choices is right."""
         return dataset.labels, [f"choice {index + 1}" for index in range(dataset.labels.max(initial=0) + 1)]
 
+    def in_words(self, targets: np.ndarray, dataset) -> list[str]:
+        """The text of each choice."""
+        return [own[target] for own, target in zip(dataset.texts[1], targets, strict=True)]
+
     def tokenize(self, dataset, tokenizer_file: str | Path, max_length: int):
         """Every choice beside its question, as a feature."""
         from ..models.tokens import tokenize

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from ..data.corrections import correct
 from ..data.dataset import Dataset, require, uid_hash
 from ..data.rows import describe_rows, quoted
 from ..data.targets import required_texts
@@ -17,9 +18,9 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
 
     `records` has one column of strings per source column. `spec` names the `kind` of task, the columns
     (`text`, `label`, `uid`, and what the kind reads beside), the `labels` of the task, `label_names` by raw
-    value, and `max_rows`; `evaluated_only` says that one class will do. `provenance` is kept; its `steps`,
-    how many rows each step left, are carried on. Raises DataError for missing columns, what the kind
-    refuses, duplicate uids, no rows.
+    value, `corrections`, and `max_rows`; `evaluated_only` says that one class will do. `provenance` is kept;
+    its `steps`, how many rows each step left, are carried on. Raises DataError for missing columns, what the
+    kind refuses, duplicate uids, no rows.
     """
     kind = kind_of(spec.get("kind", "classification"))
     if records.num_rows == 0:
@@ -28,12 +29,15 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
         )
     wanted = [*kind.columns(spec), *filter(None, (spec["uid"], spec.get("group")))]
     require(records, wanted, name, "name its columns by the keys text, label, uid and group of the data set")
+    records, uids, corrected = correct(records, _uids(records, spec, name), spec, name)
+    if corrected:
+        provenance = {**provenance, "steps": [*provenance["steps"], *corrected]}
     texts, labels = kind.read(records, spec, name)
     if settings := {key: spec[key] for key in kind.optional if key in spec}:
         provenance = {**provenance, "settings": settings}
     label_names = kind.label_names(spec)
     group = _groups(records, spec, name)
-    whole = Dataset(_uids(records, spec, name), texts, labels, label_names, provenance, kind.name, group)
+    whole = Dataset(uids, texts, labels, label_names, provenance, kind.name, group)
     dataset = _sample(whole, spec)
     one_label_each = dataset.labels.ndim == 1 and np.issubdtype(dataset.labels.dtype, np.integer)
     of_classes = one_label_each and dataset.label_names and not spec.get("evaluated_only")

@@ -204,6 +204,7 @@ def _dataset(where: str, name: str, dataset: Dataset, task: Task, place: str) ->
         yield f"{where}: the name '{name}' is a column of the tables"
     if registry.DATA_SOURCES[dataset.source].reads_path and dataset.path:
         yield from _path(f"{where}.path", dataset.path, folder=dataset.format == "saved")
+    yield from _path(f"{where}.corrections", dataset.corrections)
     if dataset.source == "file":
         yield from _form(where, dataset)
     splits = registry.DATA_SOURCES[dataset.source].splits

@@ -7,7 +7,7 @@ from pydantic import Field
 from .. import registry
 from .base import AtLeastOne, Name, Part, Whole, Word, key
 from .models import Model, Recipe
-from .settings import Checks, EarlyStopping, Figures, Runtime, Selection, Statistics
+from .settings import Checks, EarlyStopping, Figures, Issues, Runtime, Selection, Statistics
 from .tables import DEFAULT_SELECTOR, Finetune, Mixture, Table
 from .tasks import Task
 
@@ -56,6 +56,9 @@ class Configuration(Part):
         meaning="the model to take home, by task, see below",
         reruns="the folder; runs it lacks",
         shown="`{}`",
+    )
+    issues: Issues = key(
+        Issues, meaning="how wrong labels are found, see below", reruns="lists of issues", shown=""
     )
     statistics: Statistics = key(
         Statistics, meaning="the comparisons of methods, see below", reruns="comparisons, tables", shown=""

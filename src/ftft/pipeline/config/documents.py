@@ -13,7 +13,7 @@ from .base import Part
 from .configuration import Configuration
 from .errors import known_keys
 from .models import Model, Recipe
-from .settings import Checks, EarlyStopping, Figures, Runtime, Selection, Statistics
+from .settings import Checks, EarlyStopping, Figures, Issues, Runtime, Selection, Statistics
 from .tables import Finetune, Mixture, Row, Table
 from .tasks import Dataset, Task
 
@@ -25,7 +25,7 @@ SECTIONS: dict[str, type[Part]] = {
     section.__name__: section
     for section in (
         Configuration, Task, Dataset, Model, Recipe, EarlyStopping, Selection, Mixture, Table, Row, Finetune,
-        Statistics, Figures, Checks, Runtime,
+        Issues, Statistics, Figures, Checks, Runtime,
     )
 }  # fmt: skip
 
@@ -76,6 +76,7 @@ def _filled(meaning: str) -> str:
     """A meaning with what the registries hold."""
     fillings: dict[str, Callable[[], Iterator[str] | list[str]]] = {
         "{selectors}": lambda: (f"`{name}`" for name in registry.selectors(reference=True)),
+        "{issue_scores}": lambda: [f"`{name}`" for name in registry.ISSUE_SCORES],
         "{mixtures}": lambda: (
             f"`{name}`: {registry.SELECTORS[name].description.rstrip('.')}" for name in registry.mixtures()
         ),

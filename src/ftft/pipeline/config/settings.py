@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from .. import registry
 from .base import AtLeastOne, Made, Maybe, Name, Number, OneOf, Part, Several, Text, Truth, Whole, key
 from .tables import MONITORS, Fraction, TrainingLength
 
@@ -55,6 +56,18 @@ class Selection(Part):
     )
 
 
+class Issues(Part):
+    """How labels that are probably wrong are found."""
+
+    scores: AtLeastOne[Annotated[str, OneOf(lambda: registry.ISSUE_SCORES)]] = key(
+        registry.DEFAULT_ISSUE_SCORES,
+        meaning="scores of the training dynamics by which a label looks wrong: {issue_scores}; of several "
+        "the mean rank",
+        reruns="the lists of issues",
+        shown="`[confidence]`",
+    )
+
+
 class Statistics(Part):
     """The comparisons of methods."""
 
@@ -101,6 +114,12 @@ class Checks(Part):
         meaning="training instances found in evaluation sets: `refuse`, `warn` (in "
         "`results/checks/<task>.json` and the log) or `ignore`",
         reruns="the check",
+    )
+    near_duplicates: Annotated[Number, Field(gt=0, le=1)] = key(
+        0.8,
+        meaning="least similarity of near duplicates, the share of runs of five characters that two texts "
+        "have in common; 1: equal texts alone",
+        reruns="the check, lists of issues",
     )
     failed_reference: Annotated[str, OneOf(lambda: FAILED_REFERENCES)] = key(
         "refuse",

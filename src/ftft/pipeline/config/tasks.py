@@ -156,6 +156,12 @@ class Dataset(Part):
     drop_empty: Truth = key(
         False, meaning="leave out rows whose text or label is empty or missing, instead of refusing them"
     )
+    corrections: Maybe[Text] = key(
+        None,
+        meaning="path of a file of corrections, with columns `uid` and `label` (empty: the row is left out), "
+        "as the page of a data map exports it",
+        shown="none",
+    )
     max_rows: Maybe[Annotated[Whole, Field(ge=1)]] = key(
         None, meaning="keep this many rows, chosen by a hash of the uid", shown="all"
     )

@@ -1,0 +1,115 @@
+"""Which labels are probably wrong, by the training dynamics of one run: suspicions, and how many to expect.
+
+Suspicion is the mean rank of an instance by some registered scores. How many labels are wrong follows from a
+comparison that needs no clean data: the model's own probabilities tell what the margins of wrong labels look
+like, for any class but the given one can be put in its place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DataError
+from .datamap import score_of
+from .dynamics import Dynamics
+from .scores import SCORES
+
+DEFAULT_SCORES = ("confidence",)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The share of labels that are expected to be wrong, and by instance the probability [n] that its is."""
+
+    share: float
+    probability: np.ndarray
+
+
+def suspicion(dynamics: Dynamics, names: Sequence[str] = DEFAULT_SCORES, **settings: object) -> np.ndarray:
+    """How much every label looks wrong, [n] from 0 to 1: the mean over the scores of the instance's rank.
+
+    Equal values share their mean rank. Raises DataError for a score that is no sign of wrong labels, and for
+    one that the dynamics do not give.
+    """
+    ranks = [_signed_ranks(dynamics, name, settings) for name in names]
+    return np.mean(ranks, axis=0)
+
+
+def _signed_ranks(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
+    if name not in SCORES or not SCORES[name].wrong:
+        signs = ", ".join(entry.name for entry in SCORES.values() if entry.wrong)
+        raise DataError(
+            f"the score '{name}' is no sign of wrong labels", got=name, expected=f"one of {signs}"
+        )
+    return ranks(SCORES[name].wrong * score_of(dynamics, name, settings))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The place [n] of each of n values among them, from 0 to 1; equal values share their mean place."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    first = np.cumsum(counts) - counts
+    return (first + (counts - 1) / 2)[inverse] / max(1, len(values) - 1)
+
+
+# The lowest probabilities decide on the share; a minimum over fewer instances than this is chance.
+FEWEST = 50
+
+
+def estimate(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
+    """How many of the labels [n] are wrong, by a model's mean probabilities of all classes [n, classes].
+
+    What a wrong label's probability looks like is known without one: it is that of the classes that were not
+    given. Were the share of wrong labels w, then at every threshold the given labels below it would be at
+    least w times as many, in proportion, as other classes below it. The smallest of these ratios is the
+    estimate, an upper bound that is reached where the model is sure (mixture proportions: Blanchard, Lee and
+    Scott 2010). Of the classes that were not given, one of a wrong label's is the right one; the ratio is
+    corrected for it. The probability of an instance is the share times the ratio of the two densities at its
+    own probability, fitted as a falling function by isotonic regression.
+    """
+    classes = probabilities.shape[1]
+    rows = np.arange(len(labels))
+    given = probabilities[rows, labels]
+    others = np.ones(probabilities.shape, bool)
+    others[rows, labels] = False
+    other = np.sort(probabilities[others])
+    ratio = _least_ratio(np.sort(given), other)
+    share = ratio / (1 + ratio / (classes - 1))
+    return Noise(share, _posterior(given, other, share))
+
+
+def _least_ratio(given: np.ndarray, other: np.ndarray) -> float:
+    """The least ratio of two distribution functions, both samples ascending, at the given ones from the
+    `FEWEST`th on.
+    """
+    below = np.searchsorted(other, given, side="right") / len(other)
+    ratios = np.arange(1, len(given) + 1) / len(given) / np.maximum(below, 1 / len(other))
+    return float(min(1.0, ratios[min(FEWEST, len(given)) - 1 :].min()))
+
+
+def _posterior(given: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    """The probability [n] that a label is wrong, by where its own probability lies."""
+    values = np.concatenate([given, other])
+    order = np.argsort(values, kind="stable")
+    # Both samples weigh one; fitted is the part of the other classes among all at a probability.
+    weights = np.concatenate([np.full(len(given), 1 / len(given)), np.full(len(other), 1 / len(other))])
+    is_other = np.concatenate([np.zeros(len(given)), np.ones(len(other))])
+    part = np.empty(len(values))
+    part[order] = falling(is_other[order], weights[order])
+    own = part[: len(given)]
+    with np.errstate(divide="ignore"):
+        density_ratio = np.where(own < 1, own / (1 - own), np.inf)
+    return np.minimum(1.0, share * density_ratio) if share else np.zeros(len(given))
+
+
+def falling(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The falling sequence that is nearest to `values` in weighted squares, by pooling adjacent violators."""
+    means, sums, sizes = [], [], []
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        mean, total, size = value, weight, 1
+        while means and means[-1] <= mean:
+            last, lasting = means.pop(), sums.pop()
+            mean = (last * lasting + mean * total) / (lasting + total)
+            total, size = total + lasting, size + sizes.pop()
+        means.append(mean), sums.append(total), sizes.append(size)
+    return np.repeat(means, sizes)

@@ -1,0 +1,54 @@
+"""`ftft issues`: the labels that are probably wrong, worst first, for a terminal."""
+
+import argparse
+import csv
+from pathlib import Path
+
+from ..artifacts import read_json
+from ..errors import ArtifactError
+from ..results.texts import plain
+
+# What stands beside the texts in a list of issues.
+BESIDE = ("uid", "given", "suggested", "agree", "score", "probability", "reason")
+
+
+def issues(chosen: argparse.Namespace) -> None:
+    """Print the first issues of one task or of all; raises ArtifactError where there is no list."""
+    folder = chosen.results / "issues"
+    paths = sorted(folder.glob("*.csv")) if chosen.task is None else [folder / f"{chosen.task}.csv"]
+    if not paths or not paths[0].is_file():
+        raise ArtifactError(
+            f"there is no list of issues {paths[0] if paths else f'in {folder}'}",
+            fix="make it: snakemake --cores 1 --configfile YAML -- issues",
+        )
+    for path in paths:
+        _show(path, chosen.first)
+
+
+def _show(path: Path, first: int) -> None:
+    summary = read_json(path.with_suffix(".json"))
+    print(f"{path.stem}: {_expected(summary)}; {summary['listed']} are listed in {path}\n")
+    # A text may be longer than the csv module takes by default.
+    csv.field_size_limit(2**31 - 1)
+    with open(path, encoding="utf-8", newline="") as file:
+        for place, row in zip(range(first), csv.DictReader(file), strict=False):
+            label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
+            print(f"{place + 1}. {plain(row['uid'])}: {label} ({_beside(row)})")
+            for name in (name for name in row if name not in BESIDE):
+                print(f"   {plain(name)}: {plain(row[name])}")
+            print(f"   {plain(row['reason'], 1000)}\n")
+
+
+def _expected(summary: dict) -> str:
+    instances = summary["instances"]
+    shares = [run["share"] for run in summary["runs"] if run["share"] is not None]
+    if not shares:
+        return f"{instances} labels"
+    low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
+    among = f"{low} %" if low == high else f"{low} to {high} %"
+    return f"{among} of {instances} labels at most are expected to be wrong"
+
+
+def _beside(row: dict[str, str]) -> str:
+    known = f"wrong with probability {float(row['probability']):.2f}, " if row["probability"] else ""
+    return f"{known}listed by {row['agree']} runs"
