@@ -224,11 +224,13 @@ def table_slice(config: Configuration, table: str) -> dict:
 
 
 def metric_of(config: Configuration, table: str) -> str:
+    """The score that a table shows."""
     entry = config.tables[table]
     return entry.metric or config.tasks[entry.task].metric
 
 
 def row_entries(row: Row, config: Configuration) -> dict:
+    """A row of a table as plain data, with what it trains on and for how long."""
     return {**row.dump(), "supervision": row_supervision(row, config), "budget": row_budget(row)}
 
 
