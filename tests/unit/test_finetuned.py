@@ -63,7 +63,7 @@ def ledger(model, seed, kept=3, consumed=6, score=0.9, monitored=("other",)):
             "kept_checkpoint": kept,
             "stopped_early": consumed < 12,
             "training_instances": 25,
-            "cut": {"rows": 5, "of": 25, "most": 40},
+            "cut": {"rows": 5, "total": 25, "longest": 40, "words": 0},
             "validation": {"accuracy": score},
             "floor": {"accuracy": 0.5},
         },

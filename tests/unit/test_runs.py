@@ -74,6 +74,17 @@ def test_a_run_leaves_what_its_consumers_read(files):
     assert len(list((files / "scratch" / "tokens").iterdir())) == 2
 
 
+def test_rows_that_are_cut_are_counted_and_told(files, caplog):
+    cut = read_json(files / "ledger.json")["outcome"]["cut"]
+    assert (cut["rows"], cut["total"]) == (0, 33) and 4 < cut["longest"] <= RECIPE["max_length"]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    spec = {"max_length": 6, "precision": "float32"}
+    runtime = {**RUNTIME, "scratch": str(files / "scratch")}
+    output = files / "short.parquet"
+    evaluate(spec, RUN, "validation", files / "model", files / "validation.parquet", output, runtime)
+    assert "validation: 20 of 20 rows are longer than max_length, 6 tokens, and were cut" in caplog.text
+
+
 @pytest.mark.parametrize("fault", ["weights of another", "another run", "by hand", "torn"])
 def test_a_model_that_its_run_did_not_leave_is_refused(files, tmp_path, fault):
     model = tmp_path / "model"

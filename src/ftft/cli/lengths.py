@@ -28,7 +28,7 @@ def max_length(texts: Sequence[tuple[str | None, ...]], models: Sequence[str | N
         return length, f"measured: {1 - cut:.0%} of the rows fit"
     return length, (
         "a guess: a token for four Latin letters, one for any other character; a tokenizer may make half or "
-        "twice as many. results/checks and the log of a training say how many rows were cut"
+        "twice as many. The log of a training, its ledger and the model card say how many rows were cut"
     )
 
 

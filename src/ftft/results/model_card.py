@@ -116,15 +116,15 @@ def _stop(outcome: dict, rule: dict) -> str:
 
 
 def _cut(cut: dict | None, max_length: int) -> str:
-    """How many training rows were cut; `cut` holds their number, that of all, and the longest's tokens."""
+    """How many training rows were cut; `cut` is `models.tokens.Cut` of the training set."""
     if cut is None:
         return ""
     if not cut["rows"]:
         return " No training text was cut."
-    share = 100 * cut["rows"] / cut["of"]
+    share = 100 * cut["rows"] / cut["total"]
     return (
-        f" {cut['rows']:,} of {cut['of']:,} training texts ({share:.1f} %) were longer and were cut, "
-        f"the longest of {cut['most']:,} tokens to {max_length}."
+        f" {cut['rows']:,} of {cut['total']:,} training texts ({share:.1f} %) were longer and were cut, "
+        f"the longest of {cut['longest']:,} tokens to {max_length}."
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -30,6 +31,7 @@ from ..execution.identity import resolve_execution
 from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
+from ..models.tokens import Cut, Tokens
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
 from ..tasks.prediction import encode, predict_outputs
@@ -48,6 +50,7 @@ TRAJECTORY = pa.schema(
         ("value", pa.float64()),
     ]
 )
+logger = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow")
 
 
@@ -82,15 +85,18 @@ def fine_tune(
     supervision = Supervision.load(supervision_file, dataset) if supervision_file else Supervision.of(rows)
     read_folder(Path(encoder) / "provenance.json")
 
-    def tokens(part: Dataset):
-        return encode(kind, part, encoder, spec["recipe"]["max_length"], _token_folder(runtime))
+    def tokens(name: str, part: Dataset) -> Tokens:
+        max_length = spec["recipe"]["max_length"]
+        found = encode(kind, part, encoder, max_length, _token_folder(runtime))
+        _tell_of_cut(name, found.cut, max_length)
+        return found
 
     data = TrainingData(
         kind,
-        tokens(dataset),
+        tokens("the training set", dataset),
         dataset,
         supervision,
-        {name: Development(tokens(part), part) for name, part in held_out.items()},
+        {name: Development(tokens(name, part), part) for name, part in held_out.items()},
     )
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     identity = {
@@ -120,7 +126,7 @@ def fine_tune(
             outputs["ledger"],
             {
                 "run": run,
-                "outcome": result.outcome,
+                "outcome": {**result.outcome, "cut": data.tokens.cut._asdict()},
                 "cost": result.cost,
                 "execution": execution.ledger(),
                 "spec": spec,
@@ -151,6 +157,18 @@ def _hash_of(supervision: Supervision) -> str:
     for values in (supervision.rows, supervision.weights, supervision.bias, supervision.target):
         digest.update(b"" if values is None else values.tobytes())
     return digest.hexdigest()
+
+
+def _tell_of_cut(name: str, cut: Cut, max_length: int) -> None:
+    if cut.rows:
+        logger.warning(
+            "%s: %d of %d rows are longer than max_length, %d tokens, and were cut; the longest has %d",
+            name,
+            cut.rows,
+            cut.total,
+            max_length,
+            cut.longest,
+        )
 
 
 def _token_folder(runtime: dict) -> Path:
@@ -191,6 +209,7 @@ def evaluate(
     accelerator = make_accelerator(execution)
     model = kind.load(model_folder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
+    _tell_of_cut(dataset_name, tokens.cut, spec["max_length"])
     batch_tokens = runtime["evaluation_batch_tokens"]
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
