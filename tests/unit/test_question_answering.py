@@ -125,6 +125,14 @@ def test_strides_cover_the_context_and_flag_the_answer_where_they_hold_it(datase
         assert (held > 0) == bool(ANSWERS[row])
 
 
+def test_long_questions_are_cut_and_counted(dataset, encoder, tmp_path):
+    long = replace(dataset, texts=(["who " * 40, *QUESTIONS[1:]], CONTEXTS))
+    tokens = encode(KIND, long, encoder, 32, tmp_path)
+    assert tokens.cut[:3] == (1, 3, 120) and tokens.feature_lengths.max() <= 32
+    own = slice(0, tokens.offsets[1])
+    assert (tokens.aligned["start"][own] >= 0).sum() >= 32 - 16 - 3
+
+
 def batch_of(gold, features, starts):
     start = torch.tensor(starts)
     return Batch(
