@@ -140,6 +140,16 @@ BROKEN = {
     "Parquet as CSV": ("csv", parquet(), "it is a Parquet file", "format: parquet"),
     # JSON Lines.
     "one object of columns": ("jsonl", '{"text": ["a", "b"]}', "one JSON object", "orient='records'"),
+    "article without paragraphs": (
+        "jsonl",
+        '{"data": [{"paragraphs": []}, {"title": "T"}]}',
+        "article 2 is not in SQuAD's form: no 'paragraphs'",
+    ),
+    "paragraph without questions": (
+        "jsonl",
+        '{"data": [{"paragraphs": [{"context": "a"}]}]}',
+        "article 1 is not in SQuAD's form: no 'qas'",
+    ),
     "list in a list": ("jsonl", '[{"text": "a"}, ["b"]]', "entry 2 of the JSON array: not a JSON object"),
     "empty JSONL": ("jsonl", "", "data set 'train' is empty"),
     "broken line": ("jsonl", JSONL + '{"uid": "x", "text": \n', "line 7: Expecting value"),

@@ -585,6 +585,18 @@ def of_kind(kind, rows=40):
         case "multiple_choice":
             choices = [["a town", f"a name {row}", "a day"] for row in range(rows)]
             return {"question": text, "choices": choices, "answer": [row % 3 for row in range(rows)]}
+        case "question_answering":
+            answers = [{"text": ["words"][: row % 3], "answer_start": [15][: row % 3]} for row in range(rows)]
+            return {"question": [f"which {row}" for row in range(rows)], "context": text, "answers": answers}
+        case "answers and starts":
+            starts = [[15][: row % 3] for row in range(rows)]
+            answers = [["words"][: row % 3] for row in range(rows)]
+            return {
+                "query": [f"which {row}" for row in range(rows)],
+                "passage": text,
+                "starts": starts,
+                "answers": answers,
+            }
         case "choice columns":
             columns = {letter: [f"{letter} {row}" for row in range(rows)] for letter in "ABC"}
             return {"question": text, **columns, "answer": ["ABC"[row % 3] for row in range(rows)]}
@@ -619,6 +631,21 @@ def of_kind(kind, rows=40):
             "which of the row's choices is right",
         ),
         (
+            "question_answering",
+            {"metric": "span_f1", "text": ["question", "context"], "label": "answers"},
+            "answers with their places in context",
+        ),
+        (
+            "answers and starts",
+            {
+                "kind": "question_answering",
+                "text": ["query", "passage"],
+                "label": "answers",
+                "answer_starts": "starts",
+            },
+            "answers with their places in passage",
+        ),
+        (
             "choice columns",
             {"kind": "multiple_choice", "choices": ["A", "B", "C"], "label": "answer"},
             "which of the row's choices is right",
@@ -638,6 +665,25 @@ def test_the_kind_of_task_is_told_from_the_values_and_said(capsys, kind, task, s
         spec = dataset_slice(config, "rows", name)
         records, provenance = sources.read(spec, name, "rows.jsonl")
         assert len(prepare(records, spec, name, provenance)) == records.num_rows
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_squads_own_file_is_read_as_questions(capsys, indent):
+    def questions(number):
+        answers = [{"text": "words", "answer_start": 15}] if number % 2 else []
+        return [{"id": f"q{number}", "question": "which", "answers": answers, "is_impossible": not answers}]
+
+    paragraphs = [{"context": f"a text of some words {row}", "qas": questions(row)} for row in range(40)]
+    document = {"version": "v2.0", "data": [{"title": "an article", "paragraphs": paragraphs}]}
+    Path("squad.json").write_text(json.dumps(document, indent=indent))
+    assert main(["init", "squad.json"]) == 0
+    task = yaml.safe_load(Path("ftft.yaml").read_text())["tasks"]["squad"]
+    assert (task["kind"], task["uid"]) == ("question_answering", "id")
+    spec = dataset_slice(resolve(yaml.safe_load(Path("ftft.yaml").read_text())), "squad", "train")
+    records, provenance = sources.read(spec, "train", "squad.json")
+    dataset = prepare(records, spec, "train", provenance)
+    held = {(text, start) for own in dataset.labels for text, start in zip(*own.values(), strict=True)}
+    assert held == {("words", 15)} and any(not own["texts"] for own in dataset.labels)
 
 
 def test_whole_numbers_are_classes_unless_asked_to_be_numbers(capsys):

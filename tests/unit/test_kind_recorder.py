@@ -30,6 +30,14 @@ DATA = {
         {},
         "multiple_choice",
     ),
+    "question_answering": Dataset(
+        UIDS,
+        (),
+        object_array([{"texts": ["a"], "starts": [0]}, {"texts": [], "starts": []}] * 2)[:3],
+        [],
+        {},
+        "question_answering",
+    ),
     "token_classification": Dataset(UIDS, (WORDS,), SENTENCES, TAGS, {}, "token_classification"),
 }
 SHAPES = {
@@ -37,6 +45,7 @@ SHAPES = {
     "multilabel": (3, 2),
     "regression": (3,),
     "multiple_choice": (3, 3),
+    "question_answering": (3, 3),
     "token_classification": (3, 5, 3),
 }
 

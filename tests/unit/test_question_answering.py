@@ -1,6 +1,12 @@
 """Question answering: strides, spans and scores by hand-made numbers, and a run of a small model."""
 
 import json
+import random
+import re
+import shutil
+import string
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +16,11 @@ from small import RECIPE, RUNTIME, require_all_selectors
 
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.supervision import Supervision
-from ftft.data.dataset import Dataset
+from ftft.data.dataset import Dataset, object_array
 from ftft.errors import DataError
 from ftft.execution.progress import Progress
-from ftft.tasks.base import Batch, kind_of
+from ftft.models.tokens import Tokens
+from ftft.tasks.base import ABSENT, Batch, kind_of
 from ftft.tasks.metrics import metric, normalised
 from ftft.tasks.prediction import encode, predict_outputs
 from ftft.tasks.prepare import prepare
@@ -54,15 +61,25 @@ def dataset():
     return prepare(records(), SPEC, "questions", {"steps": []})
 
 
-def test_answers_may_be_squads_objects(dataset):
-    objects = [
-        json.dumps({"text": texts, "answer_start": starts})
-        for texts, starts in zip(ANSWERS, STARTS, strict=True)
+@pytest.mark.parametrize("starts", [None, "starts"])
+def test_answers_may_be_squads_objects(dataset, starts):
+    pairs = list(zip(ANSWERS, STARTS, strict=True))
+    of_lists = [{"text": texts, "answer_start": starts} for texts, starts in pairs]
+    in_lists = [
+        [{"text": text, "answer_start": start} for text, start in zip(*own, strict=True)] for own in pairs
     ]
-    spec = {**SPEC, "answer_starts": None}
-    assert prepare(records(answers=objects), spec, "questions", {"steps": []}).labels.tolist() == [
-        {"texts": texts, "starts": starts} for texts, starts in zip(ANSWERS, STARTS, strict=True)
-    ]
+    for form in (of_lists, in_lists):
+        read = records(answers=list(map(json.dumps, form)))
+        found = prepare(read, {**SPEC, "answer_starts": starts}, "questions", {"steps": []})
+        assert found.labels.tolist() == dataset.labels.tolist()
+
+
+def test_answers_in_words_are_a_correction(dataset):
+    words = KIND.in_words(dataset.labels, dataset)
+    assert json.loads(words[0]) == {"text": ["nurse", "the nurse"], "answer_start": [4, 0]}
+    assert prepare(records(answers=words), SPEC, "questions", {"steps": []}).labels.tolist() == (
+        dataset.labels.tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,6 +125,13 @@ def test_strides_cover_the_context_and_flag_the_answer_where_they_hold_it(datase
         assert (held > 0) == bool(ANSWERS[row])
 
 
+def test_long_questions_are_cut_and_counted(dataset, encoder, tmp_path):
+    long = replace(dataset, texts=(["who " * 40, *QUESTIONS[1:]], CONTEXTS))
+    tokens = encode(KIND, long, encoder, 32, tmp_path)
+    assert tokens.cut[:3] == (1, 3, 120) and tokens.feature_lengths.max() <= 32
+    assert tokens.aligned["end"][: tokens.offsets[1]].max() == len(CONTEXTS[0])
+
+
 def batch_of(gold, features, starts):
     start = torch.tensor(starts)
     return Batch(
@@ -129,6 +153,32 @@ OUTPUTS = torch.tensor(
         [[5.0, 4.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
     ]
 )
+
+
+def test_padding_may_stand_before_the_tokens():
+    tokens = Tokens(
+        np.arange(1, 9, dtype=np.int32),
+        np.zeros(8, np.uint8),
+        np.array([0, 5, 8]),
+        np.array([0, 1, 2]),
+        aligned={
+            "start": np.array([-1, 0, 1, 2, 3, -1, 0, 1], np.int32),
+            "end": np.array([-1, 1, 2, 3, 4, -1, 1, 2], np.int32),
+            "gold": np.array([0, 0, 1, 2, 0, 3, 0, 0], np.int32),
+        },
+    )
+    scores = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    config = SimpleNamespace(pad_token_id=0, type_vocab_size=2)
+    found = []
+    for left in (False, True):
+        padded = replace(tokens, left=left)
+        batch = KIND.collate(padded, np.array([0, 1]), config, torch.device("cpu"), 3)
+        mask = batch.inputs["attention_mask"]
+        outputs = scores[batch.inputs["input_ids"]].masked_fill(mask[..., None] == 0, ABSENT)
+        found.append([KIND.recorded(outputs, batch, 3), KIND.predicted(outputs, batch)])
+        found[-1].append(KIND.losses(outputs, batch))
+    for right, left in zip(*found, strict=True):
+        torch.testing.assert_close(right, left)
 
 
 def log_share(values, place):
@@ -190,6 +240,8 @@ def test_a_predicted_answer_is_a_text(dataset):
         ([], "nurse", 0.0, 0.0),
         (["nurse"], "", 0.0, 0.0),
         (["the"], "a", 1.0, 1.0),
+        (["the", "nurse"], "", 0.0, 0.0),
+        (["nurse nurse cook"], "nurse nurse nurse", 2 / 3, 0.0),
     ],
 )
 def test_answers_are_compared_as_squad_does(gold, predicted, f1, exact):
@@ -203,6 +255,61 @@ def test_words_lose_case_punctuation_and_articles():
     assert normalised("The  U.S. A-team, an end!") == ["us", "ateam", "end"]
 
 
+def by_the_published_rules(golds, predicted):
+    """Exact match and F1 of one question by the rules of SQuAD 2.0, word by word."""
+
+    def normal(text):
+        kept = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+        # An article is one between two places where a word ends or begins.
+        return [word for word in re.sub(r"\b(?:an|a|the)\b", " ", kept).split(" ") if word.strip()]
+
+    golds = [words for words in map(normal, golds) if words] or [[]]
+    exact, best = 0, 0.0
+    for gold in golds:
+        left, shared = list(gold), 0
+        for word in normal(predicted):
+            if word in left:
+                left.remove(word)
+                shared += 1
+        precision = shared / max(1, len(normal(predicted)))
+        recall = shared / max(1, len(gold))
+        harmonic = (
+            2 * precision * recall / (precision + recall) if shared else float(gold == normal(predicted))
+        )
+        exact, best = max(exact, int(gold == normal(predicted))), max(best, harmonic)
+    return exact, best
+
+
+def test_scores_are_those_of_the_published_rules_on_random_answers():
+    chance = random.Random(0)
+    pieces = [
+        "the",
+        "A",
+        "nurse",
+        "Nurse's",
+        "U.S.",
+        "-",
+        "an",
+        "cook,",
+        "pilot",
+        "Theory",
+        "7",
+        "é",
+        "the-end",
+    ]
+    answers = [
+        [" ".join(chance.choices(pieces, k=chance.randint(1, 4))) for _ in range(chance.randrange(4))]
+        for _ in range(500)
+    ]
+    predicted = [" ".join(chance.choices(pieces, k=chance.randrange(4))) for _ in answers]
+    targets = object_array([{"texts": own, "starts": [0] * len(own)} for own in answers])
+    expected = np.array(list(map(by_the_published_rules, answers, predicted)))
+    for column, name in enumerate(("exact_match", "span_f1")):
+        found = metric(name).statistics(targets, np.array(predicted, object), [])[:, 0]
+        np.testing.assert_allclose(found, expected[:, column], rtol=1e-12)
+    assert 0.05 < expected[:, 0].mean() < expected[:, 1].mean() < 0.95
+
+
 def test_a_trivial_answer_is_none(dataset):
     assert metric("span_f1").floor(dataset.labels, []) == pytest.approx(1 / 3)
 
@@ -214,6 +321,30 @@ def test_predictions_do_not_depend_on_batches_and_padding(dataset, encoder, tmp_
     together = predict_outputs(KIND, model, tokens, 3, 8192, torch.no_grad)
     alone = predict_outputs(KIND, model, tokens, 3, 1, torch.no_grad)
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_what_is_recorded_does_not_depend_on_the_batch(dataset, encoder, tmp_path):
+    torch.manual_seed(0)
+    model = KIND.load(encoder, [], True).eval()
+    tokens = encode(KIND, dataset, encoder, 32, tmp_path)
+
+    def of(rows):
+        batch = KIND.collate(tokens, np.array(rows), model.config, torch.device("cpu"), 3)
+        with torch.no_grad():
+            outputs = KIND.outputs(model, batch)
+        return torch.cat([KIND.recorded(outputs, batch, 3), KIND.losses(outputs, batch)[:, None]], 1)
+
+    together = of([0, 1, 2])
+    # Batches of two and of one, in another order.
+    torch.testing.assert_close(together[[2, 1, 0]], torch.cat([of([2, 1]), of([0])]), atol=1e-5, rtol=1e-4)
+
+
+def test_the_card_says_how_to_use_the_model(encoder, tmp_path):
+    KIND.load(encoder, [], False).save_pretrained(tmp_path)
+    shutil.copytree(encoder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+    names = {}
+    exec(KIND.usage(["question", "context"]).replace("path/of/this/folder", str(tmp_path)), names)
+    assert isinstance(names["answer"], str)
 
 
 def test_a_run_on_questions_gives_dynamics_a_map_and_supervisions(encoder, tmp_path):

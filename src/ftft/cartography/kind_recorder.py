@@ -53,7 +53,9 @@ class KindRecorder:
 
         The outputs are logits [batch, classes] of a classification, scores [batch, choices] of a multiple
         choice, of which a row's own count, logits [batch, labels] of several labels, predictions [batch] in
-        the unit of the targets of a regression, and logits [batch, tokens, tags] of a token classification.
+        the unit of the targets of a regression, and logits [batch, tokens, tags] of a token classification;
+        of a question, [batch, 3], the log-probabilities of the answer's start and end, of all its strides
+        together as docs/kinds.md has it, and 1 where the best span is the answer, else 0.
         There `words` [batch, tokens] says which word of its instance each token is the first of, -1 for all
         other tokens.
 

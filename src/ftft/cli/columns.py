@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ..data.dataset import require
 from ..errors import DataError
-from .kinds import LABEL_NAMES, MOST_LABELS, recognise
+from .kinds import LABEL_NAMES, MOST_LABELS, columns_in, recognise
 
 TEXT_NAMES = {"text", "sentence", "comment", "content", "review", "tweet", "post", "message", "body"}
 PAIR_NAMES = (
@@ -42,8 +42,7 @@ class Columns:
     @property
     def used(self) -> list[str]:
         """All columns that are read."""
-        further = [name for names in self.keys.values() for name in names]
-        return [*self.text, *further, *filter(None, (self.label, self.uid, self.group))]
+        return [*self.text, *columns_in(self.keys), *filter(None, (self.label, self.uid, self.group))]
 
 
 def guess_columns(
@@ -77,7 +76,7 @@ def guess_columns(
         text, label = found.text, found.label
         reasons["label"] = found.reason
         reasons.setdefault("text", "goes with these")
-        for name in [*(text or []), label, *(name for names in found.keys.values() for name in names)]:
+        for name in [*(text or []), label, *columns_in(found.keys)]:
             values.pop(name, None)
     elif label is None:
         label, reasons["label"] = _guess_label(values, file)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ..data.readers import class_names
-from ..data.targets import TRUTHS
+from ..data.targets import TRUTHS, answers_of, are_answers
 
 LABEL_NAMES = {"label", "labels", "class", "target", "gold", "gold_label", "category", "sentiment", "y"}
 NUMBER_NAMES = LABEL_NAMES | {"score", "similarity", "relatedness", "rating", "value"}
@@ -16,6 +16,7 @@ CHOICE_LISTS = {"choices", "options", "endings", "answers", "candidates"}
 CHOICE_COLUMN = re.compile(
     r"(?:choice|option|ending|answer|sol|alternative)s?[_ .-]?(?:\d|[a-h])|[a-h]", re.I
 )
+CONTEXTS = ("context", "passage", "paragraph", "document", "article", "text")
 QUESTIONS = ("question", "prompt", "query", "stem", "context", "ctx", "premise", "sentence", "text", "goal")
 TAG = re.compile(r"O|[BI]-.+")
 MOST_LABELS = 100
@@ -44,6 +45,7 @@ def recognise(
     labels = [label] if label else list(values)
     for name, find in (
         ("token_classification", _tags),
+        ("question_answering", _spans),
         ("multiple_choice", _choices),
         ("multilabel", _label_lists),
         ("multilabel", _label_columns),
@@ -52,6 +54,11 @@ def recognise(
         if kind in (None, name) and (found := find(values, lists, text, labels, kind == name)):
             return Recognised(name, *found)
     return None
+
+
+def columns_in(keys: dict) -> list[str]:
+    """The columns that further keys of a task name, each one or several."""
+    return [name for names in keys.values() for name in ([names] if isinstance(names, str) else names)]
 
 
 def parsed_lists(values: Sequence[str | None]) -> list[list] | None:
@@ -86,7 +93,7 @@ def label_names(kind: str, records: pa.Table, label: str | None, keys: dict) -> 
             [name for name, value in zip(keys["label_columns"], row, strict=True) if _truth(value)]
             for row in zip(*columns, strict=True)
         ]
-    if kind in ("multiple_choice", "regression"):
+    if kind in ("multiple_choice", "question_answering", "regression"):
         return [[] for _ in range(records.num_rows)]
     values = records[label].to_pylist()
     if kind == "classification":
@@ -114,6 +121,37 @@ def _tags(values: dict, lists: dict, text: list[str] | None, labels: list[str], 
 def _are_tags(rows: list[list]) -> bool:
     tags = {str(tag) for own in rows for tag in own}
     return all(map(TAG.fullmatch, tags)) and any(tag.startswith("B-") for tag in tags)
+
+
+def _spans(values: dict, lists: dict, text: list[str] | None, labels: list[str], _: bool) -> tuple | None:
+    folded = {name.casefold(): name for name in reversed(values)}
+    named = [
+        next((folded[name] for name in names if name in folded), None) for names in (QUESTIONS, CONTEXTS)
+    ]
+    question, context = text if text and len(text) == 2 else named
+    if None in (question, context) or question == context:
+        return None
+    others = [name for name in values if name not in (question, context)]
+    candidates = [
+        (_fitting(values, context, label, starts), label, starts)
+        for label in others
+        if label in labels and any(value and value[0] in "[{" for value in values[label])
+        for starts in (None, *(name for name in others if name != label))
+    ]
+    fits, label, starts = max(candidates, key=lambda candidate: candidate[0], default=(0, None, None))
+    # The rows that do not fit are refused by name when the data are read.
+    if 2 * fits <= len(values[context]):
+        return None
+    keys = {"answer_starts": starts} if starts else {}
+    return [question, context], label, keys, f"answers with their places in {context}"
+
+
+def _fitting(values: dict, context: str, label: str, starts: str | None) -> int:
+    """How many rows have answers that lie in their contexts, or none; 0 where none has any."""
+    columns = [values[name] for name in filter(None, (label, starts))]
+    found = [answers_of(*row) for row in zip(*columns, strict=True)]
+    fits = [are_answers(*own, row or "") for own, row in zip(found, values[context], strict=True)]
+    return sum(fits) if any(own[0] and fit for own, fit in zip(found, fits, strict=True)) else 0
 
 
 def _choices(

@@ -15,7 +15,7 @@ from ..data.sources import read
 from ..data.text_files import UnreadableError
 from ..errors import DataError
 from .columns import Columns, guess_columns, present
-from .kinds import label_names, parsed_lists
+from .kinds import columns_in, label_names, parsed_lists
 from .labels import doubtful_labels
 
 SHARES = {"train": [0, 0.8], "validation": [0.8, 0.9], "test": [0.9, 1]}
@@ -133,7 +133,7 @@ def read_further(name: str, path: str, columns: Columns, encoding: str | None = 
         raise DataError(
             f"{path} lacks columns that the training data have",
             got=", ".join(map(repr, records.column_names)),
-            expected=", ".join(name for names in columns.keys.values() for name in names),
+            expected=", ".join(columns_in(columns.keys)),
             fix="give its columns the names that they have there",
         )
     found = {role: getattr(own, role) for role in ("text", "label", "uid", "group")}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from ..errors import DataError
 from .cells import once_each, read_cells
 from .rows import visible, with_places
+from .squad import flat_rows, is_nested
 from .text_files import UnreadableError, open_bytes, open_text
 
 # What damage in a file raises somewhere in the libraries that read it.
@@ -83,12 +84,16 @@ def _read_tsv(path: str | Path, spec: dict) -> pa.Table:
 
 
 def _read_json(path: str | Path, spec: dict) -> pa.Table:
-    """One JSON object a line, or one JSON array of objects."""
+    """One JSON object a line, one JSON array of objects, or SQuAD's object of articles."""
     with open_text(path, spec.get("encoding"), None) as file:
-        first = next((line for line in file if line.strip()), "")
-    array = first.lstrip("\ufeff \t").startswith("[")
+        first = next((line for line in file if line.strip()), "").strip("\ufeff \t\r\n")
     with open_text(path, spec.get("encoding"), None) as file:
-        records = _array(file.read()) if array else _objects(file)
+        if first.startswith("["):
+            records = _array(file.read())
+        elif first == "{":
+            records = _document(file.read())
+        else:
+            records = _objects(file)
     columns = dict.fromkeys(key for record in records for key in record)
     return _as_text({key: [record.get(key) for record in records] for key in columns})
 
@@ -99,6 +104,15 @@ def _array(text: str) -> list[dict]:
         if not isinstance(record, dict):
             raise ValueError(f"entry {number} of the JSON array: not a JSON object")
     return records
+
+
+def _document(text: str) -> list[dict]:
+    """The rows of an object over several lines: SQuAD's, or what is refused line by line."""
+    try:
+        document = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_json_object)
+    except (ValueError, RecursionError):
+        document = None
+    return list(flat_rows(document)) if is_nested(document) else _objects(text.splitlines())
 
 
 def _objects(lines: Iterable[str]) -> list[dict]:
@@ -116,6 +130,8 @@ def _objects(lines: Iterable[str]) -> list[dict]:
         if not isinstance(record, dict):
             raise ValueError(f"line {number}: not a JSON object")
         records.append(record)
+    if len(records) == 1 and is_nested(records[0]):
+        return list(flat_rows(records[0]))
     if len(records) == 1 and any(isinstance(value, list | dict) for value in records[0].values()):
         raise UnreadableError(
             "it is one JSON object whose values are tables or columns, not a list of rows",

@@ -184,18 +184,13 @@ def answer_spans(records: pa.Table, contexts: list[str], spec: dict, name: str) 
     """The answers of every row: an object array [n] of {texts, starts}, starts in characters.
 
     `label` names a column of lists of texts and `answer_starts` one of their starts, or `label` one of
-    SQuAD's objects {text, answer_start}. Raises DataError for rows whose answers are not where they are said
-    to be.
+    SQuAD's objects {text, answer_start}, of lists or in a list. Raises DataError for rows whose answers are
+    not where they are said to be.
     """
     column, starts_column = spec["label"], spec.get("answer_starts")
-    found = []
-    for row in range(records.num_rows):
-        values = [_parsed(records[name][row].as_py()) for name in filter(None, (column, starts_column))]
-        if starts_column is None:
-            own = values[0] if isinstance(values[0], dict) else {}
-            values = [own.get("text"), own.get("answer_start", own.get("starts"))]
-        found.append(values)
-    bad = [row for row, values in enumerate(found) if not _are_answers(*values, contexts[row])]
+    columns = [records[name].to_pylist() for name in filter(None, (column, starts_column))]
+    found = [answers_of(*row) for row in zip(*columns, strict=True)]
+    bad = [row for row, values in enumerate(found) if not are_answers(*values, contexts[row])]
     if bad:
         raise DataError(
             f"data set '{name}' has answers that are not in their contexts",
@@ -207,6 +202,16 @@ def answer_spans(records: pa.Table, contexts: list[str], spec: dict, name: str) 
     return object_array([{"texts": texts, "starts": starts} for texts, starts in found])
 
 
+def answers_of(answers: str | None, starts: str | None = None) -> tuple[object, object]:
+    """What a row says of its answers' texts and starts, from JSON; SQuAD's objects hold both."""
+    own = _parsed(answers)
+    if isinstance(own, list) and own and all(isinstance(answer, dict) for answer in own):
+        own = {key: [answer.get(key) for answer in own] for key in ("text", "answer_start")}
+    if isinstance(own, dict):
+        return own.get("text"), own.get("answer_start")
+    return own, [] if own == [] and starts is None else _parsed(starts)
+
+
 def _parsed(value: str | None) -> object:
     try:
         return json.loads(value or "null")
@@ -214,7 +219,8 @@ def _parsed(value: str | None) -> object:
         return None
 
 
-def _are_answers(texts: object, starts: object, context: str) -> bool:
+def are_answers(texts: object, starts: object, context: str) -> bool:
+    """Whether these are lists of texts and of where each of them stands in a context."""
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         return False
     return all(

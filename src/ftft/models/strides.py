@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .tokens import Cut, Tokens, load_tokenizer
+from .tokens import Cut, Tokens, load_tokenizer, tell_of_unknown, unknown_share
 
 # Of the longest stride: how far one reaches into the next, and how much of it a question may take.
 OVERLAP, QUESTION = 0.25, 0.5
@@ -26,7 +26,7 @@ def strides(
     the first token of a stride that does not hold the whole answer.
     """
     tokenizer, settings = load_tokenizer(tokenizer_file)
-    kept = [_shortened(tokenizer, question, int(QUESTION * max_length)) for question in questions]
+    kept, cut = _shortened(tokenizer, questions, int(QUESTION * max_length))
     tokenizer.enable_truncation(max_length, stride=int(OVERLAP * max_length), strategy="only_second")
     encodings = tokenizer.encode_batch(list(zip(kept, contexts, strict=True)))
     features, counts = [], []
@@ -41,21 +41,29 @@ def strides(
         name: np.concatenate([own[place] for own in features]).astype(np.int32)
         for place, name in ((1, "start"), (2, "end"), (3, "gold"))
     }
-    shortened = sum(one != other for one, other in zip(questions, kept, strict=True))
-    return Tokens(
+    tokens = Tokens(
         ids,
         types,
         np.concatenate([[0], lengths.cumsum()]),
         np.cumsum([0, *counts]),
-        cut=Cut(shortened, len(questions), int(lengths.max(initial=0))),
+        cut=cut,
+        unknown=unknown_share(tokenizer, ids),
         left=settings["left"],
         aligned=aligned,
     )
+    tell_of_unknown(tokens, tokenizer_file)
+    return tokens
 
 
-def _shortened(tokenizer, question: str, tokens: int) -> str:
-    encoding = tokenizer.encode(question, add_special_tokens=False)
-    return question if len(encoding) <= tokens else question[: encoding.offsets[tokens - 1][1]]
+def _shortened(tokenizer, questions: Sequence[str], tokens: int) -> tuple[list[str], Cut]:
+    """Questions of so many tokens at most, and how many were longer."""
+    encodings = tokenizer.encode_batch(list(questions), add_special_tokens=False)
+    lengths = list(map(len, encodings))
+    kept = [
+        question[: encoding.offsets[tokens - 1][1]] if len(encoding) > tokens else question
+        for question, encoding in zip(questions, encodings, strict=True)
+    ]
+    return kept, Cut(sum(length > tokens for length in lengths), len(kept), max(lengths, default=0))
 
 
 def _aligned(encoding, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

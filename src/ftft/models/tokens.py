@@ -23,6 +23,8 @@ ROUND_WIDTH = 16
 LONG_ROW = 128
 # A tokenizer that reads more of the task's own texts as unknown is told of.
 MUCH_UNKNOWN = 0.2
+# The modules here that make tokens.
+MAKERS = ("tokens.py", "strides.py")
 # In a file of tokens: which instance a feature is of.
 INSTANCE = "instance"
 logger = logging.getLogger(__name__)
@@ -150,7 +152,8 @@ def cached_tokens(
     `origin` says what `make` depends on beside the tokenizer and the code, which are added here. Runs and
     models that share a tokenizer share the file. One that cannot be read is made again.
     """
-    code = (Path(__file__).read_bytes(), Path(inspect.getfile(make)).read_bytes())
+    makers = (*(Path(__file__).with_name(name) for name in MAKERS), Path(inspect.getfile(make)))
+    code = [file.read_bytes() for file in makers]
     origin = {
         **origin,
         "tokenizer": hashlib.sha256(Path(tokenizer_file).read_bytes()).hexdigest(),
@@ -165,7 +168,7 @@ def cached_tokens(
         except ArtifactError as error:
             logger.warning("making the tokens again: %s", error)
         else:
-            _tell_of_unknown(tokens, tokenizer_file)
+            tell_of_unknown(tokens, tokenizer_file)
             return tokens
     tokens = make()
     columns = {
@@ -264,10 +267,9 @@ def tokenize(
     cut = _count_cut(encode_batch, inputs, lengths, max_length)
     if align:
         cut = cut._replace(words=_words_lost(inputs, encodings))
-    unknown_id = _unknown_id(tokenizer)
-    unknown = 0.0 if unknown_id is None else float((ids == unknown_id).mean())
+    unknown = unknown_share(tokenizer, ids)
     tokens = Tokens(ids, types, offsets, cut=cut, unknown=unknown, left=settings["left"], aligned=aligned)
-    _tell_of_unknown(tokens, tokenizer_file)
+    tell_of_unknown(tokens, tokenizer_file)
     return tokens
 
 
@@ -307,13 +309,16 @@ def _count_cut(encode_batch: Callable, inputs: list, lengths: np.ndarray, max_le
     return Cut(int((whole > max_length).sum()), len(lengths), longest)
 
 
-def _unknown_id(tokenizer) -> int | None:
+def unknown_share(tokenizer, ids: np.ndarray) -> float:
+    """The share of tokens that the tokenizer has no piece for."""
     model = json.loads(tokenizer.to_str())["model"]
     name = model.get("unk_token")
-    return model.get("unk_id") if name is None else tokenizer.token_to_id(name)
+    unknown = model.get("unk_id") if name is None else tokenizer.token_to_id(name)
+    return 0.0 if unknown is None else float((ids == unknown).mean())
 
 
-def _tell_of_unknown(tokens: Tokens, tokenizer_file: str | Path) -> None:
+def tell_of_unknown(tokens: Tokens, tokenizer_file: str | Path) -> None:
+    """Warn of a tokenizer that reads much of a task's texts as unknown."""
     if tokens.unknown > MUCH_UNKNOWN:
         logger.warning(
             "%s has no piece for %.0f %% of the tokens of these texts: is it the tokenizer of this language?",

@@ -248,11 +248,11 @@ class SpanF1(Metric):
     definition = "F1 of the words that a predicted and the best gold answer share, the mean over questions"
 
     def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        pairs = zip(targets, predictions, strict=True)
-        scores = [
-            max(self.compare(normalised(text), normalised(predicted)) for text in answers["texts"] or [""])
-            for answers, predicted in pairs
-        ]
+        scores = []
+        for answers, predicted in zip(targets, predictions, strict=True):
+            # As SQuAD 2.0 has it, an answer of articles and punctuation alone is none.
+            gold = [words for text in answers["texts"] if (words := normalised(text))] or [[]]
+            scores.append(max(self.compare(words, normalised(predicted)) for words in gold))
         return np.stack([scores, np.ones(len(scores))], axis=1).astype(np.float64)
 
     def compare(self, gold: list[str], predicted: list[str]) -> float:

@@ -6,6 +6,7 @@ answer's start and end, the largest over the strides that hold it; of a question
 token as both, over all strides. An answer that no stride holds whole counts as none.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -114,6 +115,13 @@ class QuestionAnswering(Kind):
             "margin": pa.array(margin.astype(np.float32)),
         }
 
+    def in_words(self, targets: np.ndarray, dataset) -> list[str]:
+        """SQuAD's objects, which a correction may hold in place of the answers."""
+        return [
+            json.dumps({"text": own["texts"], "answer_start": own["starts"]}, ensure_ascii=False)
+            for own in targets
+        ]
+
     def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
         """Questions, and contexts with the answer in brackets."""
         contexts = [
@@ -123,11 +131,15 @@ class QuestionAnswering(Kind):
         return [texts[0], contexts]
 
     def usage(self, text: Sequence[str]) -> str:
-        """The pipeline for question answering."""
+        """The library's model itself: it has no pipeline for extractive answers any more."""
         return (
-            "from transformers import pipeline\n\n"
-            f'answer = pipeline("{self.pipeline}", "path/of/this/folder")\n'
-            'answer(question="a question", context="a text")'
+            "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n\n"
+            'tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder")\n'
+            'model = AutoModelForQuestionAnswering.from_pretrained("path/of/this/folder")\n'
+            'inputs = tokenizer("a question", "a text", return_tensors="pt")\n'
+            "scores = model(**inputs)\n"
+            "first, last = scores.start_logits.argmax(), scores.end_logits.argmax()\n"
+            'answer = tokenizer.decode(inputs["input_ids"][0, first : last + 1])'
         )
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
@@ -158,9 +170,8 @@ class QuestionAnswering(Kind):
         import torch
 
         start, end = _gold_log_probabilities(outputs, targets)
-        gold = targets.aligned["gold"]
-        # The first token stands for no answer here.
-        holds = (gold[:, 1:] > 0).any(1)
+        # Outside the context the first token stands for no answer.
+        holds = ((targets.aligned["gold"] > 0) & (targets.aligned["start"] >= 0)).any(1)
         answered = _over_strides("amax", holds.float(), targets) > 0
         together = (start + end).masked_fill(~holds, ABSENT)
         best = _over_strides("amax", together, targets)
@@ -196,7 +207,10 @@ class QuestionAnswering(Kind):
         best = _over_strides("amax", scores, batch)
         chosen = scores == _repeated(best, batch)
         spans = [_over_strides("amax", part.masked_fill(~chosen, -1.0), batch) for part in characters]
-        no_answer = -_over_strides("amax", -(start[:, 0] + end[:, 0]), batch)
+        # Padding may stand before the first token.
+        first_token = batch.inputs["attention_mask"].argmax(1, keepdim=True)
+        of_no_answer = (start + end).gather(1, first_token)[:, 0]
+        no_answer = -_over_strides("amax", -of_no_answer, batch)
         return torch.stack([*spans, best - no_answer], 1)
 
 
