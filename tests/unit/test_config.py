@@ -335,14 +335,20 @@ def test_a_mixture_needs_the_epochs_of_the_selector_it_starts_from(tiny):
     )
 
 
-def test_a_kind_that_does_not_record_what_a_score_needs_is_refused(tiny, monkeypatch):
+@pytest.mark.parametrize("selector", ["aum", "product_of_experts", "confidence_regularisation"])
+def test_a_kind_that_does_not_record_what_a_selector_needs_is_refused(tiny, monkeypatch, selector):
     monkeypatch.setattr(type(registry.KINDS["classification"]), "signals", frozenset())
-    ask(tiny, selector="aum")
-    message = message_of(tiny)
+    ask(tiny, selector=selector)
     assert (
-        "tables.t.rows[0].selector: 'aum' needs logits, which tasks of the kind 'classification'" in message
+        f"tables.t.rows[0].selector: '{selector}' needs logits, which tasks of the kind 'classification'"
+        in message_of(tiny)
     )
-    ask(tiny, selector="easy")
+
+
+@pytest.mark.parametrize("selector", ["easy", "jtt", "reweighting", "relative_difficulty", "matched_random"])
+def test_what_every_kind_records_is_enough_for_the_others(tiny, monkeypatch, selector):
+    monkeypatch.setattr(type(registry.KINDS["classification"]), "signals", frozenset())
+    ask(tiny, selector=selector)
     assert resolve(tiny)
 
 

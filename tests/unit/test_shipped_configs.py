@@ -6,7 +6,10 @@ import re
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from snakemake.utils import update_config
 
+from ftft.cartography.controls import PARTS
+from ftft.cartography.selection import ENDS, SELECTORS
 from ftft.models.encoders import prepare_encoder
 from ftft.paper import roles as paper
 from ftft.pipeline import parameters as slices
@@ -210,3 +213,34 @@ def test_an_example_has_a_matched_random_row_beside_every_map(example):
     (task,) = example.tasks.values()
     if task.kind == "classification":
         assert {("minilm-l3", "within_labels"), ("minilm-l3", "class_balanced")} <= chosen
+
+
+def laid_over_the_default(root, name):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    update_config(config, yaml.safe_load((root / "config" / name).read_text()))
+    return resolve(config)
+
+
+def test_all_methods_are_compared_at_one_length_of_training(root):
+    config = laid_over_the_default(root, "methods.yaml")
+    rows = config.tables["methods"].rows
+    base = {config.selector_of(row.selector)[0] if row.selector else row.method for row in rows}
+    dual = {name for name, entry in SELECTORS.items() if entry.all_rows}
+    assert dual | {"balanced", "longest", "coverage_centric", "with_copies", "ERM"} <= base
+    models = {row.main for row in rows}
+    assert len(models) == 1 and not any(row.steps for row in rows)
+    assert {row.model for row in rows} == {None, "standin-electra-base"}
+
+
+def test_every_end_of_a_score_stands_beside_its_matched_random_rows(root):
+    config = laid_over_the_default(root, "methods.yaml")
+    table = config.tables["methods"]
+    ends = {row.selector for row in table.rows if row.method == "DM" and row.selector in ENDS}
+    split = plan.gain_parts(table, config)
+    assert (
+        {table.rows[part["row"]].selector for part in split}
+        >= ends
+        == {"ambiguous", "forgetting", "el2n", "aum"}
+    )
+    whole = [part["part"] for part in split if table.rows[part["row"]].selector == "ambiguous"]
+    assert whole == [*PARTS, "over random", "over balanced", "over longest"]
