@@ -76,7 +76,8 @@ def resample_scores(
     found = named_metric(metric)
     columns = [run for runs in predictions.values() for run in runs.values()]
     observed, resampled = np.empty(len(columns)), np.empty((resamples, len(columns)))
-    for batch in _batches(columns, found.statistics(targets, columns[0], labels).size):
+    numbers = found.statistics(targets, columns[0], labels).size if columns else 1
+    for batch in _batches(columns, numbers):
         statistics = np.stack([found.statistics(targets, columns[place], labels) for place in batch], axis=1)
         observed[batch] = found.replicates(np.ones((1, len(targets))), statistics)[0]
         start = 0
