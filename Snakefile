@@ -1,12 +1,16 @@
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 
-# A --configfile with tasks of its own stands for itself; one without is laid over the default.
+# A --configfile with tasks of its own stands for itself; one without is laid over the default: the folder's
+# own, else the one beside this file.
+DEFAULT = "config/config.yaml"
 if "tasks" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: DEFAULT if os.path.exists(DEFAULT) else workflow.source_path(DEFAULT)
 
 
 include: "rules/common.smk"
@@ -34,6 +38,12 @@ rule paper:
     input:
         collect("results/tables/{table}.csv", table=[*settings.tables, *further_tables()]),
         all_figures(),
+
+
+# Configuration and data, before anything is trained.
+rule check:
+    input:
+        collect("results/checks/{task}.json", task=plan.working_tasks(settings)),
 
 
 # What reference models promise, before any main model is trained.

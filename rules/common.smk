@@ -6,9 +6,14 @@ from pathlib import Path
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
+# The library beside these rules: in src/ of a clone, or around them where the package is installed. Rules
+# that come from a repository elsewhere have none, and take the installed one.
 ROOT = Path(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True)).resolve()
-SOURCE = ROOT / "src"
-sys.path.insert(0, str(SOURCE))
+SOURCES = [
+    folder for folder in (ROOT / "src", ROOT.parent.parent) if (folder / "ftft" / "places.py").is_file()
+]
+KNOWN = list(sys.path)
+sys.path[:0] = map(str, SOURCES)
 
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
@@ -20,7 +25,10 @@ from ftft.pipeline import warm
 from ftft.pipeline.job import TERMINAL, prefer_code
 from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
-prefer_code(SOURCE)
+for folder in SOURCES:
+    # Jobs find an installed package by themselves.
+    if folder.name == "src" or str(folder) not in KNOWN:
+        prefer_code(folder)
 try:
     if workflow.is_main_process:
         for file in workflow.configfiles:
