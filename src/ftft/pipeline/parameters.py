@@ -1,8 +1,7 @@
 """The slice of the configuration that each rule reads: what an edit must change for the rule to run again."""
 
-from pathlib import Path
-
 from ..paper import roles as paper
+from ..places import REPORT
 from . import registry
 from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
@@ -27,7 +26,6 @@ from .plan import (
     task_cost_unit,
 )
 
-REPORT = Path(__file__).parents[3] / "workflow" / "report"
 MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 

@@ -23,10 +23,11 @@ from ..cartography.dynamics import load_dynamics
 from ..cartography.selection import regions
 from ..data.corrections import text_hash
 from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
+from ..places import REPORT
 from ..tasks.base import kind_of
 from .issues import listed
 
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "map_page"
+TEMPLATES = REPORT / "map_page"
 SCRIPTS = ("data.js", "plot.js", "review.js", "app.js")
 # The texts of 400,000 rows as long as MNLI's (170 bytes) are 68 MB, 40 MB of page.
 MOST_TEXT_BYTES = 80_000_000

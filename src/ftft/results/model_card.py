@@ -1,12 +1,12 @@
 """A model card for the Hugging Face hub, made from a run: Mitchell et al. (2019), with the hub's metadata."""
 
-from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from ..places import REPORT
 from ..statistics.costs import seconds_of
 from ..statistics.exclusions import RunKey
 from ..statistics.scores import choosing_sets
@@ -16,7 +16,7 @@ from .notes import correction_notes, exclusion_notes, metric_note
 from .rendering import Rendering, to_markdown
 from .texts import code, markdown, plain
 
-TEMPLATE = Path(__file__).parents[3] / "workflow" / "report" / "model_card" / "card.md"
+TEMPLATE = REPORT / "model_card" / "card.md"
 CHOSE = "†"
 
 

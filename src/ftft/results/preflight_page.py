@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts import write_text
+from ..places import REPORT
 from ..statistics.frames import write_csv
 from ..tasks.metrics import metric as named_metric
 from .easy_share import RATES
 from .preflight import RATE, Reference, build_preflight, findings, measure, parameter_count
 from .texts import plain
 
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "preflight"
+TEMPLATES = REPORT / "preflight"
 SHAPES = {
     "run": '<line class="run" x1="{x}" x2="{x}" y1="4" y2="22">{title}</line>',
     "own": '<svg x="{x}" y="13"><path class="own" d="M0-7 7 0 0 7-7 0z">{title}</path></svg>',
