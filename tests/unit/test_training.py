@@ -184,6 +184,16 @@ def test_cost_counts_what_every_batch_held(fine_tune, monkeypatch):
     assert result.cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
 
 
+def test_cost_counts_the_development_passes_of_every_checkpoint(fine_tune, training_data):
+    result = fine_tune(early_stopping=MONITOR)
+    forward = flops.count_flops(result.model.config, 32, "SequenceClassification", False)
+    lengths = np.concatenate([part.tokens.lengths for part in training_data.development.values()])
+    # BERT pays nothing per batch.
+    once = forward.of(0, len(lengths), lengths.sum(), lengths @ lengths)
+    taken = max(entry["checkpoint"] for entry in result.trajectory)
+    assert result.cost["evaluation_flops"] == taken * once > 0
+
+
 def test_counting_flops_changes_no_result(fine_tune, monkeypatch):
     counted = fine_tune()
     monkeypatch.setattr(flops, "count_flops", lambda *arguments: None)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ..execution.processes import ALONE, ProcessGroup
-from ..models.tokens import Tokens
+from ..models.flops import Workload
+from ..models.tokens import Tokens, budget_batches
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
 from ..tasks.prediction import predict_outputs
@@ -89,6 +90,15 @@ class Checkpoints:
                 }
         self.seconds += time.perf_counter() - started
         return shown
+
+    @property
+    def workload(self) -> Workload:
+        """What the passes over the development sets at all checkpoints took, batched as by one process."""
+        work = Workload()
+        for part in self._development.values():
+            for rows in budget_batches(part.tokens.total_lengths, self._batch_tokens):
+                work.add(part.tokens.feature_lengths[part.tokens.features_of(rows)])
+        return work.times(self.count)
 
     @property
     def stopped(self) -> bool:

@@ -32,8 +32,8 @@ class TrainingResult:
     """What a run leaves: the model it keeps, what it recorded ([n, width] per complete epoch), its
     scores at every checkpoint, how it ended and what it cost.
 
-    FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_seconds`); what
-    cannot be measured is None.
+    FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_flops`,
+    `evaluation_seconds`); what cannot be measured is None.
     """
 
     model: nn.Module
@@ -210,8 +210,11 @@ class Session:
             "evaluation_seconds": self._checkpoints.seconds,
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
-            # Last, for the count is no part of the run's peak memory.
+            # Last, for the counts are no part of the run's peak memory.
             "flops": work.flops(self._model.config, self._data.kind.head),
+            "evaluation_flops": self._checkpoints.workload.flops(
+                self._model.config, self._data.kind.head, False
+            ),
         }
         self._group.leave()
         return TrainingResult(self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost)
