@@ -19,6 +19,7 @@ include: "rules/finetune.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/preflight.smk"
+include: "rules/verdicts.smk"
 include: "rules/issues.smk"
 
 

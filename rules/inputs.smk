@@ -92,7 +92,7 @@ def reference_dynamics(wildcards):
 
 def table(wildcards):
     try:
-        return settings.tables[wildcards.table]
+        return compare.table_of(settings, wildcards.table)
     except KeyError:
         raise WorkflowError(
             f"{wildcards.table}: this configuration has no task and models for it\n"
@@ -287,3 +287,23 @@ def curve_files(name):
 def curve_ledgers(wildcards):
     """One ledger per curve, then those of the reference runs behind them."""
     return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")
+
+
+def verdict_ledgers(wildcards):
+    runs = verdicts.verdict_runs(settings, wildcards.verdict)
+    references = verdicts.verdict_references(settings, wildcards.verdict)
+    return run_files(list(dict.fromkeys([*runs, *references])), "ledger.json")
+
+
+def verdict_predictions(wildcards):
+    return run_files(verdicts.verdict_runs(settings, wildcards.verdict), "development.parquet")
+
+
+def verdict_maps(wildcards):
+    runs = verdicts.verdict_references(settings, wildcards.verdict)
+    return collect("results/maps/{run.task}/{run.model}/seed{run.seed}.json", run=runs)
+
+
+def verdict_data(wildcards):
+    task = verdicts.task_of(settings, wildcards.verdict)
+    return data_files(task, verdicts.verdict_slice(settings, wildcards.verdict)["sets"]["datasets"])

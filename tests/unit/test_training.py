@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -192,6 +193,16 @@ def test_cost_counts_the_development_passes_of_every_checkpoint(fine_tune, train
     once = forward.of(0, len(lengths), lengths.sum(), lengths @ lengths)
     taken = max(entry["checkpoint"] for entry in result.trajectory)
     assert result.cost["evaluation_flops"] == taken * once > 0
+
+
+def test_the_predictions_of_every_checkpoint_give_its_scores(fine_tune, training_data):
+    result = fine_tune()
+    table = pa.concat_tables(result.predictions).to_pandas()
+    for entry in result.trajectory:
+        if entry["metric"] == "accuracy":
+            own = table[(table[["checkpoint", "dataset"]] == [entry["checkpoint"], entry["dataset"]]).all(1)]
+            labels = training_data.development[entry["dataset"]].dataset.labels
+            assert (own["prediction"].to_numpy() == labels).mean() == entry["value"]
 
 
 def test_counting_flops_changes_no_result(fine_tune, monkeypatch):

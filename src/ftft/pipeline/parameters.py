@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..paper import roles as paper
 from . import registry
+from .compare import table_of
 from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
@@ -165,7 +166,7 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
 
 def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     runs = table_runs(entry, config)
     return {
         "failure_metric": config.tasks[entry.task].metric,
@@ -175,7 +176,7 @@ def scores_slice(config: Configuration, table: str) -> dict:
 
 def comparisons_slice(config: Configuration, table: str) -> dict:
     """What defines the comparisons of a table's rows with ERM."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     return {
         "metric": metric_of(config, table),
@@ -189,7 +190,7 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
 
 def gains_slice(config: Configuration, table: str) -> dict:
     """What defines how the gains of a table's selections are split."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     outside = [name for name in task.evaluate if name != task.validation]
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
@@ -206,7 +207,7 @@ def gains_slice(config: Configuration, table: str) -> dict:
 
 def table_slice(config: Configuration, table: str) -> dict:
     """What defines a table beside its scores, comparisons and ledgers."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return {
         "task": entry.task,
         "title": entry.title or table,
@@ -225,7 +226,7 @@ def table_slice(config: Configuration, table: str) -> dict:
 
 def metric_of(config: Configuration, table: str) -> str:
     """The score that a table shows."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return entry.metric or config.tasks[entry.task].metric
 
 
