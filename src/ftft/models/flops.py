@@ -79,9 +79,9 @@ def _measure(model: nn.Module, instances: int, length: int, training: bool) -> i
         if "MultipleChoice" in type(model).__name__:
             # Instances of one choice each.
             embedded = embedded[:, None]
-        total = model(inputs_embeds=embedded).logits.sum()
+        outputs = model(inputs_embeds=embedded)
         if training:
-            total.backward()
+            sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
     return counter.get_total_flops()
 
 
