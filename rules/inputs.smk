@@ -207,6 +207,10 @@ def candidate_ledgers(wildcards):
     return run_files(plan.preflight_runs(settings, wildcards.task), "ledger.json")
 
 
+def candidate_dynamics(wildcards):
+    return run_files(plan.preflight_runs(settings, wildcards.task), "dynamics.parquet")
+
+
 def counted_encoders(wildcards):
     """The encoders whose parameters a preflight counts: none where all sizes are configured."""
     sizes = slices.preflight_slice(settings, wildcards.task)["parameters_m"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..paper import roles as paper
+from ..results.recorded import recorded_transfers
 from . import registry
 from .compare import table_of
 from .config import Configuration, Row, Task
@@ -272,6 +273,7 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         **config.selection.dump("fraction", "rule"),
         "parameters_m": {model: config.models[model].parameters_m for pair in pairs for model in pair},
         "published": published,
+        "recorded": recorded_transfers(),
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
         "template": folder_hash(PREFLIGHT_PAGE),
