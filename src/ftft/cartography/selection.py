@@ -29,7 +29,7 @@ EPOCH_SETTINGS = ("epoch", "wrong_at")
 class Pool:
     """What a selector may look at: n training instances and, where it needs one, their data map.
 
-    make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n]; both None of
+    make_up: codes [n] of the instances' label make-up; lengths: as their kind counts them, [n]; both None of
     a data set that was read without its texts. dynamics: the reference's, for selectors that read them.
     """
 
@@ -52,9 +52,8 @@ class Pool:
         """The pool of a training set."""
         if not dataset.texts:
             return cls(dataset.uids, fraction, seed, data_map, rule=rule)
-        # Characters, for words are not told apart by spaces in every script.
-        lengths = np.sum([[_characters(text) for text in column] for column in dataset.texts], axis=0)
-        return cls(dataset.uids, fraction, seed, data_map, kind.make_up(dataset), lengths, rule)
+        described = kind.make_up(dataset), kind.lengths(dataset)
+        return cls(dataset.uids, fraction, seed, data_map, *described, rule)
 
     @property
     def size(self) -> int:
@@ -324,10 +323,6 @@ def length_parts(lengths: np.ndarray, parts: int = LENGTH_PARTS) -> np.ndarray:
     """The tenth [n] of the instances, by length, in which each lies, 0 being the shortest."""
     edges = np.quantile(lengths, np.arange(1, parts) / parts)
     return np.searchsorted(edges, lengths, side="left")
-
-
-def _characters(text: str | list[str]) -> int:
-    return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def _empty(fraction: float, instances: int) -> DataError:

@@ -42,6 +42,8 @@ DEFAULT_ISSUE_SCORES = DEFAULT_SCORES
 KINDS = {name: base.kind_of(name) for name in base.KINDS}
 # Keys of a task that not every kind takes.
 KIND_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in (*kind.required, *kind.optional)))
+# Those that evaluations alone read.
+EVALUATION_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in kind.evaluated))
 METRICS = tuple(metric_names())
 # In an order of its own: that of their registration depends on who imports what first.
 DATA_SOURCES = dict(sorted(SOURCES.items()))
