@@ -102,6 +102,8 @@ class Selector:
 SELECTORS: dict[str, Selector] = {}
 # By selectors that go by the end of a score: its name, and the sign with which the largest are selected.
 ENDS: dict[str, tuple[str, float]] = {}
+# What selectors go by that are no end of one score, by their name.
+RANKINGS: dict[str, Callable[[Pool], np.ndarray]] = {}
 
 
 def selector(
@@ -137,6 +139,21 @@ def end(name: str, score: str, sign: float, description: str) -> Selector:
     return SELECTORS[name]
 
 
+def ranking(name: str, scores: Sequence[str]) -> Callable:
+    """Register a selector that takes the largest values of a function of the pool, float64 [n]."""
+
+    def register(rank: Callable[[Pool], np.ndarray]) -> Callable[[Pool], np.ndarray]:
+        def choose(pool: Pool) -> np.ndarray:
+            return largest(rank(pool), pool.uids, pool.size)
+
+        choose.__doc__, choose.__module__, choose.__name__ = rank.__doc__, rank.__module__, rank.__name__
+        RANKINGS[name] = rank
+        SELECTORS[name] = Selector(name, choose, tuple(scores))
+        return rank
+
+    return register
+
+
 # Each under its own name in capitals, by which the pipeline tells the code that defines it.
 AMBIGUOUS = end("ambiguous", "variability", 1.0, "The largest variability: the paper's selection.")
 HARD_TO_LEARN = end("hard-to-learn", "confidence", -1.0, "The smallest confidence.")
@@ -146,6 +163,12 @@ AUM = end("aum", "aum", -1.0, "The smallest area under the margin (Pleiss et al.
 EL2N = end("el2n", "el2n", 1.0, "The largest error norm in `selection.el2n_epochs` (Paul et al. 2021).")
 ENTROPY = end("entropy", "entropy", 1.0, "The largest entropy of the mean prediction (Coleman et al. 2020).")
 THRESHOLD = end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
+
+
+HIGH_LOSS = end("high_loss", "mean_loss", 1.0, "The largest mean of -log p_true.")
+SLOW_TO_LEARN = end(
+    "slow_to_learn", "learning_percentage", -1.0, "The smallest learning percentage (Mekala et al. 2024)."
+)
 
 
 def choose(name: str, pool: Pool, settings: dict) -> Supervision:

@@ -69,6 +69,7 @@ SETTINGS: dict[str, tuple[str, dict[str, float]]] = {
     "easy": ("share of the selection that is easy", {"ge": 0, "le": 1}),
     "pruned": ("share of the hardest left out", {"ge": 0, "lt": 1}),
     "strata": ("number of strata", {"ge": 1}),
+    "clusters": ("number of clusters", {"ge": 1}),
     "copies": ("copies added", {"ge": 1, "le": 100}),
     "wrong_at": ("epoch of the reference, from 0, whose errors count", {"ge": 0}),
     "epoch": ("epoch of the reference, from 0; -1: its mean over all", {"ge": -1}),
