@@ -169,3 +169,11 @@ def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():
     assert tagger.per_token - plain.per_token == 6 * HIDDEN * CLASSES
     assert tagger.per_instance == 0
     assert plain.per_instance - choice.per_instance == 6 * HIDDEN * (CLASSES - 1)
+
+
+def test_answers_are_sought_by_two_numbers_for_every_token():
+    config = configuration("bert")
+    plain = count_flops(config, LONGEST, HEAD)
+    config.num_labels = 2
+    answerer = count_flops(config, LONGEST, "QuestionAnswering")
+    assert answerer.per_token - plain.per_token == 6 * HIDDEN * 2

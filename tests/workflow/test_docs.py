@@ -93,8 +93,8 @@ def test_a_documented_command_works(clone, command):
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
         case ["ftft", "init"]:
             console(["init", "--help"], clone)
-        case ["ftft", "archive", *_]:
-            console(["archive", "--help"], clone)
+        case ["ftft", "archive" | "issues" as of_results, *_]:
+            console([of_results, "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)
         case ["ftft", *arguments]:

@@ -79,7 +79,8 @@ def _measure(model: nn.Module, instances: int, length: int) -> int:
         if "MultipleChoice" in type(model).__name__:
             # Instances of one choice each.
             embedded = embedded[:, None]
-        model(inputs_embeds=embedded).logits.sum().backward()
+        outputs = model(inputs_embeds=embedded)
+        sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
     return counter.get_total_flops()
 
 
