@@ -255,7 +255,7 @@ def slices_of(tiny):
     for name in ("small-ambiguous-33", "random-33"):
         made[f"supervision {name}"] = slices.supervision_slice(config, name)
     for model in ("small", "large"):
-        made[f"encoder {model}"] = slices.encoder_slice(config, model)
+        made[f"encoder {model}"] = slices.encoder_slice(config, next(iter(config.tasks)), model)
         made[f"evaluation {model}"] = slices.evaluation_slice(config, "demo", model)
         for budget in ("full", "stopped-ood"):
             made[f"training {model} {budget}"] = slices.training_slice(config, "demo", model, budget)

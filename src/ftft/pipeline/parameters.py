@@ -67,8 +67,8 @@ def check_slice(config: Configuration, task: str) -> dict:
     }
 
 
-def encoder_slice(config: Configuration, model: str) -> dict:
-    """What defines a model's starting point."""
+def encoder_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines a model's starting point; its kind of task where that needs the head too."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
     entry = config.models[model]
     chosen = entry.dump(*keys)
@@ -76,7 +76,9 @@ def encoder_slice(config: Configuration, model: str) -> dict:
         chosen["content"] = content_of_folder(entry.path)
     elif entry.source == "package":
         chosen["version"] = version_of_package(entry.package)
-    return {**chosen, "max_length": entry.training.max_length}
+    kind = config.tasks[task].kind
+    with_head = {"kind": kind} if registry.KINDS[kind].pretrained_head else {}
+    return {**chosen, "max_length": entry.training.max_length, **with_head}
 
 
 def training_slice(config: Configuration, task: str, model: str, budget: str) -> dict:
@@ -159,6 +161,7 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     entry = config.tasks[task]
     return {
         "kind": entry.kind,
+        **entry.dump(*registry.EVALUATION_KEYS),
         **config.models[model].training.dump("max_length", "precision"),
     }
 
@@ -291,8 +294,8 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
         "datasets": list(entry.evaluate),
         "recipe": config.models[chosen.main].training.dump(),
-        "main_source": encoder_slice(config, chosen.main),
-        "reference_source": encoder_slice(config, chosen.reference),
+        "main_source": encoder_slice(config, task, chosen.main),
+        "reference_source": encoder_slice(config, task, chosen.reference),
         "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},
         "template": folder_hash(MODEL_CARD),
         **config.statistics.dump(),

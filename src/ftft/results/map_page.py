@@ -137,11 +137,13 @@ def shown_texts(data: pa.Table, dataset: Dataset, order: np.ndarray) -> pa.Table
     task shows them.
     """
     texts = data.select([name for name in TEXT_COLUMNS if name in data.column_names])
-    if not any(pa.types.is_list(column.type) for column in texts.columns):
+    kind = kind_of(dataset.kind)
+    lists = any(pa.types.is_list(column.type) for column in texts.columns)
+    if not lists and not kind.shows_targets:
         return texts
     columns = [column.to_pylist() for column in texts.columns]
-    shown = kind_of(dataset.kind).shown(columns, dataset.labels[order], dataset.label_names)
-    return pa.table([pa.chunked_array([column]) for column in shown], names=texts.column_names)
+    shown = kind.shown(columns, dataset.labels[order], dataset.label_names)
+    return pa.table({str(place): pa.chunked_array([column]) for place, column in enumerate(shown)})
 
 
 def texts_that_fit(uids: pa.ChunkedArray, texts: pa.Table) -> pa.Table:

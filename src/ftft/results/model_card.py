@@ -1,5 +1,6 @@
 """A model card for the Hugging Face hub, made from a run: Mitchell et al. (2019), with the hub's metadata."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
