@@ -10,18 +10,19 @@ from ..errors import FtftError, ModelError
 from .checks import (
     CHECKED_PARAMETERS,
     check_classifier,
+    has_head,
     refuse_pointers,
     require_head,
     require_length,
     require_vocabulary,
 )
 from .origins import description_files, locate, require_tokenizer, weight_files
-from .pretrained import load_encoder, load_tokenizer
+from .pretrained import encoder_class, load_encoder, load_tokenizer
 from .settling import set_option, settle_end, settle_padding, settle_pairs
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
-CLASSIFIERS = ("classification", "multilabel", "regression")
+CLASSIFIER = "SequenceClassification"
 
 
 def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
@@ -76,6 +77,8 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
     )
     if config.is_encoder_decoder:
         config.eos_token_id = tokenizer.sep_token_id
+    # Where there are several, AutoModel wants to be told which.
+    config.architectures = [encoder_class(config).__name__]
     torch.manual_seed(INITIALISATION_SEED)
     model = AutoModel.from_config(config, dtype=torch.float32)
     _finish(spec, model, tokenizer, folder)
@@ -84,9 +87,7 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
 
 def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] = ()) -> None:
     """Settle what tokenizer and configuration leave open, refuse what cannot be trained, and save."""
-    classifies = spec.get("kind", "classification") in CLASSIFIERS
-    if classifies:
-        require_head(model.config)
+    require_head(model.config, spec.get("head", CLASSIFIER))
     require_vocabulary(model, tokenizer)
     require_length(model, tokenizer, spec["max_length"])
     settle_padding(model.config, tokenizer)
@@ -97,7 +98,7 @@ def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] =
         set_option(tokenizer, "split_special_tokens", True)
     _save(model, tokenizer, folder, without=poolers)
     untrained = spec["source"] == "scratch"
-    if not classifies or sum(p.numel() for p in model.parameters()) > CHECKED_PARAMETERS:
+    if not has_head(model.config, CLASSIFIER) or model.num_parameters() > CHECKED_PARAMETERS:
         return
     if check_classifier(folder, tokenizer, poolers, untrained):
         return

@@ -31,10 +31,7 @@ def load_encoder(folder: Path, keep_layers: int | None = None):
                 expected=f"at most {config.num_hidden_layers}",
             )
         config.num_hidden_layers = keep_layers
-    kind = transformers.MODEL_MAPPING[type(config)]
-    # Funnel has two: the last is without its decoder, as its classifier is.
-    kind = kind[-1] if isinstance(kind, tuple) else kind
-    model, report = kind.from_pretrained(
+    model, report = encoder_class(config).from_pretrained(
         None,
         config=config,
         state_dict=weights,
@@ -52,6 +49,15 @@ def load_encoder(folder: Path, keep_layers: int | None = None):
             fix="check that weights and config.json belong together",
         )
     return model, sorted(poolers)
+
+
+def encoder_class(config):
+    """The class of transformers that a configuration's encoder without heads is of."""
+    from transformers import MODEL_MAPPING
+
+    kind = MODEL_MAPPING[type(config)]
+    # Funnel has two: the last is without its decoder, as its classifier is.
+    return kind[-1] if isinstance(kind, tuple) else kind
 
 
 def _read_tensors(file: Path) -> dict:
