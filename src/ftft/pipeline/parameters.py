@@ -3,6 +3,7 @@
 from ..paper import roles as paper
 from ..places import REPORT
 from ..results.recorded import recorded_transfers
+from ..tasks import base
 from . import registry
 from .compare import table_of
 from .config import Configuration, Row, Task
@@ -68,17 +69,17 @@ def check_slice(config: Configuration, task: str) -> dict:
 
 
 def encoder_slice(config: Configuration, task: str, model: str) -> dict:
-    """What defines a model's starting point; its kind of task where that needs the head too."""
+    """What defines a model's starting point, and the head that is to fit on it."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config.models[model]
-    chosen = entry.dump(*keys)
+    entry, kind = config.models[model], registry.KINDS[config.tasks[task].kind]
+    chosen = entry.dump(*keys, "separator")
+    if kind.head != base.Kind.head:
+        chosen["head"] = kind.head
     if entry.source == "folder":
         chosen["content"] = content_of_folder(entry.path)
     elif entry.source == "package":
         chosen["version"] = version_of_package(entry.package)
-    kind = config.tasks[task].kind
-    with_head = {"kind": kind} if registry.KINDS[kind].pretrained_head else {}
-    return {**chosen, "max_length": entry.training.max_length, **with_head}
+    return {**chosen, "max_length": entry.training.max_length}
 
 
 def training_slice(config: Configuration, task: str, model: str, budget: str) -> dict:
