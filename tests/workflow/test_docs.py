@@ -95,6 +95,8 @@ def test_a_documented_command_works(clone, command):
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
         case ["ftft", "init"]:
             console(["init", "--help"], clone)
+        case ["ftft", "status", "--watch", *_]:
+            console(["status", "--help"], clone)
         case ["ftft", "archive", *_]:
             console(["archive", "--help"], clone)
         case ["ftft", "init", *arguments]:
