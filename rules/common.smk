@@ -24,11 +24,11 @@ if find_spec("ftft") is None:
 from ftft.artifacts import RESULTS
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
-from ftft.pipeline import contract, dag
+from ftft.pipeline import compare, contract, dag
 from ftft.paper import roles as paper
 from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
-from ftft.pipeline import warm
+from ftft.pipeline import verdicts, warm
 from ftft.pipeline.job import TERMINAL, prefer_code
 from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
@@ -81,7 +81,10 @@ def one_of(names):
 wildcard_constraints:
     task=one_of(settings.tasks),
     model=one_of(settings.models),
-    table=one_of(dict.fromkeys([*settings.tables, *paper.SCORE_TABLES])),
+    table=one_of(
+        dict.fromkeys([*settings.tables, *map(compare.compare_name, settings.finetune), *paper.SCORE_TABLES])
+    ),
+    verdict=one_of(verdicts.verdict_names(settings)),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     supervision=rf"all|(?:{one_of(CHANCE)}|{one_of(settings.models)}-{one_of(SELECTORS)})-\d+(?:\.\d+)?",
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",

@@ -93,7 +93,7 @@ def reference_dynamics(wildcards):
 
 def table(wildcards):
     try:
-        return settings.tables[wildcards.table]
+        return compare.table_of(settings, wildcards.table)
     except KeyError:
         raise WorkflowError(
             f"{wildcards.table}: this configuration has no task and models for it\n"
@@ -208,6 +208,10 @@ def candidate_ledgers(wildcards):
     return run_files(plan.preflight_runs(settings, wildcards.task), "ledger.json")
 
 
+def candidate_dynamics(wildcards):
+    return run_files(plan.preflight_runs(settings, wildcards.task), "dynamics.parquet")
+
+
 def counted_encoders(wildcards):
     """The encoders whose parameters a preflight counts: none where all sizes are configured."""
     sizes = slices.preflight_slice(settings, wildcards.task)["parameters_m"]
@@ -288,3 +292,23 @@ def curve_files(name):
 def curve_ledgers(wildcards):
     """One ledger per curve, then those of the reference runs behind them."""
     return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")
+
+
+def verdict_ledgers(wildcards):
+    runs = verdicts.verdict_runs(settings, wildcards.verdict)
+    references = verdicts.verdict_references(settings, wildcards.verdict)
+    return run_files(list(dict.fromkeys([*runs, *references])), "ledger.json")
+
+
+def verdict_predictions(wildcards):
+    return run_files(verdicts.verdict_runs(settings, wildcards.verdict), "development.parquet")
+
+
+def verdict_maps(wildcards):
+    runs = verdicts.verdict_references(settings, wildcards.verdict)
+    return collect("results/maps/{run.task}/{run.model}/seed{run.seed}.json", run=runs)
+
+
+def verdict_data(wildcards):
+    task = verdicts.task_of(settings, wildcards.verdict)
+    return data_files(task, verdicts.verdict_slice(settings, wildcards.verdict)["sets"]["datasets"])

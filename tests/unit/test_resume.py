@@ -87,6 +87,7 @@ def trained_steps(monkeypatch):
 def same(one, other):
     np.testing.assert_array_equal(one.epochs, other.epochs)
     assert one.trajectory == other.trajectory and one.outcome == other.outcome
+    assert one.predictions == other.predictions
     weights = other.model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())
     measured = {"training_seconds", "evaluation_seconds", "peak_memory_mb"}

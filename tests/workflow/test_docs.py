@@ -97,12 +97,10 @@ def test_a_documented_command_works(clone, command):
             console(["init", "--help"], clone)
         case ["ftft", "status", "--watch", *_]:
             console(["status", "--help"], clone)
-        case ["ftft", "archive", *_]:
-            console(["archive", "--help"], clone)
+        case ["ftft", "archive" | "issues" | "open" as of_results, *_]:
+            console([of_results, "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)
-        case ["ftft", "open" | "issues" as command, *_]:
-            console([command, "--help"], clone)
         case ["ftft", command, *arguments] if COMMANDS[command] == COMMANDS["run"]:
             console([command, *arguments, "--dry-run", "--quiet", "all"], clone)
         case ["ftft", *arguments]:

@@ -21,6 +21,7 @@ VERBS = {
     "check": ("check", "read the configuration and the data, and check both; nothing is trained"),
     "preflight": ("preflight", "train the reference models, and see what FTFT would cost"),
     "finetune": ("finetune", "train the model to take home, with its scores and its model card"),
+    "compare": ("compare", "say whether FTFT paid: after finetune, its controls beside it at equal compute"),
     "table1": ("results/tables/table1.csv", "set FTFT beside plain fine-tuning, as the paper's Table 1"),
 }
 

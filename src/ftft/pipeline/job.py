@@ -155,13 +155,17 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
 
 
 @contextmanager
-def measured(path: str | Path, **names: object) -> Iterator[None]:
-    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
+def measured(path: str | Path, **names: object) -> Iterator[dict]:
+    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far.
+
+    The block may add entries to the dictionary that it gets.
+    """
     started = time.perf_counter()
-    yield
+    taken = dict(names)
+    yield taken
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
+    write_json(path, {**taken, "seconds": seconds, "peak_memory_mb": peak})
 
 
 def claim_resources(snakemake: Any) -> None:

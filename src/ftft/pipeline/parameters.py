@@ -2,7 +2,10 @@
 
 from ..paper import roles as paper
 from ..places import REPORT
+from ..results.recorded import recorded_transfers
+from ..tasks import base
 from . import registry
+from .compare import table_of
 from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
@@ -65,11 +68,13 @@ def check_slice(config: Configuration, task: str) -> dict:
     }
 
 
-def encoder_slice(config: Configuration, model: str) -> dict:
-    """What defines a model's starting point."""
+def encoder_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines a model's starting point, and the head that is to fit on it."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config.models[model]
-    chosen = entry.dump(*keys)
+    entry, kind = config.models[model], registry.KINDS[config.tasks[task].kind]
+    chosen = entry.dump(*keys, "separator")
+    if kind.head != base.Kind.head:
+        chosen["head"] = kind.head
     if entry.source == "folder":
         chosen["content"] = content_of_folder(entry.path)
     elif entry.source == "package":
@@ -157,13 +162,14 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     entry = config.tasks[task]
     return {
         "kind": entry.kind,
+        **entry.dump(*registry.EVALUATION_KEYS),
         **config.models[model].training.dump("max_length", "precision"),
     }
 
 
 def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     runs = table_runs(entry, config)
     return {
         "failure_metric": config.tasks[entry.task].metric,
@@ -173,7 +179,7 @@ def scores_slice(config: Configuration, table: str) -> dict:
 
 def comparisons_slice(config: Configuration, table: str) -> dict:
     """What defines the comparisons of a table's rows with ERM."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     return {
         "metric": metric_of(config, table),
@@ -187,7 +193,7 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
 
 def gains_slice(config: Configuration, table: str) -> dict:
     """What defines how the gains of a table's selections are split."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     outside = [name for name in task.evaluate if name != task.validation]
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
@@ -204,7 +210,7 @@ def gains_slice(config: Configuration, table: str) -> dict:
 
 def table_slice(config: Configuration, table: str) -> dict:
     """What defines a table beside its scores, comparisons and ledgers."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return {
         "task": entry.task,
         "title": entry.title or table,
@@ -223,7 +229,7 @@ def table_slice(config: Configuration, table: str) -> dict:
 
 def metric_of(config: Configuration, table: str) -> str:
     """The score that a table shows."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return entry.metric or config.tasks[entry.task].metric
 
 
@@ -269,6 +275,7 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         **config.selection.dump("fraction", "rule"),
         "parameters_m": {model: config.models[model].parameters_m for pair in pairs for model in pair},
         "published": published,
+        "recorded": recorded_transfers(),
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
         "template": folder_hash(PREFLIGHT_PAGE),
@@ -288,8 +295,8 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
         "datasets": list(entry.evaluate),
         "recipe": config.models[chosen.main].training.dump(),
-        "main_source": encoder_slice(config, chosen.main),
-        "reference_source": encoder_slice(config, chosen.reference),
+        "main_source": encoder_slice(config, task, chosen.main),
+        "reference_source": encoder_slice(config, task, chosen.reference),
         "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},
         "template": folder_hash(MODEL_CARD),
         **config.statistics.dump(),
