@@ -17,9 +17,12 @@ COMMANDS = {
     "issues": "issues:issues",
     "archive": "archive:archive",
     "open": "open:open_page",
+    "completion": "completion:completion",
     **dict.fromkeys(("run", *VERBS), "run:run"),
 }
 HELP = {"-h", "--help"}
+WATCH_SECONDS = 2.0
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,17 +56,18 @@ def _chosen(arguments: list[str]) -> argparse.Namespace:
     command, *rest = arguments or [""]
     if COMMANDS.get(command) == "run:run" and not HELP & set(rest):
         return argparse.Namespace(command=command, arguments=rest)
-    return _parser().parse_args(arguments)
+    return parser().parse_args(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    whole = argparse.ArgumentParser(
         "ftft",
         description="Fine-tune with transferred training dynamics.",
         epilog="example: ftft init reviews.csv && ftft finetune",
     )
-    parser.add_argument("--version", action="version", version=f"ftft {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    whole.add_argument("--version", action="version", version=f"ftft {__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     init = _command(
         commands, "init", "write a configuration from a file of texts and labels", "ftft init reviews.csv"
@@ -91,13 +95,22 @@ def _parser() -> argparse.ArgumentParser:
     for verb, (target, meaning) in VERBS.items():
         _runs(_command(commands, verb, f"{meaning}: ftft run {target}", f"ftft {verb} --dry-run"))
 
-    status = _command(commands, "status", "list training runs and failed jobs", "ftft status --json")
+    status = _command(commands, "status", "list training runs and failed jobs", "ftft status --watch")
     status.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     status.add_argument("--logs", metavar="FOLDER", type=Path, default=Path("logs"))
     status.add_argument(
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
     status.add_argument("--json", action="store_true", help="for machines")
+    status.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        help=f"look again every so often, {WATCH_SECONDS:g} seconds if not said, until Ctrl-C; with --json a "
+        "line each time",
+    )
 
     example = "ftft issues reviews --first 50"
     issues = _command(commands, "issues", "show labels that are probably wrong, worst first", example)
@@ -114,7 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
     archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
-    return parser
+
+    example = "ftft completion bash > ~/.local/share/bash-completion/completions/ftft"
+    completion = _command(commands, "completion", "print a shell's completion of ftft", example)
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=" or ".join(SHELLS))
+    return whole
 
 
 def _command(commands, name: str, meaning: str, example: str) -> argparse.ArgumentParser:
