@@ -24,8 +24,9 @@ def map_files(runs):
 def source_files(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
     if dataset and registry.DATA_SOURCES[dataset.source].reads_path:
-        # By its content, which is in the parameter, and not by its age.
-        return ancient(dataset.path)
+        # By its content, which is in the parameter, and not by its age; local, as no prefix of a module
+        # stands before it.
+        return ancient(local(dataset.path))
     if dataset and registry.DATA_SOURCES[dataset.source].downloads:
         return "results/downloads/{task}/{dataset}.parquet"
     return []
@@ -33,7 +34,7 @@ def source_files(wildcards):
 
 def corrections_file(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
-    return ancient(dataset.corrections) if dataset and dataset.corrections else []
+    return ancient(local(dataset.corrections)) if dataset and dataset.corrections else []
 
 
 def tokenizer_texts(wildcards):

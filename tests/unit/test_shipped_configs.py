@@ -76,7 +76,7 @@ def test_default_needs_no_network(default):
 
 @pytest.mark.parametrize("name", paper.read("tables")["models"])
 def test_defaults_encoders_can_be_prepared(default, train_set, tmp_path, name):
-    spec = slices.encoder_slice(default, f"standin-{name}")
+    spec = slices.encoder_slice(default, next(iter(default.tasks)), f"standin-{name}")
     prepare_encoder(spec, train_set, tmp_path)
     assert (tmp_path / "model.safetensors").is_file()
 

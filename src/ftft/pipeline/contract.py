@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
 from ..cartography.supervision import CROSS_ENTROPY
 from ..errors import ConfigError
+from ..places import SCRIPTS
 from ..tasks.metrics import metric
 from . import figure_parameters as figures
 from . import parameters as slices
@@ -24,7 +24,6 @@ from .contents import Remembered, hashes
 from .fingerprint import fingerprint
 from .names import ALL_DATA, Supervision
 
-SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
 WILDCARDS = {"seed": r"\d+", "score": r"[a-z0-9_]+", "dataset": r"[^/]+?", "table": r"[^/]+?"}

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -111,6 +112,9 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
             streams = [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
             with working(_provenance(snakemake)):
                 yield [] if rank else streams
+        except KeyboardInterrupt:
+            print("\ninterrupted by Ctrl-C: run it again\n", file=log)
+            raise SystemExit(128 + signal.SIGINT) from None
         except Exception as error:
             explained = fault_of_the_machine(error.__cause__ or error) or error
             if rank is not None:

@@ -1,9 +1,9 @@
 """The slice of the configuration that each rule reads: what an edit must change for the rule to run again."""
 
-from pathlib import Path
-
 from ..paper import roles as paper
+from ..places import REPORT
 from ..results.recorded import recorded_transfers
+from ..tasks import base
 from . import registry
 from .compare import table_of
 from .config import Configuration, Row, Task
@@ -29,7 +29,6 @@ from .plan import (
     task_cost_unit,
 )
 
-REPORT = Path(__file__).parents[3] / "workflow" / "report"
 MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 
@@ -69,11 +68,13 @@ def check_slice(config: Configuration, task: str) -> dict:
     }
 
 
-def encoder_slice(config: Configuration, model: str) -> dict:
-    """What defines a model's starting point."""
+def encoder_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines a model's starting point, and the head that is to fit on it."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config.models[model]
-    chosen = entry.dump(*keys)
+    entry, kind = config.models[model], registry.KINDS[config.tasks[task].kind]
+    chosen = entry.dump(*keys, "separator")
+    if kind.head != base.Kind.head:
+        chosen["head"] = kind.head
     if entry.source == "folder":
         chosen["content"] = content_of_folder(entry.path)
     elif entry.source == "package":
@@ -161,6 +162,7 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     entry = config.tasks[task]
     return {
         "kind": entry.kind,
+        **entry.dump(*registry.EVALUATION_KEYS),
         **config.models[model].training.dump("max_length", "precision"),
     }
 
@@ -293,8 +295,8 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
         "datasets": list(entry.evaluate),
         "recipe": config.models[chosen.main].training.dump(),
-        "main_source": encoder_slice(config, chosen.main),
-        "reference_source": encoder_slice(config, chosen.reference),
+        "main_source": encoder_slice(config, task, chosen.main),
+        "reference_source": encoder_slice(config, task, chosen.reference),
         "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},
         "template": folder_hash(MODEL_CARD),
         **config.statistics.dump(),

@@ -9,6 +9,7 @@ import yaml
 
 from ..artifacts import read_json, write_text
 from ..errors import ArtifactError
+from ..places import REPORT
 from ..statistics.costs import seconds_of
 from ..statistics.exclusions import RunKey
 from ..statistics.scores import choosing_sets
@@ -18,7 +19,7 @@ from .notes import correction_notes, exclusion_notes, metric_note
 from .rendering import Rendering, to_markdown
 from .texts import code, markdown, plain
 
-TEMPLATE = Path(__file__).parents[3] / "workflow" / "report" / "model_card" / "card.md"
+TEMPLATE = REPORT / "model_card" / "card.md"
 CHOSE = "†"
 # What a card says as long as nothing was compared.
 NOT_COMPARED = "Whether FTFT paid here was not measured; `snakemake compare` does that."

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts import write_text
+from ..places import REPORT
 from ..statistics.frames import write_csv
 from ..tasks.metrics import metric as named_metric
 from .attribution import Attribution, attribute, class_table, traits, with_attribution
@@ -19,7 +20,7 @@ from .preflight import RATE, Reference, build_preflight, findings, measure, para
 from .recorded import foretold, hit_rates
 from .texts import plain
 
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "preflight"
+TEMPLATES = REPORT / "preflight"
 SHAPES = {
     "run": '<line class="run" x1="{x}" x2="{x}" y1="4" y2="22">{title}</line>',
     "own": '<svg x="{x}" y="13"><path class="own" d="M0-7 7 0 0 7-7 0z">{title}</path></svg>',

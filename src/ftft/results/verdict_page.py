@@ -4,18 +4,18 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from string import Template
 
 import pandas as pd
 
+from ..places import REPORT
 from ..statistics.verdicts import Lead
 from ..tasks.metrics import metric as named_metric
 from .texts import plain
 
 # Names of methods and models are cut; a sentence of several of them is not.
 SENTENCE = 4000
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "verdict"
+TEMPLATES = REPORT / "verdict"
 
 
 def page(spec: dict, verdict: dict, points: pd.DataFrame, leads: Sequence[Lead], drawing: bytes) -> str:

@@ -216,10 +216,19 @@ def evaluate(
     batch_tokens = runtime["evaluation_batch_tokens"]
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
+    predictions = kind.completed(
+        kind.predictions(outputs, dataset),
+        model,
+        tokens,
+        Path(model_folder),
+        spec,
+        batch_tokens,
+        accelerator.autocast,
+    )
     columns = {
         "uid": text_column(dataset.uids),
         "label": target_column(dataset.labels),
-        "prediction": target_column(kind.predictions(outputs, dataset)),
+        "prediction": target_column(predictions),
         **kind.prediction_columns(outputs),
     }
     metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}

@@ -113,8 +113,8 @@ class Session:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The time of the loop: progress is shown, SIGTERM is a request, the end leaves a state where it is
-        wanted.
+        """The time of the loop: progress is shown, SIGTERM or Ctrl-C is a request, the end leaves a state
+        where it is wanted.
         """
         self._model.train()
         settings = {**self._recipe, "seed": self._seed}

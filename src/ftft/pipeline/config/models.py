@@ -118,6 +118,11 @@ class Model(Part):
         "tokenizer trained on the task's training texts",
         shown="required there",
     )
+    separator: Maybe[Text] = key(
+        None,
+        meaning="text between the two texts of a pair, in place of what the tokenizer puts there",
+        shown="the tokenizer's own, else its separator token, else its end token",
+    )
     parameters_m: Maybe[Annotated[Number, Field(gt=0)]] = key(
         None,
         meaning="millions of parameters for the cost column; used if all models of a table have it",

@@ -74,7 +74,10 @@ class Table(Part):
     task: Name = key(meaning="the task that it shows")
     title: Maybe[Line] = key(None, meaning="first words of its caption", shown="the table's name")
     metric: Maybe[Annotated[str, OneOf(lambda: registry.METRICS)]] = key(
-        None, meaning="score shown", shown="the task's"
+        None,
+        meaning="score shown: one that fits the kind of task, for `generation` also `response_match`, "
+        "`answer_match` or `rouge_l`",
+        shown="the task's",
     )
     cost_of: Maybe[Name] = key(
         None, meaning="the model whose ERM run costs 100", shown="main model of the last row"
