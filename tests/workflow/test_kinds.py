@@ -29,6 +29,8 @@ METRICS = {
     "generation": "token_likelihood",
 }
 SHOWN = {"generation": "response_match"}
+# What a model that has learnt scores at least; a language model that knows nothing, one over its vocabulary.
+LEARNT = {**dict.fromkeys(KINDS, 0.5), "generation": 0.3}
 # Language models beside the encoders.
 WRITERS = {
     "small": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64},
@@ -90,7 +92,8 @@ def row(kind, chance):
             answers = {"text": [town], "answer_start": [context.index(town)]}
             return {"question": "which town is it", "context": context, "answers": answers}
         case "generation":
-            return {"prompt": f"which town , {text}", "response": " ".join([town] * (1 + count))}
+            said = [town, *["warm"] * warm, *["far"] * far]
+            return {"prompt": f"which town , {text}", "response": " ".join(said)}
 
 
 def task(kind, folder):
@@ -154,7 +157,7 @@ def test_every_row_has_its_runs_and_the_models_learn(done, kind):
     primary = [row for row in rows if row["metric"] == METRICS[kind]]
     assert len(primary) == 2 * len(rows_of(kind))
     erm = next(row for row in primary if (row["supervision"], row["dataset"]) == ("all", "other"))
-    assert erm["value"] > max(0.5, erm["floor"]) and not erm["failed"]
+    assert erm["value"] > max(LEARNT[kind], erm["floor"]) and not erm["failed"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -218,14 +221,15 @@ def test_the_language_model_taken_home_responds(done):
     generate = transformers.pipeline("text-generation", str(done.folder / "results/finetuned/generation"))
     settings = {"max_new_tokens": 6, "do_sample": False, "return_full_text": False}
     (found,) = generate("which town , ann is in oslo\n", **settings)
-    assert set(found["generated_text"].split()) <= {"oslo", "bonn", "rome"} and found["generated_text"]
+    said = set(found["generated_text"].split())
+    assert said and said <= {"oslo", "bonn", "rome", "warm", "far"}
 
 
 def test_generated_responses_are_scored_and_other_likelihoods_beside(done):
     rows = pq.read_table(done.folder / "results/scores/table-generation.parquet").to_pylist()
     erm = [row for row in rows if (row["supervision"], row["dataset"]) == ("all", "other")]
     found = {row["metric"]: row["value"] for row in erm}
-    assert found["response_match"] > 0.2 and 0.2 < found["rouge_l"] <= 1
+    assert found["response_match"] > 0.3 and found["rouge_l"] > 0.5
     assert abs(found["token_likelihood"] * found["perplexity"] - 1) < 1e-9
     table = (done.folder / "results/tables/table-generation.md").read_text()
     assert "exact match in percent" in table.lower()

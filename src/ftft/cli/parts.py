@@ -190,7 +190,7 @@ def _groups_to_name(part: Part) -> Iterator[str]:
     if columns.group or "share" in part.entry or len(columns.text) < 2:
         return
     for name in columns.text:
-        values = part.records[name].to_pylist()
+        values = list(filter(None, part.records[name].to_pylist()))
         if (repeated := len(values) - len(set(values))) > SHARED * len(values):
             yield (
                 f"{part.entry['path']}: {repeated} rows repeat the {name} of another; --group {name} keeps "
