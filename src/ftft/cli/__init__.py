@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
             from .issues import issues as command
         elif chosen.command == "archive":
             from .archive import archive as command
+        elif chosen.command == "transfer":
+            from .transfer import transfer_table as command
         else:
             from .status import status as command
         command(chosen)
@@ -82,4 +84,21 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
     archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    transfer = commands.add_parser(
+        "transfer", help="what losses of a small model select, and a large one's too, by score"
+    )
+    transfer.add_argument(
+        "losses",
+        metavar="LOSSES",
+        type=Path,
+        nargs="+",
+        help="Parquet: uid, and MODEL|EPOCH for each model, small ones first; epoch 0 is before training",
+    )
+    transfer.add_argument(
+        "--responses", metavar="FILE", type=Path, nargs="+", help="Parquet: uid, response; tells lengths"
+    )
+    transfer.add_argument("--fraction", type=float, default=0.33, help="share of the rows; 0.33")
+    transfer.add_argument(
+        "--output", metavar="CSV", type=Path, default=Path("results/tables/transfer.csv"), help="the table"
+    )
     return parser
