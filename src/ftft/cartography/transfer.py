@@ -118,7 +118,7 @@ def read_losses(path: str | Path) -> tuple[list[str], dict[str, np.ndarray]]:
         raise DataError(
             f"{path} does not hold losses of several models",
             got=f"columns {', '.join(table.column_names)}",
-            expected="uid, and for two models or more MODEL|0, before training, and MODEL|1, MODEL|2, MODEL|3",
+            expected="uid, and for two models or more MODEL|0, before training, MODEL|1, MODEL|2, MODEL|3",
             fix="write mean losses per response token, a column for each model and epoch",
         )
     losses = {

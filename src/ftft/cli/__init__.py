@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
             from .issues import issues as command
         elif chosen.command == "archive":
             from .archive import archive as command
+        elif chosen.command == "select":
+            from .select import select_ids as command
         elif chosen.command == "transfer":
             from .transfer import transfer_table as command
         else:
@@ -84,6 +86,30 @@ def _parser() -> argparse.ArgumentParser:
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
     archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    select = commands.add_parser("select", help="ids of the rows that training dynamics select")
+    select.add_argument(
+        "dynamics",
+        metavar="DYNAMICS",
+        type=Path,
+        help="dynamics.parquet, or a folder of allenai/cartography, S2L (checkpoint-N/losses.pt) or "
+        "Small2Large (epoch-N.pkl)",
+    )
+    select.add_argument("--rule", metavar="NAME", default="ambiguous_within_difficulty")
+    select.add_argument(
+        "--selector",
+        metavar="NAME",
+        default="ambiguous",
+        help="what a rule such as within_lengths starts from",
+    )
+    select.add_argument("--fraction", metavar="SHARE", type=float, default=0.33)
+    select.add_argument("--seed", metavar="NUMBER", type=int, default=0)
+    select.add_argument("--clusters", metavar="COUNT", type=int, default=100, help="of the rule s2l")
+    select.add_argument("--rows", metavar="FILE", type=Path, help="the rows, in the order of the dynamics")
+    select.add_argument("--uid", metavar="COLUMN", help="ids of the rows; else they are numbered from 0")
+    select.add_argument("--response", metavar="COLUMN", help="the responses, for what goes by length")
+    select.add_argument("--out", metavar="FILE", type=Path, required=True, help="an id per line")
+    select.add_argument("--keep", metavar="JSONL", type=Path, help="the selected rows of --rows")
+
     transfer = commands.add_parser(
         "transfer", help="what losses of a small model select, and a large one's too, by score"
     )
