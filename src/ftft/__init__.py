@@ -13,6 +13,7 @@ MODULES = {
     "cartography.trainer": ["RecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],
+    "cartography.losses": ["dynamics_of_losses", "import_s2l", "import_small2large"],
     "cartography.datamap": ["DataMap", "build_map", "write_map"],
     "cartography.scores": [
         "area_under_margin",
