@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..execution.processes import ALONE, ProcessGroup
+from ..models.adapters import load_trained_state, trained_state
 from ..models.tokens import Tokens
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
@@ -85,7 +86,7 @@ class Checkpoints:
             shown = monitored_score(scored, self._rule)
             if self._stopping.update(shown):
                 self._best = {
-                    name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()
+                    name: tensor.detach().cpu().clone() for name, tensor in trained_state(self._model).items()
                 }
         self.seconds += time.perf_counter() - started
         return shown
@@ -99,7 +100,7 @@ class Checkpoints:
         """Give the model the weights that the run keeps; returns the number of their checkpoint."""
         if self._stopping is None:
             return self.count
-        self._model.load_state_dict(self._best)
+        load_trained_state(self._model, self._best)
         return self._stopping.best_checkpoint
 
     def state(self) -> dict:

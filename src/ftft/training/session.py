@@ -17,6 +17,7 @@ from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
+from ..models.adapters import adapt
 from ..models.flops import Workload
 from ..models.heads import parameter_counts
 from .checkpoints import Checkpoints
@@ -65,6 +66,9 @@ class Session:
         self._device = self._accelerator.device
         set_seed(seed)
         self._model = data.kind.load(encoder, data.dataset.label_names, execution.kernels == "own")
+        self._adapter = spec.get("adapter")
+        if self._adapter:
+            adapt(self._model, self._adapter)
         self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
@@ -211,7 +215,7 @@ class Session:
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the count is no part of the run's peak memory.
-            "flops": work.flops(self._model.config, self._data.kind.head),
+            "flops": work.flops(self._model.config, self._data.kind.head, self._adapter),
         }
         self._group.leave()
         return TrainingResult(self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost)
