@@ -53,3 +53,31 @@ rule finetune:
     input:
         finetuned_cards(),
     localrule: True
+
+
+rule write_compared_card:
+    input:
+        card="results/finetuned/{task}/README.md",
+        verdict="results/verdicts/compare-{task}.json",
+    output:
+        "results/compared/{task}/README.md",
+    log:
+        "logs/write_compared_card/{task}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("write_compared_card"),
+    message:
+        "Let the model card of {wildcards.task} say whether FTFT paid"
+    script:
+        "../workflow/scripts/write_compared_card.py"
+
+
+# After `finetune`: what it has to beat, trained for as long, and whether it did, in words.
+rule compare:
+    input:
+        collect("results/tables/compare-{task}.csv", task=settings.finetune),
+        collect("results/verdicts/compare-{task}.html", task=settings.finetune),
+        collect("results/compared/{task}/README.md", task=settings.finetune),
+    localrule: True

@@ -5,6 +5,8 @@ The names below load their modules when they are first used: importing ftft cost
 
 from importlib import import_module
 
+__version__ = "0.1.0"
+
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
     "cartography.kind_recorder": ["KindRecorder"],

@@ -95,6 +95,12 @@ def test_deberta_by_hand():
     )
 
 
+def test_a_forward_pass_is_a_third_of_a_step():
+    config = configuration("deberta-v2")
+    forward, step = count_flops(config, LONGEST, HEAD, False), count_of("deberta-v2")
+    assert step == FlopCount(*(3 * part for part in forward))
+
+
 def test_the_count_does_not_depend_on_dropout():
     config = configuration("bert", hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.0)
     assert count_flops(config, LONGEST) == count_of("bert")
@@ -160,6 +166,19 @@ def test_flops_of_a_workload():
     assert workload.flops(FUNNEL, HEAD) is None
 
 
+def test_work_of_several_passes():
+    passes = Workload()
+    for _ in range(3):
+        passes.add(np.array([9, 13]))
+        passes.add(np.array([4]))
+    once = Workload()
+    once.add(np.array([9, 13]))
+    once.add(np.array([4]))
+    assert once.times(3) == passes
+    assert once.times(3).flops(configuration("bert"), HEAD) == 3 * once.flops(configuration("bert"), HEAD)
+    assert Workload().flops(FUNNEL, HEAD) == 0
+
+
 def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():
     config = configuration("bert")
     plain, tagger, choice = (
@@ -169,3 +188,11 @@ def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():
     assert tagger.per_token - plain.per_token == 6 * HIDDEN * CLASSES
     assert tagger.per_instance == 0
     assert plain.per_instance - choice.per_instance == 6 * HIDDEN * (CLASSES - 1)
+
+
+def test_answers_are_sought_by_two_numbers_for_every_token():
+    config = configuration("bert")
+    plain = count_flops(config, LONGEST, HEAD)
+    config.num_labels = 2
+    answerer = count_flops(config, LONGEST, "QuestionAnswering")
+    assert answerer.per_token - plain.per_token == 6 * HIDDEN * 2

@@ -20,6 +20,7 @@ SENTENCES = object_array([np.array(tags) for tags in ([1, 2, 0], [0], [0, 1])])
 PLACES = np.array([[-1, 0, 1, -1, 2], [-1, 0, -1, -1, -1], [-1, 0, -1, -1, -1]])
 DATA = {
     "classification": Dataset(UIDS, (), np.array([0, 1, 1]), ["no", "yes"]),
+    "generation": Dataset(UIDS, (UIDS,), object_array(["one", "two", "three"]), [], {}, "generation"),
     "multilabel": Dataset(UIDS, (), np.array([[1, 0], [0, 0], [1, 1]], bool), ["x", "y"], {}, "multilabel"),
     "regression": Dataset(UIDS, (), np.array([1.0, 2.0, 6.0]), [], {}, "regression"),
     "multiple_choice": Dataset(
@@ -42,6 +43,7 @@ DATA = {
 }
 SHAPES = {
     "classification": (3, 2),
+    "generation": (3, 4),
     "multilabel": (3, 2),
     "regression": (3,),
     "multiple_choice": (3, 3),
@@ -51,6 +53,14 @@ SHAPES = {
 
 
 def outputs_of(kind):
+    if kind == "generation":
+        tokens = np.array([2.0, 3.0, 1.0])
+        log_p = -GENERATOR.random((3, 3))
+        mean = np.exp(log_p / tokens)
+        return [
+            np.stack([tokens, own, p, tokens], 1).astype(np.float32)
+            for own, p in zip(log_p, mean, strict=True)
+        ]
     return [GENERATOR.normal(size=SHAPES[kind]).astype(np.float32) for _ in range(3)]
 
 

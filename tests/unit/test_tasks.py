@@ -76,11 +76,17 @@ def test_choices_may_stand_in_columns_of_their_own():
     assert found.texts[1] == [["x", "y", "z"], ["x", "y"]] and found.labels.tolist() == [2, 0]
 
 
+def test_wrong_choices_may_be_equal():
+    table = records(choices=['["a", "b", "a"]'] * 12, answer=["1"] * 12)
+    assert prepare(table, SPEC, "questions", {"steps": []}).labels.tolist() == [1] * 12
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"choices": ['["only"]'] * 12}, "leave nothing to choose"),
         ({"choices": ['["a", "a"]'] * 12}, "leave nothing to choose"),
+        ({"choices": ['["a", "b", "a", "c", "d"]'] * 12, "answer": ["0"] * 12}, "stands there twice"),
         ({"choices": ["a, b"] * 12}, "no lists of choices in column 'choices'"),
         ({"answer": ["7"] * 12}, "without a right choice in column 'answer'"),
         ({"answer": [None] * 12}, "without a right choice"),

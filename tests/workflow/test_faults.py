@@ -222,7 +222,7 @@ def test_a_terminated_training_keeps_its_state_and_goes_on(long_training, expect
     training(call).terminate()
     assert call.wait() == 1
     shown = call.log.read_text()
-    assert "the training was interrupted by SIGTERM" in shown and "Traceback" not in shown
+    assert "the training was interrupted" in shown and "Traceback" not in shown
     again = Call(long_training, targets=LEDGER)
     assert again.wait() == 0, again.log.read_text()
     assert "found the training state" in (long_training.folder / LOG).read_text()

@@ -88,3 +88,20 @@ def test_without_development_sets_the_validation_set_stops_the_run(fresh):
     assert code == 0, shown
     assert "results/runs/demo/large/small-ambiguous-33/stopped-id/seed0/ledger.json" in shown
     assert "stopped-ood" not in shown
+
+
+def test_compare_adds_what_ftft_has_to_beat(copied):
+    copied.edit(finetune_only)
+    # ERM, the random third and DM are there.
+    planned = copied.planned(target="compare")
+    assert {
+        rule: planned[rule] for rule in ("train_main", "make_supervision", "evaluate", "write_table")
+    } == {
+        "train_main": 2,
+        "make_supervision": 2,
+        "evaluate": 6,
+        "write_table": 1,
+    }
+    assert "train_reference" not in planned
+    # Nothing of it belongs to what a plain call makes.
+    assert copied.planned(target="all") == {"write_finetuned": 1}

@@ -73,7 +73,7 @@ def without_curves(jobs):
 
 STOPPED = {"train_main": 2, "evaluate": 6, **TABLE, "plot_learning_curves": 1}
 SELECTED = {"train_main": 3, "evaluate": 9, **TABLE, **FULL_RUNS}
-MAPS = {"plot_data_map": 1, "write_map_page": 1}
+MAPS = {"plot_data_map": 1, "find_issues": 1, "write_map_page": 1}
 MAPPED = {"build_data_map": 1, "make_supervision": 1, **MAPS}
 ALL_TRAINING = {
     "train_reference": 2,

@@ -154,12 +154,17 @@ def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
 
 
 @checked
-def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> None:
-    """Build the map of a run from its training dynamics and the data it trained on."""
+def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> int:
+    """Build the map of a run from its training dynamics and the data it trained on.
+
+    Returns its FLOPs: for every instance and epoch an addition each for confidence and correctness, and
+    three operations for variability (difference from the mean, square, sum).
+    """
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits=False)
     metadata = {"data_hash": dataset.content_hash, "epochs": len(dynamics.p_true)}
     DataMap.of(dynamics).save(output, metadata)
+    return 5 * dynamics.p_true.size
 
 
 def write_score(

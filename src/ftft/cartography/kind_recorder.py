@@ -55,7 +55,9 @@ class KindRecorder:
         choice, of which a row's own count, logits [batch, labels] of several labels, predictions [batch] in
         the unit of the targets of a regression, and logits [batch, tokens, tags] of a token classification;
         of a question, [batch, 3], the log-probabilities of the answer's start and end, of all its strides
-        together as docs/kinds.md has it, and 1 where the best span is the answer, else 0.
+        together as docs/kinds.md has it, and 1 where the best span is the answer, else 0;
+        of a response, [batch, 4], its tokens, the sum of their log-probabilities, their mean probability, and
+        how many of them have the largest.
         There `words` [batch, tokens] says which word of its instance each token is the first of, -1 for all
         other tokens.
 

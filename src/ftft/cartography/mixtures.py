@@ -8,6 +8,7 @@ from ..errors import DataError
 from .arguments import checked
 from .selection import (
     ENDS,
+    RANKINGS,
     Pool,
     even_quotas,
     largest,
@@ -19,7 +20,17 @@ from .selection import (
 from .supervision import Supervision
 
 
-def _signed(pool: Pool, name: str) -> np.ndarray:
+def signed(pool: Pool, name: str) -> np.ndarray:
+    """The score whose end a selector takes, [n], the largest values first in line."""
+    if name in RANKINGS:
+        return RANKINGS[name](pool)
+    if name not in ENDS:
+        raise DataError(
+            f"'{name}' puts the instances in no order, and cannot be mixed",
+            got=name,
+            expected=f"one of {', '.join([*ENDS, *RANKINGS])}",
+            fix="name another selector under selections",
+        )
     score, sign = ENDS[name]
     return sign * pool.data_map[score]
 
@@ -27,7 +38,7 @@ def _signed(pool: Pool, name: str) -> np.ndarray:
 @selector("class_balanced", of_another=True, looks=True)
 def _class_balanced(pool: Pool, selector: str) -> np.ndarray:
     """The end of a score in every class, as many rows of each as the classes' sizes allow."""
-    return class_balanced(_signed(pool, selector), pool.make_up, pool.uids, pool.fraction)
+    return class_balanced(signed(pool, selector), pool.make_up, pool.uids, pool.fraction)
 
 
 @selector("within_labels", of_another=True, looks=True)
@@ -35,7 +46,7 @@ def _within_labels(pool: Pool, selector: str) -> np.ndarray:
     """The end of a score in every class, with the class counts of all rows."""
     classes = [np.flatnonzero(pool.make_up == label) for label in np.unique(pool.make_up)]
     quotas = proportional_quotas([len(rows) for rows in classes], pool.size)
-    return _of_each(_signed(pool, selector), classes, quotas, pool.uids)
+    return of_each(signed(pool, selector), classes, quotas, pool.uids)
 
 
 @selector("with_easy", scores=["confidence"], of_another=True, easy=0.1)
@@ -43,7 +54,7 @@ def _with_easy(pool: Pool, selector: str, easy: float) -> np.ndarray:
     """The end of a score, the share `easy` of it exchanged for the easiest of the rest (Swayamdipta et al.
     2020).
     """
-    return with_easy(_signed(pool, selector), pool.data_map.confidence, pool.uids, pool.fraction, easy)
+    return with_easy(signed(pool, selector), pool.data_map.confidence, pool.uids, pool.fraction, easy)
 
 
 @selector("coverage_centric", of_another=True, pruned=0.1, strata=50)
@@ -51,7 +62,7 @@ def _coverage_centric(pool: Pool, selector: str, pruned: float, strata: int) -> 
     """Drawn evenly from `strata` of equal width in a score, the hardest share `pruned` left out (Zheng et
     al. 2023).
     """
-    return coverage_centric(_signed(pool, selector), pool.uids, pool.fraction, pruned, pool.seed, strata)
+    return coverage_centric(signed(pool, selector), pool.uids, pool.fraction, pruned, pool.seed, strata)
 
 
 @selector("with_copies", of_another=True, copies=1, base=1.0)
@@ -61,7 +72,7 @@ def _with_copies(pool: Pool, selector: str, copies: int, base: float) -> Supervi
 
     Sar-Shalom & Schwartz (2023) add copies of the ambiguous instances to the training set.
     """
-    scores = _signed(pool, selector)
+    scores = signed(pool, selector)
     return Supervision.counted(with_copies(scores, pool.uids, pool.fraction, copies, pool.seed, base))
 
 
@@ -75,12 +86,13 @@ def class_balanced(
     """
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     quotas = even_quotas([len(rows) for rows in classes], selection_size(fraction, len(scores)))
-    return _of_each(scores, classes, quotas, uids)
+    return of_each(scores, classes, quotas, uids)
 
 
-def _of_each(
+def of_each(
     scores: np.ndarray, groups: list[np.ndarray], quotas: list[int], uids: Sequence[str]
 ) -> np.ndarray:
+    """Rows of the largest `scores` [n] of each of the `groups`, as many as its quota."""
     chosen = [
         rows[largest(scores[rows], _those(uids, rows), quota)]
         for rows, quota in zip(groups, quotas, strict=True)

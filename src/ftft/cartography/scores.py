@@ -169,6 +169,29 @@ def threshold_closeness(p_true: np.ndarray) -> np.ndarray:
     return mean * (1 - mean)
 
 
+def losses(p_true: np.ndarray) -> np.ndarray:
+    """-log p_true, float64: of a response its mean loss per token."""
+    return -np.log(np.maximum(p_true.astype(np.float64), np.finfo(np.float32).tiny))
+
+
+@score("mean_loss")
+def mean_loss(p_true: np.ndarray) -> np.ndarray:
+    """Mean over epochs of -log p_true: the difficulty of an instance."""
+    return _mean(losses(p_true))
+
+
+@score("learning_percentage", epochs=2)
+def learning_percentage(p_true: np.ndarray) -> np.ndarray:
+    """The share of the whole fall in perplexity that comes by the second pass (Mekala et al. 2024, LP(1)).
+
+    (P0 - P1) / (P0 - PE), P being 1 / p_true. Their P0 is that of a pass before the training; here it is that
+    of the first recorded pass, in which a model predicts every instance before it trains on it. It is 0 where
+    the perplexity does not fall, and of two epochs 1 elsewhere.
+    """
+    first, second, last = (1 / np.maximum(p.astype(np.float64), 1e-12) for p in p_true[[0, 1, -1]])
+    return np.divide(first - second, first - last, where=first > last, out=np.zeros(len(first)))
+
+
 def _parts(instances: int) -> Iterator[slice]:
     return (slice(start, start + CACHED) for start in range(0, instances, CACHED))
 

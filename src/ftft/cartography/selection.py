@@ -29,7 +29,7 @@ EPOCH_SETTINGS = ("epoch", "wrong_at")
 class Pool:
     """What a selector may look at: n training instances and, where it needs one, their data map.
 
-    make_up: codes [n] of the instances' label make-up; lengths: characters of their texts, [n]; both None of
+    make_up: codes [n] of the instances' label make-up; lengths: as their kind counts them, [n]; both None of
     a data set that was read without its texts. dynamics: the reference's, for selectors that read them.
     """
 
@@ -52,9 +52,8 @@ class Pool:
         """The pool of a training set."""
         if not dataset.texts:
             return cls(dataset.uids, fraction, seed, data_map, rule=rule)
-        # Characters, for words are not told apart by spaces in every script.
-        lengths = np.sum([[_characters(text) for text in column] for column in dataset.texts], axis=0)
-        return cls(dataset.uids, fraction, seed, data_map, kind.make_up(dataset), lengths, rule)
+        described = kind.make_up(dataset), kind.lengths(dataset)
+        return cls(dataset.uids, fraction, seed, data_map, *described, rule)
 
     @property
     def size(self) -> int:
@@ -103,6 +102,8 @@ class Selector:
 SELECTORS: dict[str, Selector] = {}
 # By selectors that go by the end of a score: its name, and the sign with which the largest are selected.
 ENDS: dict[str, tuple[str, float]] = {}
+# What selectors go by that are no end of one score, by their name.
+RANKINGS: dict[str, Callable[[Pool], np.ndarray]] = {}
 
 
 def selector(
@@ -138,6 +139,21 @@ def end(name: str, score: str, sign: float, description: str) -> Selector:
     return SELECTORS[name]
 
 
+def ranking(name: str, scores: Sequence[str]) -> Callable:
+    """Register a selector that takes the largest values of a function of the pool, float64 [n]."""
+
+    def register(rank: Callable[[Pool], np.ndarray]) -> Callable[[Pool], np.ndarray]:
+        def choose(pool: Pool) -> np.ndarray:
+            return largest(rank(pool), pool.uids, pool.size)
+
+        choose.__doc__, choose.__module__, choose.__name__ = rank.__doc__, rank.__module__, rank.__name__
+        RANKINGS[name] = rank
+        SELECTORS[name] = Selector(name, choose, tuple(scores))
+        return rank
+
+    return register
+
+
 # Each under its own name in capitals, by which the pipeline tells the code that defines it.
 AMBIGUOUS = end("ambiguous", "variability", 1.0, "The largest variability: the paper's selection.")
 HARD_TO_LEARN = end("hard-to-learn", "confidence", -1.0, "The smallest confidence.")
@@ -147,6 +163,12 @@ AUM = end("aum", "aum", -1.0, "The smallest area under the margin (Pleiss et al.
 EL2N = end("el2n", "el2n", 1.0, "The largest error norm in `selection.el2n_epochs` (Paul et al. 2021).")
 ENTROPY = end("entropy", "entropy", 1.0, "The largest entropy of the mean prediction (Coleman et al. 2020).")
 THRESHOLD = end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
+
+
+HIGH_LOSS = end("high_loss", "mean_loss", 1.0, "The largest mean of -log p_true.")
+SLOW_TO_LEARN = end(
+    "slow_to_learn", "learning_percentage", -1.0, "The smallest learning percentage (Mekala et al. 2024)."
+)
 
 
 def choose(name: str, pool: Pool, settings: dict) -> Supervision:
@@ -324,10 +346,6 @@ def length_parts(lengths: np.ndarray, parts: int = LENGTH_PARTS) -> np.ndarray:
     """The tenth [n] of the instances, by length, in which each lies, 0 being the shortest."""
     edges = np.quantile(lengths, np.arange(1, parts) / parts)
     return np.searchsorted(edges, lengths, side="left")
-
-
-def _characters(text: str | list[str]) -> int:
-    return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def _empty(fraction: float, instances: int) -> DataError:

@@ -51,14 +51,15 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
 
     The choices are the values of several columns, of which empty ones are none, or those of one column of
     lists. The label is a number from 0 on, a letter from A on, or the text of the right choice. Raises
-    DataError for rows with fewer than two choices, with equal choices, or without a right one.
+    DataError for rows with fewer than two different choices, without a right one, or with that one twice.
+    Wrong choices may be equal: published sets have such rows, and the right answer is still one.
     """
     choices = _choices(records, spec["choices"], spec, name)
-    bad = [row for row, own in enumerate(choices) if len(own) < 2 or len(set(own)) < len(own)]
+    bad = [row for row, own in enumerate(choices) if len(set(own)) < 2]
     if bad:
         raise DataError(
             f"data set '{name}' has rows that leave nothing to choose",
-            got=f"fewer than two choices, or one twice, in {describe_rows(records, bad, spec.get('uid'))}",
+            got=f"fewer than two different choices in {describe_rows(records, bad, spec.get('uid'))}",
             expected="two or more different choices in every row",
             fix="correct or remove these rows",
         )
@@ -76,6 +77,15 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
             f"data set '{name}' has rows without a right choice in column '{spec['label']}'",
             got=f"{listing(values[row] for row in wrong)} in {found_in}",
             expected="a number from 0 on, a letter from A on, or the text of one of the row's choices",
+            fix="correct or remove these rows",
+        )
+    rows = enumerate(zip(choices, labels, strict=True))
+    twice = [row for row, (own, label) in rows if own.count(own[label]) > 1]
+    if twice:
+        raise DataError(
+            f"data set '{name}' has rows whose right choice stands there twice",
+            got=describe_rows(records, twice, spec.get("uid")),
+            expected="one right choice in every row",
             fix="correct or remove these rows",
         )
     return choices, np.array(labels, np.int64)

@@ -35,7 +35,7 @@ def has_head(config, head: str) -> bool:
     """Whether transformers has a model of this kind with what it calls AutoModelFor`head`."""
     import transformers
 
-    words = re.sub(r"(?<!^)(?=[A-Z])", "_", head).upper()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", head).upper()
     return type(config) in getattr(transformers, f"MODEL_FOR_{words}_MAPPING")
 
 
@@ -136,6 +136,24 @@ def check_classifier(folder: Path, tokenizer, headless: Iterable[str], untrained
             model.train()(**batch)
     allowed = TOLERANCE * (alone[0] - alone[1]).abs().max() + ROUNDING * alone.abs().max()
     return bool((together - alone).abs().max() <= allowed)
+
+
+def check_causal(model, tokenizer) -> None:
+    """Raise ModelError for a language model that sees the tokens behind the one that it predicts."""
+    import torch
+
+    first, second = (torch.tensor([row[: min(LENGTHS)]]) for row in _rows(tokenizer))
+    second = torch.cat([first[:, :-1], second[:, -1:]], 1)
+    model.eval()
+    with torch.inference_mode():
+        one, other = (model(input_ids=ids).logits[:, :-1] for ids in (first, second))
+    if (one - other).abs().max() > ROUNDING * one.abs().max():
+        raise ModelError(
+            f"a model of the kind {model.config.model_type} sees the tokens behind the one that it predicts",
+            got="other predictions where only the last token differs",
+            expected="a causal language model",
+            fix="choose another model, or another kind of task",
+        )
 
 
 def _require_weights(model, missing: Iterable[str], headless: set[str]) -> None:

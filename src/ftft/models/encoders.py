@@ -10,6 +10,7 @@ from ..errors import FtftError, ModelError
 from .adapters import adapted_layers
 from .checks import (
     CHECKED_PARAMETERS,
+    check_causal,
     check_classifier,
     has_head,
     refuse_pointers,
@@ -18,16 +19,22 @@ from .checks import (
     require_vocabulary,
 )
 from .origins import description_files, locate, require_tokenizer, weight_files
-from .pretrained import encoder_class, load_encoder, load_tokenizer
-from .settling import set_option, settle_end, settle_padding, settle_pairs
+from .pretrained import causal_class, encoder_class, load_encoder, load_tokenizer
+from .settling import set_option, settle_end, settle_padding, settle_pairs, settle_response_end
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
-CLASSIFIER = "SequenceClassification"
+CLASSIFIER, GENERATOR = "SequenceClassification", "CausalLM"
+# Of tokenizers that are made here: a line for each message.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 
 
 def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
-    """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer.
+    """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer; where
+    the `head` is CausalLM, a language model with it.
 
     `spec` is the model's slice of the configuration. `scratch` encoders get random weights and a
     tokenizer trained on the texts of `train`; `hub`, `folder` and `package` ones keep their weights, cut
@@ -57,8 +64,9 @@ def _convert(spec: dict, folder: Path) -> dict:
     files = [*description_files(source), *weight_files(source)]
     refuse_pointers(files)
     require_tokenizer(source)
-    model, poolers = load_encoder(source, spec.get("keep_layers"))
-    tokenizer = load_tokenizer(source, model.config)
+    generates = spec.get("head") == GENERATOR
+    model, poolers = load_encoder(source, spec.get("keep_layers"), generates)
+    tokenizer = load_tokenizer(source, model.config, generates)
     _finish(spec, model, tokenizer, folder, poolers)
     commit = {"commit": source.name} if spec["source"] == "hub" else {}
     return {**commit, "read": _hashes(files), "left_to_the_head": poolers}
@@ -73,15 +81,23 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         **{f"{role}_token": token for role, token in SPECIAL_TOKENS.items()},
     )
+    ends = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     config = AutoConfig.for_model(
-        **spec["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id
+        **spec["architecture"],
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        **(ends if spec.get("head") == GENERATOR else {}),
     )
     if config.is_encoder_decoder:
         config.eos_token_id = tokenizer.sep_token_id
     # Where there are several, AutoModel wants to be told which.
     config.architectures = [encoder_class(config).__name__]
     torch.manual_seed(INITIALISATION_SEED)
-    model = AutoModel.from_config(config, dtype=torch.float32)
+    if spec.get("head") == GENERATOR:
+        tokenizer.chat_template = CHAT_TEMPLATE
+        model = causal_class(config)._from_config(config, dtype=torch.float32)
+    else:
+        model = AutoModel.from_config(config, dtype=torch.float32)
     _finish(spec, model, tokenizer, folder)
     return {"seed": INITIALISATION_SEED}
 
@@ -92,6 +108,9 @@ def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] =
     adapted_layers(model, spec.get("targets"))
     require_vocabulary(model, tokenizer)
     require_length(model, tokenizer, spec["max_length"])
+    if spec.get("head") == GENERATOR:
+        check_causal(model, tokenizer)
+        settle_response_end(model, tokenizer)
     settle_padding(model.config, tokenizer)
     settle_end(model.config, tokenizer)
     settle_pairs(tokenizer, spec.get("separator"))
@@ -100,7 +119,8 @@ def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] =
         set_option(tokenizer, "split_special_tokens", True)
     _save(model, tokenizer, folder, without=poolers)
     untrained = spec["source"] == "scratch"
-    if not has_head(model.config, CLASSIFIER) or model.num_parameters() > CHECKED_PARAMETERS:
+    checked = spec.get("head") != GENERATOR and has_head(model.config, CLASSIFIER)
+    if not checked or model.num_parameters() > CHECKED_PARAMETERS:
         return
     if check_classifier(folder, tokenizer, poolers, untrained):
         return
@@ -119,7 +139,8 @@ def _save(model, tokenizer, folder: Path, without: Iterable[str] = ()) -> None:
     weights = {name: tensor for name, tensor in model.state_dict().items() if name not in without}
     # transformers would give names of its first checkpoints (LayerNorm.gamma) back to what came with them.
     model.save_pretrained(folder, state_dict=weights, max_shard_size="100GB", save_original_format=False)
-    tokenizer.save_pretrained(folder)
+    # A chat template in a file of its own would be left behind.
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
 
 
 def _hashes(files: Iterable[Path]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Floating-point operations of training, measured by torch's flop counter on a model without weights."""
+"""Floating-point operations, measured by torch's flop counter on a model without weights."""
 
 import copy
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ FIT_STEP = 4  # the form is solved from one instance of 4, 8 and 12 tokens and t
 
 
 class FlopCount(NamedTuple):
-    """FLOPs of a forward and backward pass over b instances of L tokens each:
+    """FLOPs of passes over b instances of L tokens each:
 
     per_batch + b (per_instance + L per_token + L² per_pair), as for every encoder with full attention:
     the head is paid per instance, linear layers per token, attention per pair of tokens, and
@@ -43,23 +43,24 @@ def count_flops(
     config: PretrainedConfig,
     longest: int,
     head: str = "SequenceClassification",
+    training: bool = True,
     adapter: dict | None = None,
 ) -> FlopCount | None:
     """Measure the model of a configuration with this head; None where it cannot be measured.
 
     With an `adapter`, the gradients of the frozen weights are not computed, and not counted.
 
-    Counted are matrix products and convolutions, forward and backward, two FLOPs per multiplication
-    and addition. The count belongs to the architecture as transformers writes it, however a run
-    computes it. It is solved from four shapes and has to hold at a fifth, that of the `longest`
+    Counted are matrix products and convolutions of the forward and, in `training`, the backward pass, two
+    FLOPs per multiplication and addition. The count belongs to the architecture as transformers writes it,
+    however a run computes it. It is solved from four shapes and has to hold at a fifth, that of the `longest`
     instance: an architecture may have another form. Meta tensors take no memory and no arithmetic,
     and leave all random generators alone.
     """
     try:
         model = _without_weights(config, head, adapter)
-        first, second, third = (_measure(model, 1, factor * FIT_STEP) for factor in (1, 2, 3))
-        two = _measure(model, 2, FIT_STEP)
-        check = _measure(model, 3, longest)
+        first, second, third = (_measure(model, 1, factor * FIT_STEP, training) for factor in (1, 2, 3))
+        two = _measure(model, 2, FIT_STEP, training)
+        check = _measure(model, 3, longest, training)
     except Exception:  # models fail on meta tensors in many ways, and no run may fail for its ledger
         return None
     per_pair = (third - 2 * second + first) // (2 * FIT_STEP**2)
@@ -81,14 +82,16 @@ def _without_weights(config: PretrainedConfig, head: str, adapter: dict | None) 
     return model.eval()
 
 
-def _measure(model: nn.Module, instances: int, length: int) -> int:
+def _measure(model: nn.Module, instances: int, length: int, training: bool) -> int:
     # Embeddings and no mask: models look for padding in ids and masks, and meta tensors hold no values.
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         embedded = model.get_input_embeddings()(torch.zeros((instances, length), dtype=torch.long))
         if "MultipleChoice" in type(model).__name__:
             # Instances of one choice each.
             embedded = embedded[:, None]
-        model(inputs_embeds=embedded).logits.sum().backward()
+        outputs = model(inputs_embeds=embedded)
+        if training:
+            sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
     return counter.get_total_flops()
 
 
@@ -118,7 +121,16 @@ class Workload:
         """Add on to the `state` of the same run."""
         vars(self).update(state)
 
-    def flops(self, config: PretrainedConfig, head: str, adapter: dict | None = None) -> int | None:
+    def times(self, number: int) -> "Workload":
+        """The same work so many times."""
+        sums = {name: number * value for name, value in asdict(self).items()}
+        return Workload(**{**sums, "longest": self.longest})
+
+    def flops(
+        self, config: PretrainedConfig, head: str, training: bool = True, adapter: dict | None = None
+    ) -> int | None:
         """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
-        count = count_flops(config, self.longest, head, adapter)
+        if not self.batches:
+            return 0
+        count = count_flops(config, self.longest, head, training, adapter)
         return count and count.of(self.batches, self.features, self.tokens, self.pairs)

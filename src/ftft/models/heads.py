@@ -12,6 +12,7 @@ import torch
 import transformers
 from torch import nn
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -64,6 +65,28 @@ def load_answerer(folder: str | Path, own_kernels: bool = True) -> nn.Module:
     model = _load(AutoModelForQuestionAnswering, folder)
     _keep_head_in_float32(model, 2)
     return speed_up(model, first_token=False) if own_kernels else model
+
+
+def load_generator(folder: str | Path) -> nn.Module:
+    """Load a causal language model, weights in float32. Raises ModelError where it cannot be loaded."""
+    return _load(AutoModelForCausalLM, folder)
+
+
+def logits_of_next(model: nn.Module, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Logits [wanted tokens, vocabulary] of those tokens of `ids` [b, tokens] that are `wanted`, row after
+    row, each from what stands before it; padding stands behind the tokens.
+
+    The head computes no others: of a prompt none are needed. No mask is, as no token sees what is behind it.
+    """
+    # The state at a token gives the logits of the next.
+    states = torch.zeros_like(wanted)
+    states[:, :-1] = wanted[:, 1:]
+    head = getattr(model, "module", model).get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][states],))
+    try:
+        return model(input_ids=ids, use_cache=False).logits
+    finally:
+        hook.remove()
 
 
 def _named(labels: Sequence[str]) -> dict:

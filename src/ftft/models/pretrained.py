@@ -9,8 +9,9 @@ from ..errors import ModelError
 from .origins import weight_files
 
 
-def load_encoder(folder: Path, keep_layers: int | None = None):
-    """The encoder in `folder` without heads, in float32, cut to its first `keep_layers` layers.
+def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = False):
+    """The encoder in `folder` without heads, in float32, cut to its first `keep_layers` layers; with its head
+    as a `causal` language model if asked.
 
     Returns the model, and the names of those parameters of its pooler that the weights lack: they belong
     to the new head. Raises ModelError for weights that leave other parameters unfilled or hold more than
@@ -31,7 +32,8 @@ def load_encoder(folder: Path, keep_layers: int | None = None):
                 expected=f"at most {config.num_hidden_layers}",
             )
         config.num_hidden_layers = keep_layers
-    model, report = encoder_class(config).from_pretrained(
+    kind = causal_class(config) if causal else encoder_class(config)
+    model, report = kind.from_pretrained(
         None,
         config=config,
         state_dict=weights,
@@ -49,6 +51,20 @@ def load_encoder(folder: Path, keep_layers: int | None = None):
             fix="check that weights and config.json belong together",
         )
     return model, sorted(poolers)
+
+
+def causal_class(config):
+    """The causal language model of a configuration; raises ModelError where transformers has none."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+        raise ModelError(
+            f"a model of the kind {config.model_type} is no causal language model",
+            got=f"model_type {config.model_type}",
+            expected="one such as gpt2, llama, qwen2 or mistral",
+            fix="choose another model, or another kind of task",
+        )
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
 def encoder_class(config):
@@ -95,8 +111,9 @@ def _read_config(folder: Path, weights: dict):
     return CONFIG_MAPPING[kind].from_dict(values)
 
 
-def load_tokenizer(folder: Path, config):
-    """The tokenizer in `folder`, in a class that saves and loads its tokenizer.json unchanged.
+def load_tokenizer(folder: Path, config, chat: bool = False):
+    """The tokenizer in `folder`, in a class that saves and loads its tokenizer.json unchanged; with its chat
+    template where `chat` asks for it.
 
     A tokenizer.json of the source is kept as it is; where there are only vocabulary files, transformers
     makes one. Raises ModelError where none can be made.
@@ -119,8 +136,10 @@ def load_tokenizer(folder: Path, config):
     backend = Tokenizer.from_file(str(whole)) if whole.is_file() else described.backend_tokenizer
     if sentencepiece is not None:
         _complete(backend, sentencepiece, described.do_lower_case)
+    template = {"chat_template": described.chat_template} if chat and described.chat_template else {}
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
+        **template,
         model_max_length=described.model_max_length,
         model_input_names=described.model_input_names,
         **described.special_tokens_map,

@@ -78,6 +78,35 @@ def settle_end(config, tokenizer) -> None:
     config.eos_token_id = ids[-1]
 
 
+def settle_response_end(model, tokenizer) -> None:
+    """Give a causal language model and its tokenizer one token that ends a response; none ends a prompt.
+
+    It is the tokenizer's end token, else its separator token. Raises ModelError where there is neither.
+    """
+    from tokenizers import processors
+
+    token = tokenizer.eos_token or tokenizer.sep_token
+    if token is None:
+        raise ModelError(
+            "the model's tokenizer has no token that ends a response",
+            got="neither an end token nor a separator token",
+            expected="an eos_token in tokenizer_config.json",
+            fix="name one there: a special token that stands in no text",
+        )
+    tokenizer.eos_token = token
+    for settings in (model.config, model.generation_config):
+        settings.eos_token_id = tokenizer.eos_token_id
+    frame = bare(tokenizer).encode("a")
+    if frame.ids and frame.sequence_ids[-1] is None:
+        before = frame.tokens[: next(place for place, part in enumerate(frame.sequence_ids) if part == 0)]
+        numbers = dict(zip(frame.tokens, frame.ids, strict=True))
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=[*before, "$A"],
+            pair=[*before, "$A", "$B:1"],
+            special_tokens=[(token, numbers[token]) for token in dict.fromkeys(before)],
+        )
+
+
 def settle_pairs(tokenizer, separator: str | None) -> None:
     """Have `tokenizer` put something between the two texts of a pair, where it runs them together.
 

@@ -24,7 +24,7 @@ LONG_ROW = 128
 # A tokenizer that reads more of the task's own texts as unknown is told of.
 MUCH_UNKNOWN = 0.2
 # The modules here that make tokens.
-MAKERS = ("tokens.py", "strides.py")
+MAKERS = ("tokens.py", "strides.py", "responses.py")
 # In a file of tokens: which instance a feature is of.
 INSTANCE = "instance"
 logger = logging.getLogger(__name__)
@@ -209,9 +209,14 @@ def _settings(tokenizer_file: str | Path) -> dict:
     """What tokenizer_config.json beside a tokenizer.json adds to it."""
     file = Path(tokenizer_file).with_name("tokenizer_config.json")
     values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    padding = values.get("pad_token")
+    named = {role: values.get(f"{role}_token") for role in ("pad", "eos")}
+    spelled = {
+        role: token.get("content") if isinstance(token, dict) else token for role, token in named.items()
+    }
     return {
-        "padding": padding.get("content") if isinstance(padding, dict) else padding,
+        "padding": spelled["pad"],
+        "end": spelled["eos"],
+        "chat_template": values.get("chat_template"),
         "left": values.get("padding_side") == "left",
         "split_special_tokens": bool(values.get("split_special_tokens", False)),
     }

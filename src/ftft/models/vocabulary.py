@@ -10,7 +10,8 @@ SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]"
 
 
 def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
-    """Make a `tokenizers` tokenizer of `kind` wordpiece, unigram or bpe from the texts of `train`.
+    """Make a `tokenizers` tokenizer of `kind` wordpiece, unigram or bpe from the texts of `train`, and its
+    targets where these are texts.
 
     wordpiece and unigram: single characters and the most frequent words, up to `vocab_size` pieces.
     The library's own trainers for these two break ties differently in every process.
@@ -18,7 +19,9 @@ def train_tokenizer(train: Dataset, kind: str, vocab_size: int):
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(SPECIAL_TOKENS.values())
-    values = chain.from_iterable(train.texts)
+    # Targets that are texts are what a model is to write.
+    written = train.labels if isinstance(train.labels[0], str) else ()
+    values = chain.from_iterable([*train.texts, written])
     texts = [text for value in values for text in ([value] if isinstance(value, str) else value)]
     if kind == "wordpiece":
         normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()

@@ -1,10 +1,11 @@
 """The slice of the configuration that each rule reads: what an edit must change for the rule to run again."""
 
-from pathlib import Path
-
 from ..paper import roles as paper
+from ..places import REPORT
+from ..results.recorded import recorded_transfers
 from ..tasks import base
 from . import registry
+from .compare import table_of
 from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
@@ -28,7 +29,6 @@ from .plan import (
     task_cost_unit,
 )
 
-REPORT = Path(__file__).parents[3] / "workflow" / "report"
 MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 
@@ -165,13 +165,14 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
     entry = config.tasks[task]
     return {
         "kind": entry.kind,
+        **entry.dump(*registry.EVALUATION_KEYS),
         **config.models[model].training.dump("max_length", "precision"),
     }
 
 
 def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     runs = table_runs(entry, config)
     return {
         "failure_metric": config.tasks[entry.task].metric,
@@ -181,7 +182,7 @@ def scores_slice(config: Configuration, table: str) -> dict:
 
 def comparisons_slice(config: Configuration, table: str) -> dict:
     """What defines the comparisons of a table's rows with ERM."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     return {
         "metric": metric_of(config, table),
@@ -195,7 +196,7 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
 
 def gains_slice(config: Configuration, table: str) -> dict:
     """What defines how the gains of a table's selections are split."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     outside = [name for name in task.evaluate if name != task.validation]
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
@@ -212,7 +213,7 @@ def gains_slice(config: Configuration, table: str) -> dict:
 
 def table_slice(config: Configuration, table: str) -> dict:
     """What defines a table beside its scores, comparisons and ledgers."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return {
         "task": entry.task,
         "title": entry.title or table,
@@ -231,7 +232,7 @@ def table_slice(config: Configuration, table: str) -> dict:
 
 def metric_of(config: Configuration, table: str) -> str:
     """The score that a table shows."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return entry.metric or config.tasks[entry.task].metric
 
 
@@ -277,6 +278,7 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         **config.selection.dump("fraction", "rule"),
         "parameters_m": {model: config.models[model].parameters_m for pair in pairs for model in pair},
         "published": published,
+        "recorded": recorded_transfers(),
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
         "template": folder_hash(PREFLIGHT_PAGE),

@@ -7,7 +7,7 @@ reads it where each is defined.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..cartography.controls import PARTS
+from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.issues import DEFAULT_SCORES
 from ..cartography.scores import SCORES
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 GAIN_PARTS = PARTS
+MATCHED_SELECTORS = MATCHED
 # A data map's variability needs two epochs at least.
 FEWEST_EPOCHS = MINIMUM_EPOCHS
 # The scores that a data map always has; others are beside it, in files of their own.
@@ -42,6 +43,8 @@ DEFAULT_ISSUE_SCORES = DEFAULT_SCORES
 KINDS = {name: base.kind_of(name) for name in base.KINDS}
 # Keys of a task that not every kind takes.
 KIND_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in (*kind.required, *kind.optional)))
+# Those that evaluations alone read.
+EVALUATION_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in kind.evaluated))
 METRICS = tuple(metric_names())
 # In an order of its own: that of their registration depends on who imports what first.
 DATA_SOURCES = dict(sorted(SOURCES.items()))
@@ -67,6 +70,7 @@ SETTINGS: dict[str, tuple[str, dict[str, float]]] = {
     "easy": ("share of the selection that is easy", {"ge": 0, "le": 1}),
     "pruned": ("share of the hardest left out", {"ge": 0, "lt": 1}),
     "strata": ("number of strata", {"ge": 1}),
+    "clusters": ("number of clusters", {"ge": 1}),
     "copies": ("copies added", {"ge": 1, "le": 100}),
     "wrong_at": ("epoch of the reference, from 0, whose errors count", {"ge": 0}),
     "epoch": ("epoch of the reference, from 0; -1: its mean over all", {"ge": -1}),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Where each kind is defined; a module is imported when its kind is asked for.
 KINDS = {
     "classification": "classification:Classification",
+    "generation": "generation:Generation",
     "multiple_choice": "multiple_choice:MultipleChoice",
     "multilabel": "multilabel:Multilabel",
     "regression": "regression:Regression",
@@ -78,7 +79,10 @@ class Kind(ABC):
     may name. learns: what is
     learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
-    token alone.
+    token alone. evaluated: optional keys that
+    evaluations alone read. shows_targets: whether a page shows more than the texts as they are.
+    evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
+    one_column: whether text and label may be one column.
     """
 
     name: str
@@ -94,6 +98,10 @@ class Kind(ABC):
     head = "SequenceClassification"
     pipeline = "text-classification"
     first_token = True
+    evaluated: tuple[str, ...] = ()
+    shows_targets = False
+    evaluation_share = 1.0
+    one_column = False
 
     # The light half.
 
@@ -136,6 +144,10 @@ class Kind(ABC):
     @abstractmethod
     def make_up(self, dataset: "Dataset") -> np.ndarray:
         """A code [n] of each instance's label make-up: what a control that knows no model may match."""
+
+    def lengths(self, dataset: "Dataset") -> np.ndarray:
+        """How long each instance is, [n]: characters of its texts, as not every script tells words apart."""
+        return np.sum([[_characters(text) for text in column] for column in dataset.texts], axis=0)
 
     @abstractmethod
     def groups(self, dataset: "Dataset") -> tuple[np.ndarray, list[str]]:
@@ -193,6 +205,19 @@ class Kind(ABC):
     @abstractmethod
     def predictions(self, outputs: np.ndarray, dataset: "Dataset") -> np.ndarray:
         """Predictions [n], as the metrics take them, from what a model gave, [n, prediction_width]."""
+
+    def completed(
+        self,
+        predictions: np.ndarray,
+        model,
+        tokens: "Tokens",
+        folder: Path,
+        spec: dict,
+        batch_tokens: int,
+        autocast,
+    ) -> np.ndarray:
+        """The predictions of an evaluation by its `spec`, with what the model itself can add: nothing."""
+        return predictions
 
     def prediction_columns(self, outputs: np.ndarray) -> dict[str, pa.Array]:
         """What an evaluation keeps of a model's outputs beside the predictions."""
@@ -257,6 +282,10 @@ class Kind(ABC):
     def predicted(self, outputs: "torch.Tensor", batch: Batch) -> "torch.Tensor":
         """What `predictions` are made from, [b, batch.width]: the outputs."""
         return outputs
+
+
+def _characters(text: str | list[str]) -> int:
+    return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def mean_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ class Metric:
 
     Subclasses set `name` (in configurations and files), `label` (in tables), `hub` (the hub's name for it),
     `kinds` (the kinds of tasks that it fits) and `definition` (a sentence that stands beside its numbers).
+    monitored: whether trainings can stop by it; in_tables: whether tables show it, where more must be better.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Metric:
     hub: str
     kinds: tuple[str, ...]
     definition: str
+    monitored = True
+    in_tables = True
 
     def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """What each instance contributes: float64 [n, k]. `labels` names the classes, if any."""
@@ -84,7 +87,7 @@ class Accuracy(Metric):
         return np.stack([hits, np.ones(len(hits))], axis=1).astype(np.float64)
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        return _ratio(sums[..., 0], sums[..., 1])
+        return ratio(sums[..., 0], sums[..., 1])
 
 
 @register
@@ -104,7 +107,7 @@ class MacroF1(Metric):
         hits, named = np.split(np.asarray(sums), 2, axis=-1)
         occurs = named > 0
         f1 = np.divide(2 * hits, named, where=occurs, out=np.zeros(named.shape))
-        return _ratio(f1.sum(-1), occurs.sum(-1))
+        return ratio(f1.sum(-1), occurs.sum(-1))
 
 
 @register
@@ -117,7 +120,7 @@ class MicroF1(MacroF1):
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         hits, named = (part.sum(-1) for part in np.split(np.asarray(sums), 2, axis=-1))
-        return _ratio(2 * hits, named)
+        return ratio(2 * hits, named)
 
 
 @register
@@ -186,7 +189,7 @@ def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _correlation(weights: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Weighted correlations [resamples] of two arrays [resamples, n]; nan over nothing."""
     total = weights.sum(1, keepdims=True)
-    one, other = (values - _ratio((weights * values).sum(1, keepdims=True), total) for values in (one, other))
+    one, other = (values - ratio((weights * values).sum(1, keepdims=True), total) for values in (one, other))
     spread = np.sqrt((weights * one**2).sum(1) * (weights * other**2).sum(1))
     varies = spread > 0
     found = np.divide((weights * one * other).sum(1), spread, where=varies, out=np.zeros(len(spread)))
@@ -215,12 +218,12 @@ class EntityF1(Metric):
     def value(self, sums: np.ndarray) -> np.ndarray:
         hits, predicted, true = (part.sum(-1) for part in np.split(np.asarray(sums), 3, axis=-1))
         # 0 where there is no entity on either side, as seqeval has it.
-        return np.nan_to_num(_ratio(2 * hits, predicted + true))
+        return np.nan_to_num(ratio(2 * hits, predicted + true))
 
     def parts(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
         """The F1 of every type of entity, nan for one that neither occurs nor is predicted."""
         hits, predicted, true = np.split(self.statistics(targets, predictions, labels).sum(0), 3)
-        values = _ratio(2 * hits, predicted + true).tolist()
+        values = ratio(2 * hits, predicted + true).tolist()
         return dict(zip((tag[2:] for tag in labels[1::2]), values, strict=True))
 
     def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
@@ -262,7 +265,7 @@ class SpanF1(Metric):
         return 2 * (Counter(gold) & Counter(predicted)).total() / (len(gold) + len(predicted))
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        return _ratio(sums[..., 0], sums[..., 1])
+        return ratio(sums[..., 0], sums[..., 1])
 
     def floor(self, targets: np.ndarray, labels: Sequence[str]) -> float:
         """That of never giving an answer."""
@@ -294,7 +297,8 @@ def _truths(values: np.ndarray, count: int) -> np.ndarray:
     return values if values.ndim > 1 else values[:, None] == np.arange(count)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Quotients, nan where nothing is divided by."""
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
     return np.divide(above, below, where=below > 0, out=np.full(above.shape, np.nan))
 

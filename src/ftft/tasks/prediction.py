@@ -33,14 +33,16 @@ def predict_outputs(
 
     It is what `Kind.predictions` takes; of a kind with logits, these.
 
-    `autocast` makes the context of the forward pass; a batch holds at most `batch_tokens` padded tokens or
-    one instance. The model's mode is left as it was. Raises ModelError where an output is not finite.
+    `autocast` makes the context of the forward pass; a batch holds at most `batch_tokens` padded tokens, of
+    which a kind may use a share, or one instance. The model's mode is left as it was. Raises ModelError where
+    an output is not finite.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     outputs = torch.empty((len(tokens), width), device=device)
-    for rows in budget_batches(tokens.total_lengths, batch_tokens):
+    room = int(batch_tokens * kind.evaluation_share)
+    for rows in budget_batches(tokens.total_lengths, room):
         with autocast():
             batch = kind.collate(tokens, rows, model.config, device, width)
             predicted = kind.predicted(kind.outputs(model, batch), batch)

@@ -64,7 +64,8 @@ def fine_tune(
     progress: Progress,
     group: ProcessGroup = ALONE,
 ) -> None:
-    """Train one run and write its model, trajectory, ledger and, if `outputs` names them, dynamics.
+    """Train one run and write its model, trajectory, ledger and, if `outputs` names them, its dynamics and
+    its predictions of the development sets at every checkpoint.
 
     `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the
     code. All processes of a `group` call this; process 0 writes. Raises TrainingError before the training
@@ -131,6 +132,8 @@ def fine_tune(
                 "versions": versions,
             },
         )
+        if "development" in outputs:
+            write_parquet(outputs["development"], pa.concat_tables(result.predictions), {"run": run})
         if "dynamics" in outputs:
             save_dynamics(outputs["dynamics"], kind, result.epochs, dataset, {"run": run})
         if not scratch.keeps_end(result.outcome["stopped_early"]):
@@ -199,10 +202,19 @@ def evaluate(
     batch_tokens = runtime["evaluation_batch_tokens"]
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
+    predictions = kind.completed(
+        kind.predictions(outputs, dataset),
+        model,
+        tokens,
+        Path(model_folder),
+        spec,
+        batch_tokens,
+        accelerator.autocast,
+    )
     columns = {
         "uid": text_column(dataset.uids),
         "label": target_column(dataset.labels),
-        "prediction": target_column(kind.predictions(outputs, dataset)),
+        "prediction": target_column(predictions),
         **kind.prediction_columns(outputs),
     }
     metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}

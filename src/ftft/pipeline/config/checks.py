@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ...data.formats import endings
-from ...tasks.metrics import metric_names
+from ...tasks.metrics import metric, metric_names
 from .. import registry
 from ..names import COSTS, Supervision
 from .base import Number, Part, Whole
@@ -172,17 +172,17 @@ def _task(place: str, task: Task) -> Iterator[str]:
             elif key != "train" and name == task.train:
                 yield f"{place}.{key}: '{name}' is the training set"
     kind = registry.KINDS[task.kind]
-    fitting = metric_names(task.kind)
+    fitting = [name for name in metric_names(task.kind) if metric(name).monitored]
     if task.metric not in fitting:
         yield (
             f"{place}.metric: got '{task.metric}', expected one that fits the kind '{task.kind}': "
             + ", ".join(fitting)
         )
-    for key in registry.KIND_KEYS:
+    for key in (*registry.KIND_KEYS, *registry.EVALUATION_KEYS):
         given = getattr(task, key) is not None
         if key in kind.required and not given:
             yield f"{place}: kind '{task.kind}' needs the key '{key}'"
-        if key not in (*kind.required, *kind.optional) and given:
+        if key not in (*kind.required, *kind.optional, *kind.evaluated) and given:
             yield f"{place}.{key}: kind '{task.kind}' takes no such key"
     if task.labels and len(task.labels) < kind.fewest_labels:
         yield (f"{place}.labels: got {list(task.labels)}, expected at least {kind.fewest_labels} entries")
@@ -213,7 +213,8 @@ def _dataset(where: str, name: str, dataset: Dataset, task: Task, place: str) ->
     if dataset.text is not None and len(dataset.text) != len(task.text):
         yield f"{where}.text: got {list(dataset.text)}, expected as many columns as in {place}.text"
     columns = task.columns_of(name)
-    if columns["label"] in [*columns["text"], columns["uid"]]:
+    one_column = registry.KINDS[task.kind].one_column and columns["text"] == [columns["label"]]
+    if columns["label"] in [*columns["text"], columns["uid"]] and not one_column:
         yield f"{where}: the column '{columns['label']}' is the label and a text or uid too; name another"
     low, high = dataset.share or (0, 1)
     if low >= high:
@@ -254,8 +255,18 @@ def _named(place: str, what: str, name: str | None, known: Iterable[str]) -> Ite
 def _table(place: str, table: Table, config: Configuration) -> Iterator[str]:
     yield from _named(f"{place}.task", "task", table.task, config.tasks)
     yield from _named(f"{place}.cost_of", "model", table.cost_of, config.models)
+    if table.metric and table.task in config.tasks:
+        yield from _shown_metric(f"{place}.metric", table.metric, config.tasks[table.task])
     for index, row in enumerate(table.rows):
         yield from _row(f"{place}.rows[{index}]", row, table, config)
+
+
+def _shown_metric(place: str, name: str, task: Task) -> Iterator[str]:
+    fitting = [known for known in metric_names(task.kind) if metric(known).in_tables]
+    if name not in fitting:
+        yield f"{place}: got '{name}', expected one that fits the kind '{task.kind}': {', '.join(fitting)}"
+    elif not metric(name).monitored and task.max_new_tokens is None:
+        yield f"{place}: '{name}' needs generated texts; set max_new_tokens of the task"
 
 
 def _row(place: str, row: Row, table: Table, config: Configuration) -> Iterator[str]:

@@ -80,7 +80,9 @@ class Configuration(Part):
 
     def signals_of(self, name: str) -> tuple[str, ...]:
         """What a selector, or one of `selections`, reads of the training dynamics themselves."""
-        return registry.SELECTORS[self.selector_of(name)[0]].signals
+        registered, settings = self.selector_of(name)
+        other = registry.SELECTORS[settings["selector"]].signals if "selector" in settings else ()
+        return tuple(dict.fromkeys([*registry.SELECTORS[registered].signals, *other]))
 
     def objective_of(self, name: str) -> str:
         """The objective that a selector, or one of `selections`, trains by."""

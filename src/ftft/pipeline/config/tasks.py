@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from ...tasks.metrics import metric_names
+from ...tasks.metrics import metric, metric_names
 from .. import registry
 from .base import (
     AtLeastOne,
@@ -28,7 +28,8 @@ from .base import (
 
 _KINDS = ", ".join(f"`{name}` ({kind.learns})" for name, kind in registry.KINDS.items())
 _METRICS = "; ".join(
-    f"`{name}`: {', '.join(f'`{metric}`' for metric in metric_names(name))}" for name in registry.KINDS
+    f"`{name}`: {', '.join(f'`{found}`' for found in metric_names(name) if metric(found).monitored)}"
+    for name in registry.KINDS
 )
 POOLS = ("entities", "all_words", "min")
 PREPARATIONS = ("ramponi-tonelli", "official")
@@ -218,6 +219,13 @@ class Task(Part):
         "(the least of all)",
         reruns="its data sets and on",
         shown="`entities`",
+    )
+    max_new_tokens: Maybe[Annotated[Whole, Field(ge=1)]] = key(
+        None,
+        meaning="`generation`: evaluations generate responses of so many tokens at most, which "
+        "`response_match`, `answer_match` and `rouge_l` compare",
+        reruns="evaluation, tables",
+        shown="none are generated",
     )
     label_columns: Maybe[AtLeastOne[Text]] = key(
         None,

@@ -1,0 +1,317 @@
+"""Finding wrong labels: the scores of one reference run beside cleanlab's, on the same model and recipe.
+
+`python -m benchmarks.label_errors [setting ...]` plants wrong labels as the setting says, or takes those that
+people corrected, trains once on all rows and once without each fifth, and writes a row per method to
+docs/results/label_errors.csv. A setting is saved as soon as it is done.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+# Before the numerical libraries load: a thread that waits by spinning would count as CPU time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cleanlab
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from cleanlab.token_classification.rank import get_label_quality_scores as sentence_quality_scores
+from scipy.special import softmax
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from ftft.artifacts import write_text
+from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.cartography.issues import estimate, suspicion
+from ftft.cartography.scores import SCORES
+from ftft.cartography.supervision import Supervision
+from ftft.data.dataset import Dataset, object_array
+from ftft.execution.progress import Progress
+from ftft.tasks.base import kind_of
+from ftft.tasks.prediction import encode
+from ftft.training.feed import Development, TrainingData
+from ftft.training.loop import train
+
+from .corpora import ENCODER_NAME, LABELS, encoder_folder
+
+ROOT = Path(__file__).parents[1]
+FOLDS = 5
+RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 4096, "fast_models": True}
+RECIPE = {
+    "epochs": 3.0,
+    "learning_rate": 5.0e-5,
+    "batch_size": 32,
+    "warmup_fraction": 0.1,
+    "weight_decay": 0.0,
+    "adam_epsilon": 1.0e-6,
+    "max_grad_norm": 1.0,
+    "max_length": 128,
+    "precision": "float32",
+    "batch_plan": "random",
+    "checkpoints": 1,
+}
+# The scores whose mean rank is tried beside each alone.
+AVERAGED = ("confidence", "aum", "el2n")
+MNLI, CAD, CONLL = "MultiNLI", "CAD", "CoNLL-2003"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set with wrong labels, and which [n] they are."""
+
+    dataset: Dataset
+    wrong: np.ndarray
+
+
+def read(name: str, data: Path, rows: int) -> tuple[Dataset, np.ndarray]:
+    """`rows` random rows of a corpus, and the region [rows] that each is from."""
+    file = {MNLI: "nli/mnli_train", CAD: "hsd/cad_train"}[name]
+    table = pq.read_table(data / f"{file}.parquet")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(table))[:rows])
+    table = table.take(chosen)
+    texts = ("premise", "hypothesis") if name == MNLI else ("text",)
+    labels = LABELS if name == MNLI else ["not_hateful", "hateful"]
+    targets = np.array([labels.index(label) for label in table["label"].to_pylist()])
+    columns = tuple(table[column].to_pylist() for column in texts)
+    region = table["genre" if name == MNLI else "source"].to_numpy()
+    return Dataset(table["uid"].to_pylist(), columns, targets, labels), region
+
+
+def uniform(labels: np.ndarray, classes: int, rows: np.ndarray) -> np.ndarray:
+    """The labels with those of `rows` exchanged for any other class."""
+    found = labels.copy()
+    found[rows] = (labels[rows] + np.random.default_rng(2).integers(1, classes, len(rows))) % classes
+    return found
+
+
+def neighbour(labels: np.ndarray, classes: int, rows: np.ndarray) -> np.ndarray:
+    """The labels with those of `rows` exchanged for the class that annotators take them for most often:
+    neutral, of the two others; for neutral, entailment.
+    """
+    found = labels.copy()
+    found[rows] = np.where(labels[rows] == LABELS.index("neutral"), 0, LABELS.index("neutral"))
+    return found
+
+
+def planted(name: str, share: float, change: Callable, one_region: bool = False) -> Callable:
+    """Reads a corpus and plants wrong labels in a share of its rows, all in its largest region if asked."""
+
+    def make(data: Path, rows: int) -> Case:
+        dataset, region = read(name, data, rows)
+        values, counts = np.unique(region, return_counts=True)
+        candidates = np.flatnonzero(region == values[counts.argmax()]) if one_region else np.arange(rows)
+        chosen = np.random.default_rng(1).permutation(candidates)[: round(share * rows)]
+        wrong = np.zeros(rows, bool)
+        wrong[chosen] = True
+        labels = change(dataset.labels, len(dataset.label_names), np.flatnonzero(wrong))
+        return Case(replace(dataset, labels=labels), wrong)
+
+    return make
+
+
+def corrected(data: Path, rows: int) -> Case:
+    """Sentences of CoNLL-2003, and which of them people corrected: all of these, and random others."""
+    table = pq.read_table(data / "ner/conll03_train.parquet")
+    uids = table["uid"].to_pylist()
+    known = json.loads((data / "ner/conll03_train_corrected.json").read_text(encoding="utf-8"))
+    wrong = np.array([uid in known for uid in uids])
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~wrong))[: max(0, rows - wrong.sum())]
+    chosen = np.sort(np.concatenate([np.flatnonzero(wrong), others]))
+    words, tags = (table[column].take(chosen).to_pylist() for column in ("tokens", "tags"))
+    names = kind_of("token_classification").label_names({"labels": ["PER", "LOC", "ORG", "MISC"]})
+    targets = object_array([np.array([names.index(tag) for tag in row]) for row in tags])
+    dataset = Dataset([uids[row] for row in chosen], (words,), targets, names, kind="token_classification")
+    return Case(dataset, wrong[chosen])
+
+
+SETTINGS = {
+    f"{MNLI}, uniform 10 %": (planted(MNLI, 0.10, uniform), 2000),
+    f"{CONLL}, real errors": (corrected, 3000),
+    f"{MNLI}, to the neighbouring class 10 %": (planted(MNLI, 0.10, neighbour), 2000),
+    f"{CAD}, uniform 10 %": (planted(CAD, 0.10, uniform), 2000),
+    f"{MNLI}, one genre 10 %": (planted(MNLI, 0.10, uniform, one_region=True), 2000),
+    f"{MNLI}, uniform 20 %": (planted(MNLI, 0.20, uniform), 2000),
+    f"{MNLI}, uniform 5 %": (planted(MNLI, 0.05, uniform), 2000),
+}
+
+
+class Trainer:
+    """Trains the benchmark's encoder on rows of a data set, and counts the CPU seconds."""
+
+    def __init__(self, dataset: Dataset, scratch: Path):
+        self.dataset, self.kind = dataset, kind_of(dataset.kind)
+        self.tokens = encode(self.kind, dataset, encoder_folder(), RECIPE["max_length"], scratch)
+
+    def train(self, rows: np.ndarray):
+        """The result of a training on `rows`, and its CPU seconds."""
+        dataset = taken(self.dataset, rows)
+        few = taken(dataset, np.arange(8))
+        with tempfile.TemporaryDirectory() as scratch:
+            tokens, scored = (
+                encode(self.kind, part, encoder_folder(), RECIPE["max_length"], scratch)
+                for part in (dataset, few)
+            )
+        everything = Supervision.of(np.arange(len(dataset)))
+        # A training scores something; nothing here reads it.
+        data = TrainingData(self.kind, tokens, dataset, everything, {"few": Development(scored, few)})
+        spec = {"recipe": RECIPE, "metrics": list(self.kind.metrics), "early_stopping": None}
+        begun = time.process_time()
+        result = train(spec, str(encoder_folder()), data, 0, RUNTIME, Progress("", []))
+        return result, time.process_time() - begun
+
+    @torch.inference_mode()
+    def probabilities(self, model, rows: np.ndarray) -> list[np.ndarray]:
+        """Probabilities of all classes: [classes] of each row, or [words, classes] of a sentence that is
+        tagged, O being certain for words that were cut off.
+        """
+        width, model = self.kind.prediction_width(self.dataset), model.eval()
+        found = []
+        for row in rows:
+            batch = self.kind.collate(self.tokens, np.array([row]), model.config, torch.device("cpu"), width)
+            own = softmax(self.kind.outputs(model, batch).numpy()[0].astype(np.float64), -1)
+            if batch.aligned:
+                words = batch.aligned["word"].numpy()[0]
+                by_word = np.zeros((len(self.dataset.labels[row]), own.shape[-1]))
+                by_word[:, 0] = 1.0
+                by_word[words[words >= 0]] = own[words >= 0]
+                own = by_word
+            found.append(own)
+        return found
+
+
+def taken(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """These rows of a data set."""
+    texts = tuple([column[row] for row in rows] for column in dataset.texts)
+    uids = [dataset.uids[row] for row in rows]
+    return replace(dataset, uids=uids, texts=texts, labels=dataset.labels[rows])
+
+
+def run(title: str, data: Path, rows: int | None) -> pd.DataFrame:
+    """A row per method for one setting."""
+    make, default = SETTINGS[title]
+    case = make(data, rows or default)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(case.dataset, Path(scratch))
+        everything = np.arange(len(case.dataset))
+        result, seconds = trainer.train(everything)
+        shares = {}
+        found = {
+            f"ours, {name}": (scores, seconds)
+            for name, scores in own_scores(trainer, result.epochs, shares).items()
+        }
+        inside = trainer.probabilities(result.model, everything)
+        found |= {
+            f"cleanlab in sample, {name}": (s, seconds) for name, s in peers(case.dataset, inside).items()
+        }
+        outside, folds_seconds = out_of_sample(trainer)
+        found |= {
+            f"cleanlab on {FOLDS} folds, {name}": (scores, folds_seconds)
+            for name, scores in peers(case.dataset, outside).items()
+        }
+    found["random"] = (np.random.default_rng(3).random(len(case.wrong)), 0.0)
+    frame = pd.DataFrame([{"method": name, **measured(case.wrong, *of)} for name, of in found.items()])
+    frame.insert(0, "setting", title)
+    return frame.assign(
+        rows=len(case.wrong),
+        wrong=int(case.wrong.sum()),
+        estimated_share=shares.get("share"),
+        compute=(frame["cpu_seconds"] / seconds),
+    )
+
+
+def own_scores(trainer: Trainer, epochs: list[np.ndarray], shares: dict) -> dict[str, np.ndarray]:
+    """Suspicion [n] by each registered score of one run's dynamics, and by the mean rank of several."""
+    dataset, kind = trainer.dataset, trainer.kind
+    pools = {"": {}} if dataset.kind == "classification" else {"": {}, " (worst word)": {"pool": "min"}}
+    found = {}
+    for pool, settings in pools.items():
+        pooled = replace(dataset, provenance={"settings": settings})
+        with tempfile.TemporaryDirectory() as folder:
+            save_dynamics(f"{folder}/dynamics.parquet", kind, epochs, pooled, {})
+            dynamics = load_dynamics(f"{folder}/dynamics.parquet", pooled)
+        names = [name for name, entry in SCORES.items() if entry.wrong]
+        if dynamics.logits is None:
+            names = [name for name in names if "logits" not in SCORES[name].needs]
+        found |= {name + pool: suspicion(dynamics, [name]) for name in names}
+        averaged = [name for name in AVERAGED if name in names]
+        if len(averaged) > 1:
+            found["mean rank of " + ", ".join(averaged)] = suspicion(dynamics, averaged)
+        if dynamics.logits is not None:
+            shares["share"] = estimate(softmax(dynamics.logits, -1).mean(0), dataset.labels).share
+    return found
+
+
+def out_of_sample(trainer: Trainer) -> tuple[list[np.ndarray], float]:
+    """Probabilities of every row by a model that was not trained on it, and the CPU seconds of all folds."""
+    dataset = trainer.dataset
+    strata = dataset.labels if dataset.labels.dtype != object else np.zeros(len(dataset), np.int64)
+    found: list = [None] * len(dataset)
+    total = 0.0
+    for inside, outside in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(strata, strata):
+        result, seconds = trainer.train(inside)
+        total += seconds
+        for row, own in zip(outside, trainer.probabilities(result.model, outside), strict=True):
+            found[row] = own
+    return found, total
+
+
+def peers(dataset: Dataset, probabilities: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Suspicion [n] by cleanlab's scores, and by its choice of rows, all chosen ones being alike."""
+    if dataset.kind == "token_classification":
+        labels = [row.tolist() for row in dataset.labels]
+        return {
+            name: -np.asarray(sentence_quality_scores(labels, probabilities, token_score_method=name)[0])
+            for name in ("self_confidence", "normalized_margin")
+        }
+    table = np.stack(probabilities)
+    names = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+    found = {name: -get_label_quality_scores(dataset.labels, table, method=name) for name in names}
+    return {**found, "find_label_issues": find_label_issues(dataset.labels, table).astype(float)}
+
+
+def measured(wrong: np.ndarray, scores: np.ndarray, seconds: float) -> dict:
+    """How well suspicion [n] tells the wrong labels [n]: the area under the ROC curve, average precision, and
+    precision among as many as are wrong, ties by chance.
+    """
+    order = np.lexsort((np.random.default_rng(4).random(len(wrong)), -scores))
+    return {
+        "roc_auc": roc_auc_score(wrong, scores),
+        "average_precision": average_precision_score(wrong, scores),
+        "precision": wrong[order[: wrong.sum()]].mean(),
+        "cpu_seconds": seconds,
+    }
+
+
+def main() -> None:
+    """Run the settings asked for, and save each as soon as it is done."""
+    parser = argparse.ArgumentParser("python -m benchmarks.label_errors", description=__doc__)
+    parser.add_argument("settings", nargs="*", metavar="setting", help="; ".join(SETTINGS))
+    parser.add_argument("--rows", type=int, help="rows of each setting")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--write", type=Path, default=ROOT / "docs/results/label_errors.csv")
+    asked = parser.parse_args()
+    if unknown := sorted(set(asked.settings) - set(SETTINGS)):
+        parser.error(f"unknown setting(s) {shlex.join(unknown)}: choose from {shlex.join(SETTINGS)}")
+    print(f"{ENCODER_NAME}; cleanlab {cleanlab.__version__}; {RECIPE}")
+    for title in asked.settings or SETTINGS:
+        frame = run(title, asked.data, asked.rows)
+        if asked.write.exists():
+            before = pd.read_csv(asked.write)
+            frame = pd.concat([before[before["setting"] != title], frame])
+        write_text(asked.write, frame.to_csv(index=False, float_format="%.4f"))
+        print(frame[frame["setting"] == title].to_string(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

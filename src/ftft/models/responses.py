@@ -1,0 +1,109 @@
+"""Prompts and the responses to them as a causal language model reads them: one row of tokens each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ModelError
+from .tokens import Cut, Tokens, load_tokenizer, tell_of_unknown, unknown_share
+
+
+def responses(
+    prompts: Sequence[str] | Sequence[list[dict]],
+    replies: Sequence[str],
+    tokenizer_file: str | Path,
+    max_length: int,
+) -> Tokens:
+    """The tokens of every prompt and, behind them, those of its response and the end token.
+
+    A prompt is a text, or the messages of a conversation, which the tokenizer's chat template puts into one.
+    Prompt and response are tokenised apart, as a prompt is when a response to it is generated. A row that is
+    longer than `max_length` tokens loses the beginning of its prompt, and then the end of its response.
+    Aligned with the tokens: `response`, 1 at those of the response, its end token included, 0 at all others.
+    Raises ModelError where the tokenizer has no end token, or no chat template for messages.
+    """
+    tokenizer, settings = load_tokenizer(tokenizer_file)
+    end = tokenizer.token_to_id(settings["end"]) if settings["end"] else None
+    if end is None:
+        raise ModelError(
+            f"{tokenizer_file} has no token that ends a response",
+            expected="an eos_token in tokenizer_config.json",
+            fix="delete the model's folder and let snakemake make it again",
+        )
+    before = _before_a_text(tokenizer)
+    if prompts and not isinstance(prompts[0], str):
+        prompts, replies = _rendered(prompts, replies, Path(tokenizer_file))
+        before = []  # The template puts there what belongs there.
+    asked, given = (
+        tokenizer.encode_batch(list(texts), add_special_tokens=False) for texts in (prompts, replies)
+    )
+    rows, starts, longest, cut = [], [], 0, 0
+    for prompt, reply in zip(asked, given, strict=True):
+        # Something must stand before a response for its first token to be predicted.
+        first = before or ([] if prompt.ids else [end])
+        answer = _ended(reply.ids, end)
+        length = len(first) + len(prompt.ids) + len(answer)
+        longest, cut = max(longest, length), cut + (length > max_length)
+        answer = answer[: max_length - max(1, len(first))]
+        room = max_length - len(first) - len(answer)
+        question = first + prompt.ids[max(0, len(prompt.ids) - room) :]
+        rows.append(question + answer)
+        starts.append(len(question))
+    lengths = np.array(list(map(len, rows)), np.int64)
+    ids = np.fromiter((token for row in rows for token in row), np.int32, lengths.sum())
+    marks = [np.arange(length) >= start for length, start in zip(lengths, starts, strict=True)]
+    tokens = Tokens(
+        ids,
+        np.zeros(len(ids), np.uint8),
+        np.concatenate([[0], lengths.cumsum()]),
+        cut=Cut(cut, len(rows), longest),
+        unknown=unknown_share(tokenizer, ids),
+        aligned={"response": np.concatenate(marks).astype(np.int32)},
+    )
+    tell_of_unknown(tokens, tokenizer_file)
+    return tokens
+
+
+def _before_a_text(tokenizer) -> list[int]:
+    """The special tokens that the tokenizer puts before a text."""
+    frame = tokenizer.encode("a")
+    places = [place for place, number in enumerate(frame.sequence_ids) if number is not None]
+    return frame.ids[: places[0]] if places else []
+
+
+def _ended(ids: list[int], end: int) -> list[int]:
+    """A response up to its last end token, or with one behind it."""
+    if end not in ids:
+        return [*ids, end]
+    return ids[: len(ids) - ids[::-1].index(end)]
+
+
+def _rendered(
+    conversations: Sequence[list[dict]], replies: Sequence[str], tokenizer_file: Path
+) -> tuple[list[str], list[str]]:
+    """Prompts and responses as the chat template writes them."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_file.parent)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"{tokenizer_file.parent} has no chat template, and the task's rows are messages",
+            expected="a chat_template in tokenizer_config.json",
+            fix="take a model that was tuned to follow instructions, or rows of prompt and response",
+        )
+    prompts, answers = [], []
+    for messages, reply in zip(conversations, replies, strict=True):
+        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        answered = [*messages, {"role": "assistant", "content": reply}]
+        whole = tokenizer.apply_chat_template(answered, tokenize=False)
+        if not whole.startswith(prompt):
+            raise ModelError(
+                f"the chat template of {tokenizer_file.parent} writes a prompt otherwise once it is answered",
+                got=repr(whole[:200]),
+                expected=f"a text that begins with {prompt[:200]!r}",
+                fix="take rows of prompt and response, or another model",
+            )
+        prompts.append(prompt)
+        answers.append(whole[len(prompt) :])
+    return prompts, answers
