@@ -302,6 +302,8 @@ EDITS = [
     ({"training": {"max_length": 32}}, TRAINING | EVALUATION | {"encoder small", "encoder large"}),
     ({"models": {"large": {"training": {"learning_rate": 0.1}}}}, LARGE),
     ({"models": {"large": {"training": {"max_length": 32}}}}, LARGE | {"evaluation large", "encoder large"}),
+    ({"models": {"large": {"adapter": {"rank": 4}}}}, LARGE),
+    ({"models": {"large": {"adapter": {"targets": ["query"]}}}}, LARGE | {"encoder large"}),
     ({"models": {"large": {"separator": " | "}}}, {"encoder large"}),
     ({"models": {"large": {"parameters_m": 3}}}, {"table", "table3", "patience"}),
     ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),

@@ -147,6 +147,10 @@ CONTRACT = {
         edit(models__large__training={"learning_rate": 2.0e-3}),
         {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
     ),
+    "an adapter of the main model": (
+        edit(models__large__adapter={"rank": 4}),
+        {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
+    ),
     "the reference model's learning rate": (
         edit(models__small__training={"learning_rate": 2.0e-3}),
         {

@@ -18,6 +18,7 @@ from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
+from ..models.adapters import adapt
 from ..models.flops import Workload
 from ..models.heads import parameter_counts
 from .checkpoints import Checkpoints
@@ -68,6 +69,9 @@ class Session:
         self._device = self._accelerator.device
         set_seed(seed)
         self._model = data.kind.load(encoder, data.dataset.label_names, execution.kernels == "own")
+        self._adapter = spec.get("adapter")
+        if self._adapter:
+            adapt(self._model, self._adapter)
         self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
@@ -214,9 +218,9 @@ class Session:
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the counts are no part of the run's peak memory.
-            "flops": work.flops(self._model.config, self._data.kind.head),
+            "flops": work.flops(self._model.config, self._data.kind.head, adapter=self._adapter),
             "evaluation_flops": self._checkpoints.workload.flops(
-                self._model.config, self._data.kind.head, False
+                self._model.config, self._data.kind.head, False, self._adapter
             ),
         }
         self._group.leave()
