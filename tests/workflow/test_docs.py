@@ -93,7 +93,7 @@ def test_a_documented_command_works(clone, command):
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
         case ["ftft", "init"]:
             console(["init", "--help"], clone)
-        case ["ftft", "archive" | "issues" as of_results, *_]:
+        case ["ftft", "archive" | "issues" | "select" | "transfer" as of_results, *_]:
             console([of_results, "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)
