@@ -176,8 +176,8 @@ class ResponseRecordingMixin(RecordingMixin):
     """Makes a trainer of causal language models record: transformers' Trainer, or TRL's SFTTrainer.
 
     As `RecordingMixin`; the training set's column `uid` goes past the collator. What is recorded is how
-    likely each response is, whose tokens have other labels than -100. The mix-in raises TrainingError for rows that
-    are packed into sequences, in which they cannot be told apart by then.
+    likely each response is, whose tokens have other labels than -100. The mix-in raises TrainingError for
+    rows that are packed into sequences, in which they cannot be told apart by then.
     """
 
     recorder_class = ResponseRecorder
