@@ -1,26 +1,41 @@
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.caching import LOCATION_ENVVAR
 from snakemake.exceptions import WorkflowError
 
+# The library beside these rules: in src/ of a clone, or around them where the package is installed. Rules
+# that Snakemake fetches from a repository have none beside them, and take the installed one.
 ROOT = Path(workflow.current_basedir.join("..").get_path_or_uri(secret_free=True)).resolve()
-SOURCE = ROOT / "src"
-sys.path.insert(0, str(SOURCE))
+SOURCES = [
+    folder for folder in (ROOT / "src", ROOT.parent.parent) if (folder / "ftft" / "places.py").is_file()
+]
+KNOWN = list(sys.path)
+sys.path[:0] = map(str, SOURCES)
+if find_spec("ftft") is None:
+    raise WorkflowError(
+        "The library of this workflow is not installed\n"
+        "  what to do: install the version that these rules are of, pip install 'ftft[workflow]'"
+    )
 
+from ftft.artifacts import RESULTS
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
-from ftft.pipeline import contract, dag
+from ftft.pipeline import compare, contract, dag
 from ftft.paper import roles as paper
 from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
-from ftft.pipeline import warm
+from ftft.pipeline import verdicts, warm
 from ftft.pipeline.job import TERMINAL, prefer_code
 from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 
-prefer_code(SOURCE)
+for folder in SOURCES:
+    # Jobs find an installed package by themselves.
+    if folder.name == "src" or str(folder) not in KNOWN:
+        prefer_code(folder)
 try:
     if workflow.is_main_process:
         for file in workflow.configfiles:
@@ -35,8 +50,12 @@ except ConfigError as error:
 
 # Rules read `settings`; jobs get the same as plain data, by `snakemake.config`.
 config = settings.dump()
+# Where this is a module with a prefix, whatever lies under results/ is below that.
+PREFIX = dag.prefix_of(workflow)
+if Path(settings.runtime.scratch).parts[0] == RESULTS:
+    config["runtime"]["scratch"] = PREFIX + settings.runtime.scratch
 if workflow.is_main_process:
-    dag.hold_to(contract.take_stock(settings, dag.prefix_of(workflow)))
+    dag.hold_to(contract.take_stock(settings, PREFIX))
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
 GPUS = 0 if settings.runtime.device == "cpu" else 1
 # Data and encoders are made before the first training starts, so that a fault of theirs costs no training.
@@ -46,8 +65,9 @@ SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.
 CHANCE = ["random", *(f"random-{name}" for name in registry.selectors(reference=False))]
 SELECTORS = [*registry.selectors(reference=True), *settings.selections]
-POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"]
+POLICY = {"mtime", "params", "input"}
 
 
 # The gpu budget is one machine's: a cluster's scheduler counts its own devices.
@@ -62,7 +82,10 @@ def one_of(names):
 wildcard_constraints:
     task=one_of(settings.tasks),
     model=one_of(settings.models),
-    table=one_of(dict.fromkeys([*settings.tables, *paper.SCORE_TABLES])),
+    table=one_of(
+        dict.fromkeys([*settings.tables, *map(compare.compare_name, settings.finetune), *paper.SCORE_TABLES])
+    ),
+    verdict=one_of(verdicts.verdict_names(settings)),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     supervision=rf"all|(?:{one_of(CHANCE)}|{one_of(settings.models)}-{one_of(SELECTORS)})-\d+(?:\.\d+)?",
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",

@@ -78,6 +78,7 @@ rule write_map_page:
         data_map="results/maps/{task}/{model}/seed{seed}.parquet",
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         train=training_set,
+        issues="results/issues/{task}/{model}/seed{seed}.parquet",
     output:
         report(
             "results/maps/{task}/{model}/seed{seed}.html",

@@ -24,8 +24,9 @@ def map_files(runs):
 def source_files(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
     if dataset and registry.DATA_SOURCES[dataset.source].reads_path:
-        # By its content, which is in the parameter, and not by its age.
-        return ancient(dataset.path)
+        # By its content, which is in the parameter, and not by its age; local, as no prefix of a module
+        # stands before it.
+        return ancient(local(dataset.path))
     if dataset and registry.DATA_SOURCES[dataset.source].downloads:
         return "results/downloads/{task}/{dataset}.parquet"
     return []
@@ -33,7 +34,7 @@ def source_files(wildcards):
 
 def corrections_file(wildcards):
     dataset = settings.tasks[wildcards.task].datasets.get(wildcards.dataset)
-    return ancient(dataset.corrections) if dataset and dataset.corrections else []
+    return ancient(local(dataset.corrections)) if dataset and dataset.corrections else []
 
 
 def tokenizer_texts(wildcards):
@@ -58,6 +59,20 @@ def supervision_file(wildcards):
     if wildcards.supervision == plan.ALL_DATA:
         return []
     return "results/supervisions/{task}/{supervision}/seed{seed}.parquet"
+
+
+def adapted_encoder(wildcards):
+    """What a kept adapter is put on again: its encoder; nothing for models that are trained whole."""
+    if not settings.models[wildcards.model].adapter:
+        return []
+    folder = f"results/encoders/{wildcards.task}/{wildcards.model}"
+    return collect("{folder}/{file}", folder=folder, file=ENCODER_FILES)
+
+
+def finetuned_encoder(wildcards):
+    """The encoder of the model that is taken home."""
+    folder = f"results/encoders/{wildcards.task}/{settings.finetune[wildcards.task].main}"
+    return collect("{folder}/{file}", folder=folder, file=ENCODER_FILES)
 
 
 def reference_ledger(wildcards):
@@ -92,7 +107,7 @@ def reference_dynamics(wildcards):
 
 def table(wildcards):
     try:
-        return settings.tables[wildcards.table]
+        return compare.table_of(settings, wildcards.table)
     except KeyError:
         raise WorkflowError(
             f"{wildcards.table}: this configuration has no task and models for it\n"
@@ -207,6 +222,10 @@ def candidate_ledgers(wildcards):
     return run_files(plan.preflight_runs(settings, wildcards.task), "ledger.json")
 
 
+def candidate_dynamics(wildcards):
+    return run_files(plan.preflight_runs(settings, wildcards.task), "dynamics.parquet")
+
+
 def counted_encoders(wildcards):
     """The encoders whose parameters a preflight counts: none where all sizes are configured."""
     sizes = slices.preflight_slice(settings, wildcards.task)["parameters_m"]
@@ -287,3 +306,23 @@ def curve_files(name):
 def curve_ledgers(wildcards):
     """One ledger per curve, then those of the reference runs behind them."""
     return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")
+
+
+def verdict_ledgers(wildcards):
+    runs = verdicts.verdict_runs(settings, wildcards.verdict)
+    references = verdicts.verdict_references(settings, wildcards.verdict)
+    return run_files(list(dict.fromkeys([*runs, *references])), "ledger.json")
+
+
+def verdict_predictions(wildcards):
+    return run_files(verdicts.verdict_runs(settings, wildcards.verdict), "development.parquet")
+
+
+def verdict_maps(wildcards):
+    runs = verdicts.verdict_references(settings, wildcards.verdict)
+    return collect("results/maps/{run.task}/{run.model}/seed{run.seed}.json", run=runs)
+
+
+def verdict_data(wildcards):
+    task = verdicts.task_of(settings, wildcards.verdict)
+    return data_files(task, verdicts.verdict_slice(settings, wildcards.verdict)["sets"]["datasets"])

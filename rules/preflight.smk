@@ -2,6 +2,8 @@ rule write_preflight:
     input:
         maps=candidate_maps,
         ledgers=candidate_ledgers,
+        dynamics=candidate_dynamics,
+        train=training_set,
         encoders=counted_encoders,
     output:
         page=report(
@@ -11,6 +13,7 @@ rule write_preflight:
             labels={"task": "{task}"},
         ),
         csv="results/preflight/{task}.csv",
+        classes="results/preflight/{task}.classes.csv",
     log:
         "logs/write_preflight/{task}.log",
     localrule: True

@@ -13,6 +13,7 @@ rule train_reference:
         **model_outputs("results/runs/{task}/{model}/all/full/seed{seed}/model"),
         dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
         trajectory="results/runs/{task}/{model}/all/full/seed{seed}/trajectory.parquet",
+        development="results/runs/{task}/{model}/all/full/seed{seed}/development.parquet",
         ledger=run_ledger("results/runs/{task}/{model}/all/full/seed{seed}/ledger.json"),
     log:
         "logs/train/{task}/{model}/all/full/seed{seed}.log",
@@ -44,6 +45,7 @@ rule train_main:
     output:
         **model_outputs("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model"),
         trajectory="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/trajectory.parquet",
+        development="results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/development.parquet",
         ledger=run_ledger("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/ledger.json"),
     log:
         "logs/train/{task}/{model}/{supervision}/{budget}/seed{seed}.log",

@@ -5,6 +5,8 @@ The names below load their modules when they are first used: importing ftft cost
 
 from importlib import import_module
 
+__version__ = "0.1.0"
+
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
     "cartography.kind_recorder": ["KindRecorder"],
@@ -26,12 +28,15 @@ MODULES = {
     "cartography.overlap": ["overlap", "overlap_matrix"],
     "data.dataset": ["Dataset"],
     "errors": ["FtftError"],
+    "results.opened": ["open_run"],
 }
 PLACES = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(PLACES)
 
 
 def __getattr__(name: str):
+    if name == "plot":
+        return import_module(".plot", __name__)
     if name not in PLACES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f".{PLACES[name]}", __name__), name)

@@ -4,15 +4,19 @@ import shutil
 from importlib.util import find_spec
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from ftft.artifacts import write_parquet
 from ftft.cartography.datamap import write_map
 from ftft.cartography.dynamics import save_dynamics
 from ftft.data.dataset import Dataset
+from ftft.results.issues import write_issues
 from ftft.results.map_page import write_page
 from ftft.tasks.base import kind_of
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_REPEATS = pa.schema([("dataset", pa.string()), ("uid", pa.string()), ("group", pa.int64())])
 DRIVER = shutil.which("chromedriver")
 MISSING = [
     name
@@ -76,5 +80,9 @@ def page_of(folder, points, fraction=0.25, title="Data map"):
     save_dynamics(dynamics, kind_of(dataset.kind), epochs, dataset, {})
     write_map(dynamics, train, data_map)
     spec = {"title": title, "text": ["premise", "hypothesis"], "fraction": fraction}
-    write_page(spec, data_map, dynamics, train, folder / "page.html")
+    issues = {"scores": folder / "issues.parquet", "csv": folder / "issues.csv"}
+    write_parquet(folder / "repeats.parquet", NO_REPEATS.empty_table(), {})
+    asked = {"train": "train", "scores": ["confidence"], "settings": {}, "text": spec["text"]}
+    write_issues(asked, dynamics, train, folder / "repeats.parquet", issues)
+    write_page(spec, data_map, dynamics, train, issues["scores"], folder / "page.html")
     return folder / "page.html"

@@ -37,11 +37,22 @@ SMALL = {
     "rotary_dim": 8,
     "dropout": 0.0,
 }
+# Of four layers the last has full attention.
+LINEAR_ATTENTION = {
+    "num_hidden_layers": 4,
+    **dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), 2),
+    **dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim"), 16),
+}
 OWN = {
     "longformer": {"attention_window": 8},
     "falcon": {"head_dim": None},
     "xlnet": {"max_position_embeddings": None},
     "gpt_neo": {"attention_types": [[["global"], 2]]},
+    "funnel": {"block_sizes": [1, 1], "num_decoder_layers": 1},
+    "deepseek_v3": {"head_dim": 8},
+    "jamba": {"attn_layer_offset": 1, "attn_layer_period": 2, "mamba_dt_rank": 8, "use_mamba_kernels": False},
+    "qwen3_5_text": LINEAR_ATTENTION,
+    "qwen3_next": LINEAR_ATTENTION,
 }
 TRIED = [
     "albert",
@@ -113,8 +124,44 @@ TRIED = [
     "yoso",
     "nemotron",
     "helium",
+    "ctrl",
+    "deepseek_v3",
+    "flaubert",
+    "funnel",
+    "gemma3_text",
+    "gpt_oss",
+    "ministral",
+    "mobilebert",
+    "nomic_bert",
+    "olmo3",
+    "qwen3_5_text",
+    "qwen3_next",
 ]
-REFUSED = {"convbert", "fnet", "nystromformer", "yoso"}
+RARE = [
+    "axk2",
+    "bigbird_pegasus",
+    "deepseek_v2",
+    "doge",
+    "esm",
+    "esmc",
+    "exaone4",
+    "gpt-sw3",
+    "hunyuan_v1_dense",
+    "hunyuan_v1_moe",
+    "jamba",
+    "jetmoe",
+    "jina_embeddings_v3",
+    "layoutlm",
+    "minicpm3",
+    "minimax",
+    "ministral3",
+    "mvp",
+    "phimoe",
+    "seed_oss",
+    "ultrabert",
+    "xlm-roberta-xl",
+]
+REFUSED = {"convbert", "fnet", "mobilebert", "nystromformer", "yoso"}
 ROWS = (["the tall nurse sings in the garden", "a", "the nurse sings"], ["nobody", "the garden is tall", "b"])
 
 
@@ -126,8 +173,9 @@ def architecture(kind):
     return {"model_type": kind, **values}
 
 
-def prepare(kind, train_set, folder):
+def prepare(kind, train_set, folder, **further):
     spec = {
+        **further,
         "source": "scratch",
         "max_length": 48,
         "architecture": architecture(kind),
@@ -141,7 +189,13 @@ def inputs(tokens, rows, config):
     return {name: torch.from_numpy(arrays[name]) for name in ("input_ids", "attention_mask")}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TRIED if kind not in REFUSED])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(kind for kind in TRIED if kind not in REFUSED),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in RARE),
+    ],
+)
 def test_a_row_is_classified_alike_in_every_batch_and_learned(kind, train_set, tmp_path):
     prepare(kind, train_set, tmp_path)
     tokens = tokenize(ROWS, tmp_path / "tokenizer.json", 48)
@@ -188,12 +242,18 @@ def test_padding_of_xlnet_comes_first(train_set, tmp_path):
 
 
 def test_what_transformers_cannot_classify_with_is_refused(train_set, tmp_path):
-    with pytest.raises(ModelError, match="transformers cannot classify texts with a model of the kind vit"):
+    with pytest.raises(ModelError, match="no AutoModelForSequenceClassification for vit"):
         prepare("vit", train_set, tmp_path)
+
+
+def test_the_head_is_that_of_the_kind_of_task(train_set, tmp_path):
+    with pytest.raises(ModelError, match="no AutoModelForTokenClassification for bart"):
+        prepare("bart", train_set, tmp_path, head="TokenClassification")
 
 
 def test_the_table_of_the_docs_is_this_one(root):
     text = (root / "docs" / "architectures.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w.-]+)` \| (\w+)", text, re.MULTILINE))
-    assert rows == {kind: "no" if kind in REFUSED else "yes" for kind in TRIED}
-    assert set(TRIED) <= set(KNOWN), transformers.__version__
+    assert f"of {len(KNOWN)} kinds of models" in text and f"the {len(rows)} kinds that" in text
+    assert rows == {kind: "no" if kind in REFUSED else "yes" for kind in TRIED + RARE}
+    assert {*TRIED, *RARE} <= set(KNOWN), transformers.__version__

@@ -655,8 +655,7 @@ def use(config):
             canonical_json(slices.dataset_slice(config, task, dataset)).encode()
         for model in config.models:
             canonical_json(slices.training_slice(config, task, model, budget="full")).encode()
-    for model in config.models:
-        canonical_json(slices.encoder_slice(config, next(iter(config.tasks)), model)).encode()
+            canonical_json(slices.encoder_slice(config, task, model)).encode()
     for name, table in config.tables.items():
         canonical_json(slices.table_slice(config, name)).encode()
         for run in plan.cost_runs(table, config):

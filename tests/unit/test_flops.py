@@ -95,6 +95,12 @@ def test_deberta_by_hand():
     )
 
 
+def test_a_forward_pass_is_a_third_of_a_step():
+    config = configuration("deberta-v2")
+    forward, step = count_flops(config, LONGEST, HEAD, False), count_of("deberta-v2")
+    assert step == FlopCount(*(3 * part for part in forward))
+
+
 def test_the_count_does_not_depend_on_dropout():
     config = configuration("bert", hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.0)
     assert count_flops(config, LONGEST) == count_of("bert")
@@ -158,6 +164,19 @@ def test_flops_of_a_workload():
     projections = count_of("deberta-v2").per_batch
     assert workload.flops(config, HEAD) == counted(config, 1, 9) + counted(config, 1, 13) - projections
     assert workload.flops(FUNNEL, HEAD) is None
+
+
+def test_work_of_several_passes():
+    passes = Workload()
+    for _ in range(3):
+        passes.add(np.array([9, 13]))
+        passes.add(np.array([4]))
+    once = Workload()
+    once.add(np.array([9, 13]))
+    once.add(np.array([4]))
+    assert once.times(3) == passes
+    assert once.times(3).flops(configuration("bert"), HEAD) == 3 * once.flops(configuration("bert"), HEAD)
+    assert Workload().flops(FUNNEL, HEAD) == 0
 
 
 def test_a_tagger_pays_its_head_for_every_token_and_a_choice_is_a_class():

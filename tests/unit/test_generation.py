@@ -64,7 +64,7 @@ def model_folder(request, tmp_path_factory):
 def made(folder, architecture, **spec):
     scratch = {"source": "scratch", "tokenizer": {"kind": "bpe", "vocab_size": 320}}
     prepare_encoder(
-        {**scratch, "kind": "generation", "max_length": 32, "architecture": architecture, **spec},
+        {**scratch, "head": "CausalLM", "max_length": 32, "architecture": architecture, **spec},
         prepared(),
         folder,
     )
@@ -250,7 +250,7 @@ def test_the_loss_is_that_of_transformers_and_depends_on_no_batch(model_folder, 
 def test_the_head_comes_with_the_model(tmp_path):
     untied = made(tmp_path / "untied", {**LLAMA, "tie_word_embeddings": False})
     again = tmp_path / "again"
-    spec = {"source": "folder", "path": str(untied), "kind": "generation", "max_length": 32}
+    spec = {"source": "folder", "path": str(untied), "head": "CausalLM", "max_length": 32}
     prepare_encoder(spec, None, again)
     first, second = (KIND.load(folder, [], True).state_dict() for folder in (untied, again))
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

@@ -180,8 +180,8 @@ def test_what_was_guessed_is_shown_with_its_reason(folder, init):
         "text        text (named like text)",
         "label       label (2 different values, named like a label)",
         "uid         id (unique, named like an id)",
-        "snakemake --cores 1 --configfile ftft.yaml -- preflight",
-        "snakemake --cores 1 --configfile ftft.yaml -- finetune",
+        "  ftft preflight\n",
+        "  ftft finetune\n",
     ):
         assert line in shown
 
@@ -192,7 +192,7 @@ def test_without_the_workflow_the_library_says_what_it_lacks(monkeypatch, capsys
     monkeypatch.delitem(sys.modules, "ftft.cli.init")
     assert main(["init", "reviews.csv"]) == 1
     shown = capsys.readouterr().err
-    assert "no module yaml" in shown and "run it in a clone" in shown
+    assert "no module yaml" in shown and "pip install" in shown
 
 
 def test_texts_that_are_left_aside_are_named(folder, init):

@@ -173,4 +173,4 @@ def test_the_first_issues_are_printed_for_a_terminal(runs, capsys):
 
 def test_a_missing_list_is_told(tmp_path, capsys):
     assert main(["issues", "demo", "--results", str(tmp_path)]) == 1
-    assert "snakemake --cores 1 --configfile YAML -- issues" in capsys.readouterr().err
+    assert "ftft run issues" in capsys.readouterr().err

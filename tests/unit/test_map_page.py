@@ -6,14 +6,17 @@ import zlib
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from ftft.artifacts import write_parquet
 from ftft.cartography.datamap import DataMap, write_map
 from ftft.cartography.dynamics import save_dynamics
 from ftft.cartography.selection import regions
+from ftft.data.corrections import text_hash
 from ftft.data.dataset import Dataset, uid_hash
 from ftft.errors import ArtifactError
 from ftft.pipeline.fingerprint import folder_hash
@@ -30,6 +33,19 @@ DATA = Dataset(
 )
 LOGITS = np.random.default_rng(5).normal(size=(EPOCHS, N, 3)).astype(np.float32)
 SPEC = {"title": HOSTILE, "text": ["premise", HOSTILE], "fraction": 0.33}
+# Three are listed: two that look worse than the average, and one that its duplicate contradicts.
+WORST = [7, 22, 3]
+ISSUES = pa.table(
+    {
+        "uid": DATA.uids,
+        "given": [DATA.label_names[label] for label in DATA.labels],
+        "suggested": ["y"] * N,
+        "score": [{7: 0.9, 22: 0.8, 3: 0.7}.get(row, 0.1) for row in range(N)],
+        "probability": [{7: 0.6, 22: 0.5}.get(row, 0.05) for row in range(N)],
+        "reason": [f"reason {row} {HOSTILE}" for row in range(N)],
+        "contradicted": [row == 3 for row in range(N)],
+    }
+)
 BLOCK = "application/octet-stream"
 
 
@@ -72,7 +88,8 @@ def files(tmp_path):
     DATA.save(tmp_path / "train.parquet")
     save_dynamics(tmp_path / "dynamics.parquet", kind_of("classification"), list(LOGITS), DATA, {})
     write_map(tmp_path / "dynamics.parquet", tmp_path / "train.parquet", tmp_path / "map.parquet")
-    return [tmp_path / f"{name}.parquet" for name in ("map", "dynamics", "train")]
+    write_parquet(tmp_path / "issues.parquet", ISSUES, {"share": 0.1})
+    return [tmp_path / f"{name}.parquet" for name in ("map", "dynamics", "train", "issues")]
 
 
 @pytest.fixture
@@ -99,6 +116,18 @@ def test_a_page_holds_the_whole_map_most_ambiguous_first(written, files):
     p_true = (exponential / exponential.sum(-1, keepdims=True))[:, np.arange(N), DATA.labels]
     curves = np.frombuffer(blocks["curves"], np.uint8).reshape(N, EPOCHS) / 255
     np.testing.assert_allclose(curves, p_true.T[order], atol=0.51 / 255)
+
+
+def test_a_page_holds_the_issues_worst_first_as_corrections_recognise_them(written, files):
+    order = order_of(DataMap.load(files[0])[0])
+    issues = json.loads(written.blocks["issues"])
+    assert [order[issue["row"]] for issue in issues] == WORST
+    assert [issue["probability"] for issue in issues] == [0.6, 0.5, 0.05]
+    assert [issue["hash"] for issue in issues] == [
+        text_hash([column[row] for column in DATA.texts]) for row in WORST
+    ]
+    assert issues[1]["given"] == "y" and issues[1]["reason"] == f"reason 22 {HOSTILE}"
+    assert written.facts["choices"] == DATA.label_names
 
 
 def test_uids_and_texts_come_back_as_they_were(written, files):

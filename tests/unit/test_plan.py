@@ -255,7 +255,7 @@ def slices_of(tiny):
     for name in ("small-ambiguous-33", "random-33"):
         made[f"supervision {name}"] = slices.supervision_slice(config, name)
     for model in ("small", "large"):
-        made[f"encoder {model}"] = slices.encoder_slice(config, next(iter(config.tasks)), model)
+        made[f"encoder {model}"] = slices.encoder_slice(config, "demo", model)
         made[f"evaluation {model}"] = slices.evaluation_slice(config, "demo", model)
         for budget in ("full", "stopped-ood"):
             made[f"training {model} {budget}"] = slices.training_slice(config, "demo", model, budget)
@@ -302,6 +302,9 @@ EDITS = [
     ({"training": {"max_length": 32}}, TRAINING | EVALUATION | {"encoder small", "encoder large"}),
     ({"models": {"large": {"training": {"learning_rate": 0.1}}}}, LARGE),
     ({"models": {"large": {"training": {"max_length": 32}}}}, LARGE | {"evaluation large", "encoder large"}),
+    ({"models": {"large": {"adapter": {"rank": 4}}}}, LARGE),
+    ({"models": {"large": {"adapter": {"targets": ["query"]}}}}, LARGE | {"encoder large"}),
+    ({"models": {"large": {"separator": " | "}}}, {"encoder large"}),
     ({"models": {"large": {"parameters_m": 3}}}, {"table", "table3", "patience"}),
     ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),
     ({"models": {"small": {"tokenizer": {"kind": "bpe"}}}}, {"encoder small"}),

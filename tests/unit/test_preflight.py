@@ -10,8 +10,20 @@ from safetensors.numpy import save_file
 
 from ftft.artifacts import write_json
 from ftft.cartography.datamap import DataMap
+from ftft.cartography.dynamics import Dynamics, save_dynamics
+from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
 from ftft.paper import roles as paper
+from ftft.results.attribution import (
+    Attribution,
+    attribute,
+    class_table,
+    easy_by_class,
+    matched_overlap,
+    prefix_overlaps,
+    traits,
+    with_attribution,
+)
 from ftft.results.preflight import (
     Reference,
     build_preflight,
@@ -22,6 +34,8 @@ from ftft.results.preflight import (
     ranks,
 )
 from ftft.results.preflight_page import page, strips, write_preflight
+from ftft.results.recorded import recorded_transfers
+from ftft.tasks.base import kind_of
 
 N = 100
 PUBLISHED = paper.easy_shares_by_effect("50")
@@ -38,6 +52,7 @@ def spec(runs, pairs=(("large", "small"),), compared=("nli",), **changes):
         "rule": "exact",
         "parameters_m": {"large": 304.0, "small": 44.0},
         "published": PUBLISHED,
+        "recorded": recorded_transfers(),
         "compared": list(compared),
         "consumed_shares": [share for task in compared for share in paper.consumed_shares(task)],
         **changes,
@@ -87,6 +102,12 @@ def reference(easy=(47.0, 47.0), failed=0, between_seeds=0.7, with_others=0.6):
         between_seeds,
         with_others,
     )
+
+
+def attributed(classes=None):
+    values = np.array([0.5, 0.5])
+    shares = {name: np.array(own) for name, own in (classes or {}).items()}
+    return Attribution(shares, {2: values, 3: values}, values, values, values)
 
 
 def test_measures_by_hand(files):
@@ -175,7 +196,7 @@ def test_consumed_shares_are_those_of_the_ftft_rows():
 
 def test_what_does_not_pay_is_said():
     assert cost_note(0.1447, 51.97, 114.47) == (
-        "FTFT costs 52 to 114 % of ERM; it pays if the main run stops before 86 % of its length"
+        "FTFT costs 52 to 114 % of ERM, DM 114 %; FTFT pays if the main run stops before 86 % of its length"
     )
     assert cost_note(0.62, 100.0, 162.0) == "FTFT does not pay: it costs 100 to 162 % of ERM"
 
@@ -247,8 +268,9 @@ class Elements(HTMLParser):
 def test_the_page_shows_names_as_text_and_loads_nothing():
     found = {HOSTILE: reference(), "small": reference([], failed=2)}
     names = spec([], [("<b>large</b>", HOSTILE), ("<b>large</b>", "small")], task=HOSTILE)
+    attributions = {name: attributed({HOSTILE: [30.0]}) for name in found}
     table = build_preflight(names, found, {"<b>large</b>": 2.0, HOSTILE: 1.0, "small": 1.0})
-    text = page(names, found, table)
+    text = page(names, found, with_attribution(table, attributions), attributions)
     seen = Elements(text)
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in seen.tags}
     assert not [
@@ -273,7 +295,9 @@ def test_a_card_per_reference_the_best_first():
     pairs = [("large", "poor"), ("large", "good"), ("other", "good"), ("large", "fair")]
     found = {"poor": reference([20.0, 20.0]), "good": reference(), "fair": reference([40.0, 40.0])}
     parameters = {"large": 4.0, "other": 1.0, "poor": 1.0, "good": 1.0, "fair": 1.0}
-    text = page(spec([], pairs), found, build_preflight(spec([], pairs), found, parameters))
+    attributions = {name: attributed() for name in found}
+    table = with_attribution(build_preflight(spec([], pairs), found, parameters), attributions)
+    text = page(spec([], pairs), found, table, attributions)
     assert re.findall(r'<li><h3 dir="auto">(\w+)</h3>', text) == ["good", "fair", "poor"]
     assert not {"promising", "doubtful"} & set(re.findall(r"\w+", text))
     costs = re.findall(r'<span dir="auto">(\w+)</span>: (FTFT .*?) %', text)
@@ -292,14 +316,85 @@ def test_marks_stand_where_their_shares_are():
     assert re.findall(r'<svg x="([\d.]+)%"', own) == ["75.00"]
 
 
+@pytest.fixture
+def recorded_run(tmp_path, files):
+    """Data of two classes with their dynamics over four epochs, a map and a ledger for each of two runs."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(N) % 4 // 3
+    texts = (["word " * (1 + row % 7) for row in range(N)],)
+    dataset = Dataset([f"u{row:03}" for row in range(N)], texts, labels, ["common", "rare"])
+    dataset.save(tmp_path / "train.parquet")
+    dataset = Dataset.load(tmp_path / "train.parquet")
+    kind, dynamics = kind_of("classification"), []
+    for seed in range(2):
+        dynamics.append(tmp_path / f"dynamics{seed}.parquet")
+        epochs = [generator.normal(size=(N, 2)).astype(np.float32) for _ in range(4)]
+        save_dynamics(dynamics[-1], kind, epochs, dataset, {})
+    return dynamics, tmp_path / "train.parquet", dataset
+
+
 @pytest.mark.parametrize("counted", [False, True])
-def test_the_whole_step(files, tmp_path, encoder, counted):
+def test_the_whole_step(files, tmp_path, encoder, counted, recorded_run):
     saved = files([(data_map(47), 0.8), (data_map(47), 0.8)])
-    outputs = {"csv": tmp_path / "preflight.csv", "page": tmp_path / "preflight.html"}
+    outputs = {name: tmp_path / f"preflight.{name}" for name in ("csv", "classes", "page")}
     folders = {"large": encoder, "small": encoder} if counted else {}
-    write_preflight(spec([("small", 0), ("small", 1)]), *saved, folders, outputs)
+    write_preflight(spec([("small", 0), ("small", 1)]), *saved, *recorded_run[:2], folders, outputs)
     table = pd.read_csv(outputs["csv"])
-    assert table["rank_easy"].tolist() == [1]
+    assert table["rank_easy"].tolist() == table["rank_half"].tolist() == [1]
+    assert table["half_epochs"].tolist() == [2] and 0 < table["overlap_half"].item() < 1
     assert table["parameter_ratio"].tolist() == [1.0 if counted else 0.1447]
+    classes = pd.read_csv(outputs["classes"])
+    assert classes["class"].tolist() == ["common", "rare"] and classes["runs"].tolist() == [2, 2]
     text = outputs["page"].read_text()
-    assert '<li><h3 dir="auto">small</h3>' in text
+    assert '<li><h3 dir="auto">small</h3>' in text and "Its first 2 epochs give" in text
+    assert "<b>No verdict.</b>" in text and "expect the transfer" not in text
+
+
+def test_a_failed_run_has_no_part_in_an_attribution(files, recorded_run):
+    dynamics, train, _ = recorded_run
+    _, ledgers = files([(data_map(47), 0.8), (data_map(47), 0.2)])
+    (found,) = attribute(spec([("small", 0), ("small", 1)]), dynamics, ledgers, train).values()
+    assert len(found.longest) == len(found.classes["rare"]) == len(found.prefixes[3]) == 1
+    (none,) = attribute(spec([("small", 0)]), dynamics[:1], ledgers[1:], train).values()
+    assert none.half is None and traits(none, {}, 1) == []
+    table = build_preflight(spec([]), {"small": reference([], failed=1)}, {"large": 304, "small": 44})
+    assert pd.isna(with_attribution(table, {"small": none})["overlap_half"].item())
+
+
+def test_easy_instances_of_a_class_are_those_of_its_own_halves():
+    # Of 40 rare rows, the 20 hardest are the 20 most variable: half are easy. Of the common ones none is.
+    rare = np.arange(N) < 40
+    variability = np.where(rare, -np.arange(N), np.arange(N)) / 1000.0
+    data_map_ = DataMap([f"u{row:03}" for row in range(N)], np.arange(N) / N, variability, np.zeros(N))
+    shares = easy_by_class(data_map_, np.where(rare, 1, 0), ["common", "rare", "absent"])
+    assert shares == {"common": pytest.approx(0), "rare": pytest.approx(50)}
+    table = class_table({"small": attributed({"rare": [50.0, 40.0]})})
+    assert table.iloc[0].tolist() == ["small", "rare", 45.0, 20.0, 2]
+
+
+def test_what_prefixes_share_with_all_epochs():
+    # Rows 0 to 32 move in the first two epochs, rows 33 to 65 in the third alone and by more.
+    p_true = np.zeros((3, N), np.float32)
+    p_true[0, :33], p_true[2, 33:66] = 0.5, 1.0
+    dynamics = Dynamics([f"u{row:03}" for row in range(N)], p_true, p_true > 0.5)
+    whole = np.arange(33, 66)
+    assert prefix_overlaps(dynamics, whole, 0.33, "exact") == {2: 0.0}
+    assert prefix_overlaps(dynamics, np.arange(33), 0.33, "exact") == {2: 1.0}
+
+
+def test_what_matched_random_rows_share_on_average():
+    # Of cell 0, 3 of 4 rows; of cell 1, 1 of 4: 9/4 and 1/4 of 4 are expected in both.
+    cells, rows = np.repeat([0, 1], 4), np.array([0, 1, 2, 5])
+    assert matched_overlap(rows, cells) == pytest.approx(2.5 / 4)
+    generator = np.random.default_rng(0)
+    drawn = [
+        np.isin(np.concatenate([generator.permutation(4)[:3], 4 + generator.permutation(4)[:1]]), rows).mean()
+        for _ in range(4000)
+    ]
+    assert np.mean(drawn) == pytest.approx(2.5 / 4, abs=0.01)
+
+
+def test_half_of_the_epochs_is_rounded_up():
+    values = np.array([0.4])
+    assert Attribution(prefixes={2: values}).half == (2, 0.4)
+    assert Attribution(prefixes={2: values, 3: values, 4: 2 * values}).half == (3, 0.4)

@@ -17,7 +17,7 @@ import torch
 
 from ftft.errors import TrainingError
 from ftft.execution.identity import Execution
-from ftft.execution.interruption import Interrupted
+from ftft.execution.interruption import REQUESTS, Interrupted, Termination
 from ftft.execution.orchestrator import ORCHESTRATOR, this_process
 from ftft.execution.progress import Progress
 from ftft.execution.scratch import LOCK, Scratch
@@ -87,6 +87,7 @@ def trained_steps(monkeypatch):
 def same(one, other):
     np.testing.assert_array_equal(one.epochs, other.epochs)
     assert one.trajectory == other.trajectory and one.outcome == other.outcome
+    assert one.predictions == other.predictions
     weights = other.model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in one.model.state_dict().items())
     measured = {"training_seconds", "evaluation_seconds", "peak_memory_mb"}
@@ -126,18 +127,21 @@ def test_states_wait_for_their_time(fine_tune, scratch, files):
     assert files() == []
 
 
-@pytest.mark.parametrize("moment", ["step", "checkpoint"])
-def test_sigterm_saves_a_state_and_ends(fine_tune, scratch, files, monkeypatch, moment):
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [("step", signal.SIGTERM), ("checkpoint", signal.SIGTERM), ("step", signal.SIGINT)],
+)
+def test_a_request_to_end_saves_a_state(fine_tune, scratch, files, monkeypatch, moment, number):
     owner, name = (TrainingStep, "__call__") if moment == "step" else (Checkpoints, "score")
     original = getattr(owner, name)
-    untouched = fine_tune()
+    untouched, handlers = fine_tune(), list(map(signal.getsignal, REQUESTS))
 
     def call(self, *arguments):
         if len(files()) == 0 and moment == "checkpoint":
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         result = original(self, *arguments)
         if moment == "step" and self.number == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return result
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="run it again: it goes on"):
@@ -145,7 +149,16 @@ def test_sigterm_saves_a_state_and_ends(fine_tune, scratch, files, monkeypatch, 
         fine_tune(scratch=scratch(minutes=10.0))
     assert [step_of(path) for path in files()] == [7 if moment == "step" else 3]
     assert same(fine_tune(scratch=scratch(minutes=10.0)), untouched)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert list(map(signal.getsignal, REQUESTS)) == handlers
+
+
+def test_one_ctrl_c_that_comes_twice_is_one_request():
+    with Termination() as termination:
+        with pytest.raises(Interrupted), termination.at_once():
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted), termination.at_once():
+            raise AssertionError("work was begun after the request")
 
 
 def test_a_stopped_run_is_taken_to_its_full_length(fine_tune, scratch, trained_steps):

@@ -48,8 +48,8 @@ SPEC = {
 
 
 SUPERVISING = {
-    (supervision, seed): {"seconds": 6.0, "peak_memory_mb": 50.0}
-    for supervision in ("random-33", "small-ambiguous-33")
+    (supervision, seed): {"flops": flops, "seconds": 6.0, "peak_memory_mb": 50.0}
+    for supervision, flops in (("random-33", 0), ("small-ambiguous-33", 1_000_000))
     for seed in SEEDS
 }
 
@@ -73,6 +73,7 @@ def ledger(
         "cost": {
             "parameters": {"total": 10**9, "without_embeddings": without_embeddings},
             "flops": without_embeddings * consumed,
+            "evaluation_flops": 30_000_000,
             "training_seconds": without_embeddings / 1e6 * consumed,
             "evaluation_seconds": 60.0,
             "energy_joules": None,
@@ -258,9 +259,9 @@ def test_the_csv_file_holds_plain_numbers(written):
         "cost": "62.5000",
         # 20 x 1200 steps and 80 x (600 + 300)/2 of 80 x 1200.
         "cost_by_steps": "62.5000",
-        # 25 x 12 and 50 x (6 + 3)/2 of 50 x 12; seconds add 6 of 600 for the supervision and 60 of 600 for
-        # the development scores of the run that they stop.
-        "cost_by_flops": "87.5000",
+        # 25 x 12 and 50 x (6 + 3)/2 of 50 x 12. Of 600, seconds add 6 for the supervision and 60 for the
+        # development scores of the run that they stop, FLOPs 1 for the map and 30 for these scores.
+        "cost_by_flops": "92.6700",
         "cost_by_seconds": "98.5000",
         "r1_test": "0.5500",
         "r1_test_std": "0.0707",
@@ -285,7 +286,7 @@ def test_the_markdown_file_shows_percent_sections_and_failures(written):
         "| ERM | large | - | - | - | - | failed | failed | 0 (3 failed) | - |",
         "| DM | large | random | 100.00 | 100.00 | 100.00 | 60.00 ± 10.00 | 30.00 ± 10.00 | 3 | - |",
         "| *Ours & cheap* |  |  |  |  |  |  |  |  |  |",
-        "| FTFT | large | small | 62.50 | 62.50 | 87.50 | 55.00* ± 7.07 | 25.00 ± 7.07 | 2 (1 failed) | 2 |",
+        "| FTFT | large | small | 62.50 | 62.50 | 92.67 | 55.00* ± 7.07 | 25.00 ± 7.07 | 2 (1 failed) | 2 |",
     ]
     assert [line[:8] for line in notes] == [
         "",
@@ -308,7 +309,7 @@ def test_the_latex_file_shows_the_same_cells_escaped(written):
     )
     assert r"\multicolumn{10}{l}{\textit{Ours \& cheap}} \\" in text
     deviation = r"55.00* $\pm$ 7.07 & 25.00 $\pm$ 7.07 & 2 (1 failed) & 2 \\"
-    assert f"FTFT & large & small & 62.50 & 62.50 & 87.50 & {deviation}" in text
+    assert f"FTFT & large & small & 62.50 & 62.50 & 92.67 & {deviation}" in text
     assert r"ERM & large & - & - & - & - & failed & failed & 0 (3 failed) & - \\" in text
     rows = [line for line in text.splitlines() if re.search(r"(?<!\\)& ", line)]
     assert len(rows) == 4 and {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {9}
@@ -397,14 +398,16 @@ def test_what_a_device_does_not_report_stays_empty():
 
 
 def test_selecting_takes_its_data_map_along(tmp_path):
-    write_json(tmp_path / "map", {"model": "small", "seed": 0, "seconds": 2.0, "peak_memory_mb": 90.0})
+    write_json(
+        tmp_path / "map", {"model": "small", "seed": 0, "flops": 7, "seconds": 2.0, "peak_memory_mb": 90.0}
+    )
     for name in ("small-ambiguous-33", "random-33"):
         ledger = {"supervision": name, "seed": 0, "seconds": 1.0, "peak_memory_mb": 50.0}
         write_json(tmp_path / name, ledger)
     files = [tmp_path / "small-ambiguous-33", tmp_path / "random-33"]
     assert load_supervising([RANDOM, FTFT], files, [tmp_path / "map"]) == {
-        ("small-ambiguous-33", 0): {"seconds": 3.0, "peak_memory_mb": 90.0},
-        ("random-33", 0): {"seconds": 1.0, "peak_memory_mb": 50.0},
+        ("small-ambiguous-33", 0): {"flops": 7, "seconds": 3.0, "peak_memory_mb": 90.0},
+        ("random-33", 0): {"flops": 0, "seconds": 1.0, "peak_memory_mb": 50.0},
     }
 
 
@@ -430,7 +433,7 @@ def test_rows_that_are_compared_with_nothing_have_no_note_on_it():
 def test_a_score_on_the_set_that_chose_the_checkpoint_is_marked():
     text = markdown_of(found=scores(chose=["r1_test"]))
     assert (
-        "| FTFT | large | small | 83.33 | 83.33 | 108.33 | 60.00† ± 10.00 | 30.00 ± 10.00 | 3 | - |" in text
+        "| FTFT | large | small | 83.33 | 83.33 | 113.50 | 60.00† ± 10.00 | 30.00 ± 10.00 | 3 | - |" in text
     )
     assert text.count("†") == 2 and "the score is too high: r1_test" in text
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -182,6 +183,26 @@ def test_cost_counts_what_every_batch_held(fine_tune, monkeypatch):
     result = fine_tune()
     count = flops.count_flops(result.model.config, 32)
     assert result.cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
+
+
+def test_cost_counts_the_development_passes_of_every_checkpoint(fine_tune, training_data):
+    result = fine_tune(early_stopping=MONITOR)
+    forward = flops.count_flops(result.model.config, 32, "SequenceClassification", False)
+    lengths = np.concatenate([part.tokens.lengths for part in training_data.development.values()])
+    # BERT pays nothing per batch.
+    once = forward.of(0, len(lengths), lengths.sum(), lengths @ lengths)
+    taken = max(entry["checkpoint"] for entry in result.trajectory)
+    assert result.cost["evaluation_flops"] == taken * once > 0
+
+
+def test_the_predictions_of_every_checkpoint_give_its_scores(fine_tune, training_data):
+    result = fine_tune()
+    table = pa.concat_tables(result.predictions).to_pandas()
+    for entry in result.trajectory:
+        if entry["metric"] == "accuracy":
+            own = table[(table[["checkpoint", "dataset"]] == [entry["checkpoint"], entry["dataset"]]).all(1)]
+            labels = training_data.development[entry["dataset"]].dataset.labels
+            assert (own["prediction"].to_numpy() == labels).mean() == entry["value"]
 
 
 def test_counting_flops_changes_no_result(fine_tune, monkeypatch):

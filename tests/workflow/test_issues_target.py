@@ -13,7 +13,7 @@ from ftft.data.dataset import Dataset
 def searched(finished, tmp_path_factory):
     """A copy of the finished workflow, with its lists of issues."""
     workflow = finished.copy(tmp_path_factory.mktemp("searched"))
-    assert workflow.planned(target="issues") == {"find_issues": 1, "collect_issues": 1}
+    assert workflow.planned(target="issues") == {"collect_issues": 1}
     run = workflow.snakemake("--", "issues")
     assert run.returncode == 0, run.stdout
     return workflow

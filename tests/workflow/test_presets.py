@@ -18,6 +18,7 @@ FIGURES = {
     "plot_training_length": 1,
     "plot_learning_curves": 1,
     "plot_data_map": REFERENCES,
+    "find_issues": REFERENCES,
     "write_map_page": REFERENCES,
 }
 

@@ -73,7 +73,7 @@ def without_curves(jobs):
 
 STOPPED = {"train_main": 2, "evaluate": 6, **TABLE, "plot_learning_curves": 1}
 SELECTED = {"train_main": 3, "evaluate": 9, **TABLE, **FULL_RUNS}
-MAPS = {"plot_data_map": 1, "write_map_page": 1}
+MAPS = {"plot_data_map": 1, "find_issues": 1, "write_map_page": 1}
 MAPPED = {"build_data_map": 1, "make_supervision": 1, **MAPS}
 ALL_TRAINING = {
     "train_reference": 2,
@@ -145,6 +145,10 @@ CONTRACT = {
     "a monitor added": (edit(early_stopping={"monitors": ["ood", "id"]}), without_curves(STOPPED)),
     "the main model's learning rate": (
         edit(models__large__training={"learning_rate": 2.0e-3}),
+        {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
+    ),
+    "an adapter of the main model": (
+        edit(models__large__adapter={"rank": 4}),
         {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
     ),
     "the reference model's learning rate": (

@@ -24,7 +24,7 @@ def train(streams):
         from ftft.execution.processes import ProcessGroup
         from ftft.training.runs import fine_tune
 
-        files = ("trajectory", "ledger", "dynamics")
+        files = ("trajectory", "development", "ledger", "dynamics")
         outputs = {name: path for name, path in snakemake.output.items() if name in files}
         fine_tune(
             spec=spec,

@@ -3,4 +3,5 @@ from ftft.results.map_page import write_page
 
 with job(snakemake):
     source = snakemake.input
-    write_page(specification(snakemake), source.data_map, source.dynamics, source.train, snakemake.output[0])
+    files = source.data_map, source.dynamics, source.train, source.issues
+    write_page(specification(snakemake), *files, snakemake.output[0])

@@ -7,5 +7,11 @@ with job(snakemake):
     source = snakemake.input
     folders = {folder.name: folder for folder in (Path(file).parent for file in source.encoders)}
     write_preflight(
-        specification(snakemake), source.maps, source.ledgers, folders, dict(snakemake.output.items())
+        specification(snakemake),
+        source.maps,
+        source.ledgers,
+        source.dynamics,
+        source.train,
+        folders,
+        dict(snakemake.output.items()),
     )

@@ -7,6 +7,8 @@ from .selection import Pool, even_quotas, largest, length_parts, random_places, 
 
 # What a selection's gain over random rows is split into; the last only a reference model can give.
 PARTS = ("label make-up", "length", "training dynamics")
+# Controls of another selection, the closest last.
+MATCHED = ("matched_labels", "matched_random")
 
 
 @selector("random")

@@ -14,6 +14,7 @@ from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
 from ..data.columns import TextColumn, text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
+from ..notebook import InNotebooks
 from .arguments import checked
 from .dynamics import Dynamics, load_dynamics
 from .scores import SCORES
@@ -29,7 +30,7 @@ STORAGE = {
 
 
 @dataclass(frozen=True)
-class DataMap:
+class DataMap(InNotebooks):
     """One reference run's view of n training instances, arrays [n] of float64 in data order.
 
     confidence: mean over epochs of the probability of the true label. variability: its standard deviation
@@ -154,12 +155,17 @@ def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
 
 
 @checked
-def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> None:
-    """Build the map of a run from its training dynamics and the data it trained on."""
+def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Path) -> int:
+    """Build the map of a run from its training dynamics and the data it trained on.
+
+    Returns its FLOPs: for every instance and epoch an addition each for confidence and correctness, and
+    three operations for variability (difference from the mean, square, sum).
+    """
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits=False)
     metadata = {"data_hash": dataset.content_hash, "epochs": len(dynamics.p_true)}
     DataMap.of(dynamics).save(output, metadata)
+    return 5 * dynamics.p_true.size
 
 
 def write_score(

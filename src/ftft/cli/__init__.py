@@ -1,34 +1,42 @@
-"""The console command `ftft`: configurations, the state of runs, wrong labels, archives of tables."""
+"""The console command `ftft`: the workflow from any folder, configurations, the state of runs, and more."""
 
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
+from .. import __version__
 from ..errors import FtftError
+from .run import VERBS
+
+# The module and the function behind a command.
+COMMANDS = {
+    "init": "init:init",
+    "status": "status:status",
+    "issues": "issues:issues",
+    "archive": "archive:archive",
+    "select": "select:select_ids",
+    "transfer": "transfer:transfer_table",
+    "open": "open:open_page",
+    "completion": "completion:completion",
+    **dict.fromkeys(("run", *VERBS), "run:run"),
+}
+HELP = {"-h", "--help"}
+WATCH_SECONDS = 2.0
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `ftft`; returns its exit code: 1 for a fault, which is told in one message."""
-    chosen = _parser().parse_args(arguments)
+    chosen = _chosen(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # No name of a file and no locale may end a command.
             stream.reconfigure(errors="backslashreplace")
     try:
-        # Loaded when asked for: the state of runs is shown at once.
-        if chosen.command == "init":
-            from .init import init as command
-        elif chosen.command == "issues":
-            from .issues import issues as command
-        elif chosen.command == "archive":
-            from .archive import archive as command
-        elif chosen.command == "select":
-            from .select import select_ids as command
-        elif chosen.command == "transfer":
-            from .transfer import transfer_table as command
-        else:
-            from .status import status as command
-        command(chosen)
+        # Loaded when asked for: help and the state of runs are shown at once.
+        module, _, name = COMMANDS[chosen.command].partition(":")
+        getattr(import_module(f".{module}", __name__), name)(chosen)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has enough, as `head` has. Python would complain when it ends.
@@ -37,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(
             f"ftft {chosen.command} needs the workflow's environment: no module {error.name}", file=sys.stderr
         )
-        print("  what to do: run it in a clone, in the environment that make table1 sets up", file=sys.stderr)
+        print('  what to do: pip install "ftft[workflow]"; in a clone: make table1', file=sys.stderr)
         return 1
     except FtftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -45,11 +53,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("ftft", description="Fine-tune with transferred training dynamics.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def _chosen(arguments: list[str]) -> argparse.Namespace:
+    """The command and its arguments; those of Snakemake are left to Snakemake."""
+    command, *rest = arguments or [""]
+    if COMMANDS.get(command) == "run:run" and not HELP & set(rest):
+        return argparse.Namespace(command=command, arguments=rest)
+    return parser().parse_args(arguments)
 
-    init = commands.add_parser("init", help="write a configuration from a file of texts and labels")
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    whole = argparse.ArgumentParser(
+        "ftft",
+        description="Fine-tune with transferred training dynamics.",
+        epilog="example: ftft init reviews.csv && ftft finetune",
+    )
+    whole.add_argument("--version", action="version", version=f"ftft {__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    init = _command(
+        commands, "init", "write a configuration from a file of texts and labels", "ftft init reviews.csv"
+    )
     init.add_argument("file", metavar="FILE", help="csv, tsv, json, parquet, arrow, or a folder of datasets")
     init.add_argument("--validation", metavar="FILE", help="validation data; else a tenth of FILE")
     init.add_argument(
@@ -68,25 +92,45 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--output", metavar="YAML", type=Path, default=Path("ftft.yaml"))
     init.add_argument("--task", metavar="NAME", help="the task's name; else the file's")
 
-    status = commands.add_parser("status", help="list training runs and failed jobs")
+    example = "ftft run finetune --cores 4 --config 'seeds=[0]'"
+    _runs(_command(commands, "run", "run the workflow in this folder, by snakemake", example))
+    for verb, (target, meaning) in VERBS.items():
+        _runs(_command(commands, verb, f"{meaning}: ftft run {target}", f"ftft {verb} --dry-run"))
+
+    status = _command(commands, "status", "list training runs and failed jobs", "ftft status --watch")
     status.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     status.add_argument("--logs", metavar="FOLDER", type=Path, default=Path("logs"))
     status.add_argument(
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
     status.add_argument("--json", action="store_true", help="for machines")
+    status.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        nargs="?",
+        const=WATCH_SECONDS,
+        help=f"look again every so often, {WATCH_SECONDS:g} seconds if not said, until Ctrl-C; with --json a "
+        "line each time",
+    )
 
-    issues = commands.add_parser("issues", help="show labels that are probably wrong, worst first")
+    example = "ftft issues reviews --first 50"
+    issues = _command(commands, "issues", "show labels that are probably wrong, worst first", example)
     issues.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
     issues.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
 
-    archive = commands.add_parser("archive", help="keep a table's predictions and ledgers, without texts")
+    shown = _command(commands, "open", "show the newest page (data map, preflight, report)", "ftft open")
+    shown.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+
+    example = "ftft archive kept --configfile ftft.yaml --table methods"
+    archive = _command(commands, "archive", "keep a table's predictions and ledgers, without texts", example)
     archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
     archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
-    select = commands.add_parser("select", help="ids of the rows that training dynamics select")
+    example = "ftft select dynamics.parquet --rule learning_percentage --out ids.txt"
+    select = _command(commands, "select", "write the ids of the rows that training dynamics select", example)
     select.add_argument(
         "dynamics",
         metavar="DYNAMICS",
@@ -110,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("--out", metavar="FILE", type=Path, required=True, help="an id per line")
     select.add_argument("--keep", metavar="JSONL", type=Path, help="the selected rows of --rows")
 
-    transfer = commands.add_parser(
-        "transfer", help="what losses of a small model select, and a large one's too, by score"
-    )
+    example = "ftft transfer losses.parquet --responses rows.parquet"
+    meaning = "compare what losses of a small model select with what a large one's do, by score"
+    transfer = _command(commands, "transfer", meaning, example)
     transfer.add_argument(
         "losses",
         metavar="LOSSES",
@@ -127,4 +171,27 @@ def _parser() -> argparse.ArgumentParser:
     transfer.add_argument(
         "--output", metavar="CSV", type=Path, default=Path("results/tables/transfer.csv"), help="the table"
     )
-    return parser
+
+    example = "ftft completion bash > ~/.local/share/bash-completion/completions/ftft"
+    completion = _command(commands, "completion", "print a shell's completion of ftft", example)
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=" or ".join(SHELLS))
+    return whole
+
+
+def _command(commands, name: str, meaning: str, example: str) -> argparse.ArgumentParser:
+    epilog = f"example: {example}"
+    return commands.add_parser(name, help=meaning, description=f"{meaning}.".capitalize(), epilog=epilog)
+
+
+def _runs(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [TARGET ...] [ARGUMENT OF SNAKEMAKE ...]"
+    parser.add_argument(
+        "targets", metavar="TARGET", nargs="*", help="a rule or a file (README, What to ask for)"
+    )
+    parser.add_argument(
+        "arguments",
+        metavar="ARGUMENT",
+        nargs="*",
+        help="whatever snakemake takes: --dry-run, --cores, --config, --profile slurm, ...; unless it says "
+        "otherwise, this folder's ftft.yaml and all cores are used, and one training at a time for each GPU",
+    )

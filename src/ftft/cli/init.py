@@ -16,14 +16,16 @@ import yaml
 from ..errors import DataError, FtftError, ModelError
 from ..pipeline.config import resolve
 from ..pipeline.config.checks import RESERVED_NAMES
+from ..places import CONFIG
 from ..tasks.base import kind_of
 from .columns import FEWEST_WORDS, Columns, mean_words
 from .labels import NO_GOLD_LABEL, UNEVEN, classes_of, smallest_share, sorted_labels
 from .lengths import max_length
 from .parts import SHARES, TWO_SHARES, Part, labels_to_mend, read_further, read_whole, rows_to_mend, split
+from .run import CONFIGURATION
 
 # Where the paper's encoders are pinned.
-PRESET = Path(__file__).parents[3] / "config" / "nli.yaml"
+PRESET = CONFIG / "nli.yaml"
 ENCODERS = {"small": "deberta-v3-small", "large": "deberta-v3-large"}
 # Of the labels of a data set.
 MOST_SHOWN = 20
@@ -58,12 +60,6 @@ def init(arguments: argparse.Namespace) -> None:
 
     Raises FtftError for files that cannot be read, columns that cannot be told, and an output that exists.
     """
-    if not PRESET.exists():
-        raise FtftError(
-            "ftft init needs the workflow beside the library",
-            got=f"no {PRESET}",
-            fix="run it from a clone, installed there by pip install --editable .",
-        )
     whole = read_whole(
         arguments.file,
         arguments.text,
@@ -125,8 +121,9 @@ def init(arguments: argparse.Namespace) -> None:
             print(f"warning: {warning}")
     _write(arguments.output, text)
     print(f"wrote {arguments.output}; read it, then:")
-    for target in ("preflight", "finetune"):
-        print(f"  snakemake --cores 1 --configfile {shlex.quote(str(arguments.output))} -- {target}")
+    given = arguments.output == CONFIGURATION
+    for verb in ("preflight", "finetune"):
+        print(f"  ftft {verb}" + ("" if given else f" --configfile {shlex.quote(str(arguments.output))}"))
 
 
 def _further_files(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ def issues(chosen: argparse.Namespace) -> None:
     if not paths or not paths[0].is_file():
         raise ArtifactError(
             f"there is no list of issues {paths[0] if paths else f'in {folder}'}",
-            fix="make it: snakemake --cores 1 --configfile YAML -- issues",
+            fix="make it: ftft run issues",
         )
     for path in paths:
         _show(path, chosen.first)

@@ -56,7 +56,7 @@ def select_ids(chosen: argparse.Namespace) -> None:
 
 
 def load(path: Path) -> Dynamics:
-    """Training dynamics of the workflow or of a recorder, or from a folder of another program's."""
+    """Training dynamics of a file of the workflow or of a recorder, or of another program's folder."""
     if path.is_dir():
         for pattern, read in FOLDERS.items():
             if any(path.glob(pattern)):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .. import errors
 from ..errors import FtftError, TrainingError
-from .interruption import Interrupted
+from .interruption import REQUESTS, Interrupted
 
 # The folder of the explanations; set where this process is one of several.
 WORKER = "FTFT_WORKER"
@@ -39,8 +39,9 @@ def rank() -> int | None:
 def start_processes(script: str, processes: int, nodes: int = 1) -> None:
     """Run `script` in `processes` processes, of this machine or of the `nodes` of this SLURM job.
 
-    The threads of OMP_NUM_THREADS are shared out; SIGTERM is handed on. Raises what one of the processes has
-    explained, Interrupted, or TrainingError where one died; either ends all, as does the end of this process.
+    The threads of OMP_NUM_THREADS are shared out; SIGTERM and SIGINT are handed on. Raises what one of the
+    processes has explained, Interrupted, or TrainingError where one died; either ends all, as does the end of
+    this process.
     """
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))
     # Beside the script, for all machines see that.
@@ -84,9 +85,7 @@ def _by_torchrun(script: str, processes: int) -> dict[str, int]:
         torchrun.run(torchrun.parse_args([*options, script]))
     except ChildFailedError as error:
         return {f"process {rank} of {processes}": one.exitcode for rank, one in error.failures.items()}
-    except SignalException as error:
-        if error.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from None
+    except SignalException:
         raise Interrupted from None
     finally:
         for number, handler in handlers.items():
@@ -101,11 +100,14 @@ def _by_srun(script: str, processes: int, nodes: int, threads: int) -> dict[str,
         os.environ["MASTER_PORT"] = str(server.getsockname()[1])
     step = subprocess.Popen(command, preexec_fn=lambda: _end_with_parent(signal.SIGTERM))
     # At SIGTERM srun kills its tasks at once; SIGUSR1 it hands on, and take_place makes SIGTERM of it.
-    previous = signal.signal(signal.SIGTERM, lambda *_: step.send_signal(signal.SIGUSR1))
+    previous = {
+        number: signal.signal(number, lambda *_: step.send_signal(signal.SIGUSR1)) for number in REQUESTS
+    }
     try:
         code = step.wait()
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         with suppress(ProcessLookupError):
             step.terminate()
     return {"a process": code} if code else {}

@@ -1,5 +1,6 @@
 """What an encoder must be before anything is trained: what a folder lacks is told when it is prepared."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,15 +31,21 @@ def refuse_pointers(files: Iterable[Path]) -> None:
                 )
 
 
-def require_head(config) -> None:
-    """Raise ModelError for a kind of model that transformers has no sequence classifier of."""
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+def has_head(config, head: str) -> bool:
+    """Whether transformers has a model of this kind with what it calls AutoModelFor`head`."""
+    import transformers
 
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", head).upper()
+    return type(config) in getattr(transformers, f"MODEL_FOR_{words}_MAPPING")
+
+
+def require_head(config, head: str) -> None:
+    """Raise ModelError for a kind of model that transformers has no such head for."""
+    if not has_head(config, head):
         raise ModelError(
-            f"transformers cannot classify texts with a model of the kind {config.model_type}",
-            got=f"no {config.model_type} model with a head for sequence classification",
-            expected="a kind that docs/architectures.md lists",
+            f"transformers has no head for this kind of task on a model of the kind {config.model_type}",
+            got=f"no AutoModelFor{head} for {config.model_type}",
+            expected="for text classification, a kind that docs/architectures.md lists",
             fix="choose another model",
         )
 

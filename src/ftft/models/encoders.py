@@ -7,23 +7,24 @@ from pathlib import Path
 from ..artifacts import MODEL_FILES, file_hashes, write_json
 from ..data.dataset import Dataset
 from ..errors import FtftError, ModelError
+from .adapters import adapted_layers
 from .checks import (
     CHECKED_PARAMETERS,
     check_causal,
     check_classifier,
+    has_head,
     refuse_pointers,
     require_head,
     require_length,
     require_vocabulary,
 )
 from .origins import description_files, locate, require_tokenizer, weight_files
-from .pretrained import causal_class, load_encoder, load_tokenizer
+from .pretrained import causal_class, encoder_class, load_encoder, load_tokenizer
 from .settling import set_option, settle_end, settle_padding, settle_pairs, settle_response_end
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
-CLASSIFIERS = ("classification", "multilabel", "regression")
-GENERATION = "generation"
+CLASSIFIER, GENERATOR = "SequenceClassification", "CausalLM"
 # Of tokenizers that are made here: a line for each message.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
@@ -32,8 +33,8 @@ CHAT_TEMPLATE = (
 
 
 def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
-    """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer; for a
-    `kind` of task that generates, a causal language model with its head.
+    """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer; where
+    the `head` is CausalLM, a language model with it.
 
     `spec` is the model's slice of the configuration. `scratch` encoders get random weights and a
     tokenizer trained on the texts of `train`; `hub`, `folder` and `package` ones keep their weights, cut
@@ -63,7 +64,7 @@ def _convert(spec: dict, folder: Path) -> dict:
     files = [*description_files(source), *weight_files(source)]
     refuse_pointers(files)
     require_tokenizer(source)
-    generates = spec.get("kind") == GENERATION
+    generates = spec.get("head") == GENERATOR
     model, poolers = load_encoder(source, spec.get("keep_layers"), generates)
     tokenizer = load_tokenizer(source, model.config, generates)
     _finish(spec, model, tokenizer, folder, poolers)
@@ -85,12 +86,14 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
         **spec["architecture"],
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        **(ends if spec.get("kind") == GENERATION else {}),
+        **(ends if spec.get("head") == GENERATOR else {}),
     )
     if config.is_encoder_decoder:
         config.eos_token_id = tokenizer.sep_token_id
+    # Where there are several, AutoModel wants to be told which.
+    config.architectures = [encoder_class(config).__name__]
     torch.manual_seed(INITIALISATION_SEED)
-    if spec.get("kind") == GENERATION:
+    if spec.get("head") == GENERATOR:
         tokenizer.chat_template = CHAT_TEMPLATE
         model = causal_class(config)._from_config(config, dtype=torch.float32)
     else:
@@ -101,12 +104,11 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
 
 def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] = ()) -> None:
     """Settle what tokenizer and configuration leave open, refuse what cannot be trained, and save."""
-    classifies = spec.get("kind", "classification") in CLASSIFIERS
-    if classifies:
-        require_head(model.config)
+    require_head(model.config, spec.get("head", CLASSIFIER))
+    adapted_layers(model, spec.get("targets"))
     require_vocabulary(model, tokenizer)
     require_length(model, tokenizer, spec["max_length"])
-    if spec.get("kind") == GENERATION:
+    if spec.get("head") == GENERATOR:
         check_causal(model, tokenizer)
         settle_response_end(model, tokenizer)
     settle_padding(model.config, tokenizer)
@@ -117,7 +119,8 @@ def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] =
         set_option(tokenizer, "split_special_tokens", True)
     _save(model, tokenizer, folder, without=poolers)
     untrained = spec["source"] == "scratch"
-    if not classifies or sum(p.numel() for p in model.parameters()) > CHECKED_PARAMETERS:
+    checked = spec.get("head") != GENERATOR and has_head(model.config, CLASSIFIER)
+    if not checked or model.num_parameters() > CHECKED_PARAMETERS:
         return
     if check_classifier(folder, tokenizer, poolers, untrained):
         return

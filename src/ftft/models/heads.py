@@ -126,6 +126,12 @@ def _keep_head_in_float32(model: nn.Module, classes: int) -> None:
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Trainable parameters in all, and without input embeddings."""
+    """Parameters in all, without input embeddings, and those that are trained, again without these."""
+    embeddings = model.get_input_embeddings().weight
     total = sum(parameter.numel() for parameter in model.parameters())
-    return {"total": total, "without_embeddings": total - model.get_input_embeddings().weight.numel()}
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {
+        "total": total,
+        "without_embeddings": total - embeddings.numel(),
+        "trained": trained - embeddings.numel() * embeddings.requires_grad,
+    }

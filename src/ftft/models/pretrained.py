@@ -32,9 +32,7 @@ def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = Fa
                 expected=f"at most {config.num_hidden_layers}",
             )
         config.num_hidden_layers = keep_layers
-    kind = causal_class(config) if causal else transformers.MODEL_MAPPING[type(config)]
-    # Funnel has two: the last is without its decoder, as its classifier is.
-    kind = kind[-1] if isinstance(kind, tuple) else kind
+    kind = causal_class(config) if causal else encoder_class(config)
     model, report = kind.from_pretrained(
         None,
         config=config,
@@ -67,6 +65,15 @@ def causal_class(config):
             fix="choose another model, or another kind of task",
         )
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
+def encoder_class(config):
+    """The class of transformers that a configuration's encoder without heads is of."""
+    from transformers import MODEL_MAPPING
+
+    kind = MODEL_MAPPING[type(config)]
+    # Funnel has two: the last is without its decoder, as its classifier is.
+    return kind[-1] if isinstance(kind, tuple) else kind
 
 
 def _read_tensors(file: Path) -> dict:

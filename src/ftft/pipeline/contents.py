@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from ..artifacts import file_hash, write_text
+from ..errors import ArtifactError
 from ..models.origins import DESCRIPTIONS, WEIGHTS
 
 FOLDER = Path(".snakemake") / "ftft"
@@ -65,6 +66,21 @@ def content_of_folder(path: str) -> str | None:
     """SHA-256 over the files of an encoder's folder; None where there is none."""
     patterns = [*DESCRIPTIONS, *(pattern for forms in WEIGHTS.values() for pattern in forms)]
     return _content_of(file for pattern in patterns for file in Path(path).glob(pattern) if file.is_file())
+
+
+def require_unchanged(slice_: dict, content_of: Callable[[str], str | None] = content_of_file) -> None:
+    """Raise ArtifactError where a path that `slice_` names has other content than when the slice was made.
+
+    A job that reads a path asks afterwards, so that an edit in the midst of it is in no result.
+    """
+    for path, content in (("path", "content"), ("corrections", "corrections_content")):
+        content_of.cache_clear()
+        if content in slice_ and content_of(slice_[path]) != slice_[content]:
+            raise ArtifactError(
+                f"{slice_[path]} has changed while it was read",
+                expected="the same content from the start of the call to the end of the job",
+                fix="let whatever writes it finish, and run the same command again",
+            )
 
 
 def _content_of(found: Iterable[Path]) -> str | None:

@@ -10,27 +10,26 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
 from ..cartography.supervision import CROSS_ENTROPY
 from ..errors import ConfigError
+from ..places import SCRIPTS
 from ..tasks.metrics import metric
 from . import figure_parameters as figures
 from . import parameters as slices
-from . import registry
+from . import registry, verdicts
 from .config import Configuration
 from .contents import Remembered, hashes
 from .fingerprint import fingerprint
 from .names import ALL_DATA, Supervision
 
-SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
 WILDCARDS = {"seed": r"\d+", "score": r"[a-z0-9_]+", "dataset": r"[^/]+?", "table": r"[^/]+?"}
 # Each objective is a function of its name there; the module imports torch, and is not imported here.
 OBJECTIVES = "ftft.training.objectives"
-LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "ledger.json")
+LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "development.parquet", "ledger.json")
 
 
 @dataclass(frozen=True)
@@ -146,6 +145,7 @@ RULES = {
         _kind_roots,
     ),
     "write_finetuned": Rule("write_finetuned.py", slices.finetuned_slice),
+    "write_compared_card": Rule("write_compared_card.py", slices.map_slice),
     "collect_scores": Rule("collect_scores.py", slices.scores_slice, ("results/scores/{table}.parquet",)),
     "compare_methods": Rule(
         "compare_methods.py", slices.comparisons_slice, ("results/comparisons/{table}.parquet",)
@@ -158,6 +158,7 @@ RULES = {
     "write_patience": Rule("write_patience.py", slices.patience_slice),
     "write_claims": Rule("write_claims.py", slices.claims_slice),
     "write_preflight": Rule("write_preflight.py", slices.preflight_slice),
+    "write_verdict": Rule("write_verdict.py", verdicts.verdict_slice),
     "plot_overlap": Rule("plot_overlap.py", figures.overlap_slice),
     "plot_true_class": Rule("plot_true_class.py", figures.true_class_slice),
     "plot_data_map": Rule("plot_data_map.py", figures.data_map_figure_slice),

@@ -1,6 +1,7 @@
 """The slices of the configuration that figures and pages are drawn by; see `parameters`."""
 
 from . import registry
+from .compare import table_of
 from .config import LENGTH_TABLE, Configuration
 from .fingerprint import folder_hash
 from .parameters import MAP_PAGE, metric_of, row_entries, stop_rule
@@ -9,7 +10,7 @@ from .plan import curve_runs, overlap_runs, task_reference_runs
 
 def gains_figure_slice(config: Configuration, table: str) -> dict:
     """What defines the figure of a table's gains."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return {"title": f"Gains over random rows: {entry.title or table}", "metric": metric_of(config, table)}
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -111,6 +112,9 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
             streams = [log, terminal] if TERMINAL in os.environ and terminal.isatty() else [log]
             with working(_provenance(snakemake)):
                 yield [] if rank else streams
+        except KeyboardInterrupt:
+            print("\ninterrupted by Ctrl-C: run it again\n", file=log)
+            raise SystemExit(128 + signal.SIGINT) from None
         except Exception as error:
             explained = fault_of_the_machine(error.__cause__ or error) or error
             if rank is not None:
@@ -151,13 +155,17 @@ def fault_of_the_machine(error: BaseException) -> FtftError | None:
 
 
 @contextmanager
-def measured(path: str | Path, **names: object) -> Iterator[None]:
-    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far."""
+def measured(path: str | Path, **names: object) -> Iterator[dict]:
+    """Leave what the block took at `path`, with `names`: seconds, the process's peak memory in MB so far.
+
+    The block may add entries to the dictionary that it gets.
+    """
     started = time.perf_counter()
-    yield
+    taken = dict(names)
+    yield taken
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    write_json(path, {**names, "seconds": seconds, "peak_memory_mb": peak})
+    write_json(path, {**taken, "seconds": seconds, "peak_memory_mb": peak})
 
 
 def claim_resources(snakemake: Any) -> None:

@@ -1,9 +1,11 @@
 """The slice of the configuration that each rule reads: what an edit must change for the rule to run again."""
 
-from pathlib import Path
-
 from ..paper import roles as paper
+from ..places import REPORT
+from ..results.recorded import recorded_transfers
+from ..tasks import base
 from . import registry
+from .compare import table_of
 from .config import Configuration, Row, Task
 from .contents import content_of_file, content_of_folder, version_of_package
 from .fingerprint import folder_hash
@@ -27,7 +29,6 @@ from .plan import (
     task_cost_unit,
 )
 
-REPORT = Path(__file__).parents[3] / "workflow" / "report"
 MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
 
 
@@ -68,17 +69,19 @@ def check_slice(config: Configuration, task: str) -> dict:
 
 
 def encoder_slice(config: Configuration, task: str, model: str) -> dict:
-    """What defines a model's starting point; its kind of task where that needs the head too."""
+    """What defines a model's starting point, and the head that is to fit on it."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
-    entry = config.models[model]
-    chosen = entry.dump(*keys)
+    entry, kind = config.models[model], registry.KINDS[config.tasks[task].kind]
+    chosen = entry.dump(*keys, "separator")
+    if entry.adapter and entry.adapter.targets:
+        chosen["targets"] = list(entry.adapter.targets)
+    if kind.head != base.Kind.head:
+        chosen["head"] = kind.head
     if entry.source == "folder":
         chosen["content"] = content_of_folder(entry.path)
     elif entry.source == "package":
         chosen["version"] = version_of_package(entry.package)
-    kind = config.tasks[task].kind
-    with_head = {"kind": kind} if registry.KINDS[kind].pretrained_head else {}
-    return {**chosen, "max_length": entry.training.max_length, **with_head}
+    return {**chosen, "max_length": entry.training.max_length}
 
 
 def training_slice(config: Configuration, task: str, model: str, budget: str) -> dict:
@@ -91,6 +94,7 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
         recipe["steps"] = int(name["steps"])
     return {
         "recipe": recipe,
+        **config.models[model].dump("adapter"),
         **entry.dump("kind", "labels", *registry.KINDS[entry.kind].optional),
         "metrics": recorded_metrics(entry),
         "development": entry.development_sets,
@@ -168,7 +172,7 @@ def evaluation_slice(config: Configuration, task: str, model: str) -> dict:
 
 def scores_slice(config: Configuration, table: str) -> dict:
     """What defines the scores behind a table."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     runs = table_runs(entry, config)
     return {
         "failure_metric": config.tasks[entry.task].metric,
@@ -178,7 +182,7 @@ def scores_slice(config: Configuration, table: str) -> dict:
 
 def comparisons_slice(config: Configuration, table: str) -> dict:
     """What defines the comparisons of a table's rows with ERM."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     return {
         "metric": metric_of(config, table),
@@ -192,7 +196,7 @@ def comparisons_slice(config: Configuration, table: str) -> dict:
 
 def gains_slice(config: Configuration, table: str) -> dict:
     """What defines how the gains of a table's selections are split."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     task = config.tasks[entry.task]
     outside = [name for name in task.evaluate if name != task.validation]
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
@@ -209,7 +213,7 @@ def gains_slice(config: Configuration, table: str) -> dict:
 
 def table_slice(config: Configuration, table: str) -> dict:
     """What defines a table beside its scores, comparisons and ledgers."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return {
         "task": entry.task,
         "title": entry.title or table,
@@ -228,7 +232,7 @@ def table_slice(config: Configuration, table: str) -> dict:
 
 def metric_of(config: Configuration, table: str) -> str:
     """The score that a table shows."""
-    entry = config.tables[table]
+    entry = table_of(config, table)
     return entry.metric or config.tasks[entry.task].metric
 
 
@@ -274,6 +278,7 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         **config.selection.dump("fraction", "rule"),
         "parameters_m": {model: config.models[model].parameters_m for pair in pairs for model in pair},
         "published": published,
+        "recorded": recorded_transfers(),
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
         "template": folder_hash(PREFLIGHT_PAGE),
@@ -293,6 +298,7 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
         "datasets": list(entry.evaluate),
         "recipe": config.models[chosen.main].training.dump(),
+        **config.models[chosen.main].dump("adapter"),
         "main_source": encoder_slice(config, task, chosen.main),
         "reference_source": encoder_slice(config, task, chosen.reference),
         "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},

@@ -67,10 +67,6 @@ def reference_runs(row: Row, task: str, config: Configuration) -> list[Run]:
     return row_runs(erm(row.model), task, config) if row.model else []
 
 
-# Controls of another selection, the closest last.
-MATCHED = ("matched_labels", "matched_random")
-
-
 def gain_parts(table: Table, config: Configuration) -> list[dict]:
     """What the gain of a table's selections over a random share is split into, as far as it has the controls.
 
@@ -82,7 +78,7 @@ def gain_parts(table: Table, config: Configuration) -> list[dict]:
         if row.method != "DM" or not row.model or row.steps:
             continue
         name = config.selector_of(row.selector)[0]
-        if name in MATCHED or config.takes_all_rows(row.selector):
+        if name in registry.MATCHED_SELECTORS or config.takes_all_rows(row.selector):
             continue
         alike = {
             place: other
@@ -94,7 +90,7 @@ def gain_parts(table: Table, config: Configuration) -> list[dict]:
         for place, other in alike.items():
             if other.model == row.model:
                 control, of = config.selector_of(other.selector)
-                if control in MATCHED and of["selector"] == row.selector:
+                if control in registry.MATCHED_SELECTORS and of["selector"] == row.selector:
                     matched[control] = place
         if "matched_random" not in matched:
             continue

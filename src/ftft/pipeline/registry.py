@@ -7,7 +7,7 @@ reads it where each is defined.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..cartography.controls import PARTS
+from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.issues import DEFAULT_SCORES
 from ..cartography.scores import SCORES
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 GAIN_PARTS = PARTS
+MATCHED_SELECTORS = MATCHED
 # A data map's variability needs two epochs at least.
 FEWEST_EPOCHS = MINIMUM_EPOCHS
 # The scores that a data map always has; others are beside it, in files of their own.

@@ -9,6 +9,7 @@ import hashlib
 import html
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -20,11 +21,14 @@ from ..artifacts import read_parquet, to_arrow, to_numpy, write_text
 from ..cartography.datamap import DataMap
 from ..cartography.dynamics import load_dynamics
 from ..cartography.selection import regions
+from ..data.corrections import text_hash
 from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
+from ..places import REPORT
 from ..tasks.base import kind_of
+from .issues import listed
 
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "map_page"
-SCRIPTS = ("data.js", "plot.js", "app.js")
+TEMPLATES = REPORT / "map_page"
+SCRIPTS = ("data.js", "plot.js", "review.js", "app.js")
 # The texts of 400,000 rows as long as MNLI's (170 bytes) are 68 MB, 40 MB of page.
 MOST_TEXT_BYTES = 80_000_000
 # Instances whose texts a browser unpacks together, to show one of them: a few milliseconds.
@@ -33,8 +37,10 @@ WIDEST_VARIABILITY = 0.5
 AMBIGUOUS, HARD_TO_LEARN = 1, 2
 
 
-def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path, output: Path) -> None:
-    """Write the page of a data map.
+def write_page(
+    spec: dict, map_file: Path, dynamics_file: Path, data_file: Path, issues_file: Path, output: Path
+) -> None:
+    """Write the page of a data map, with the issues of its run to go through.
 
     `spec` holds `title`, the `text` columns' names and the `fraction` of the map's regions. Texts are in the
     page up to 80 MB (UTF-8), those of the instances whose uids hash lowest; all else is of all instances.
@@ -45,7 +51,8 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     data_map = DataMap.load_for(map_file, dataset)
     dynamics = load_dynamics(dynamics_file, dataset, logits=False)
     curves, epochs = quantised_curves(dynamics.p_true), len(dynamics.p_true)
-    groups, names = kind_of(dataset.kind).groups(dataset)
+    kind = kind_of(dataset.kind)
+    groups, names = kind.groups(dataset)
     arrays = {
         **map_arrays(data_map, epochs, spec["fraction"]),
         "label": groups.astype("<u2"),
@@ -53,6 +60,9 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     page = {
         **{key: spec[key] for key in ("title", "text", "fraction")},
         "labels": names,
+        # Labels that a correction may give: of other kinds the file holds more than a name.
+        "choices": dataset.label_names if kind.name == "classification" else [],
+        "data": dataset.content_hash[:16],
         "instances": len(data_map),
         "epochs": epochs,
         "chunk": CHUNK,
@@ -67,6 +77,7 @@ def write_page(spec: dict, map_file: Path, dynamics_file: Path, data_file: Path,
     later = {
         "uids": json_bytes(ordered["uid"].to_pylist()),
         "curves": curves[order].tobytes(),
+        "issues": json_bytes(issues_of(issues_file, ordered, TEXT_COLUMNS[: len(spec["text"])])),
         **chunks(texts),
     }
     write_text(output, fill(page, first, later))
@@ -98,6 +109,27 @@ def borders(data_map: DataMap, membership: np.ndarray) -> dict[str, float]:
 def quantised_curves(p_true: np.ndarray) -> np.ndarray:
     """p_true [epochs, n] in 255ths, uint8 [n, epochs]: an instance's curve in one piece."""
     return np.rint(p_true.T * 255).astype(np.uint8)
+
+
+def issues_of(issues_file: Path, data: pa.Table, texts: Sequence[str]) -> list[dict]:
+    """The issues of a run, worst first, as the page reads them: `row` is the place among the rows of `data`.
+
+    `hash` recognises the columns `texts` of the row (`corrections.text_hash`); it is empty where these are
+    lists, which a source may write in many ways.
+    """
+    table, metadata = read_parquet(issues_file)
+    places = {uid: place for place, uid in enumerate(data["uid"].to_pylist())}
+    found = listed(table, metadata["share"])
+    rows = [places[uid] for uid in found["uid"]]
+    columns = [data[name].take(pa.array(rows, pa.int64())).to_pylist() for name in texts]
+    hashed = [
+        text_hash(row) if all(isinstance(text, str) for text in row) else ""
+        for row in zip(*columns, strict=True)
+    ]
+    chances = [None if np.isnan(chance) else chance for chance in found["probability"].astype(float)]
+    entries = zip(rows, found["given"], found["suggested"], chances, found["reason"], hashed, strict=True)
+    keys = ("row", "given", "suggested", "probability", "reason", "hash")
+    return [dict(zip(keys, entry, strict=True)) for entry in entries]
 
 
 def shown_texts(data: pa.Table, dataset: Dataset, order: np.ndarray) -> pa.Table:

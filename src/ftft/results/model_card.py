@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from ..artifacts import read_json, write_text
+from ..errors import ArtifactError
+from ..places import REPORT
 from ..statistics.costs import seconds_of
 from ..statistics.exclusions import RunKey
 from ..statistics.scores import choosing_sets
@@ -16,8 +19,10 @@ from .notes import correction_notes, exclusion_notes, metric_note
 from .rendering import Rendering, to_markdown
 from .texts import code, markdown, plain
 
-TEMPLATE = Path(__file__).parents[3] / "workflow" / "report" / "model_card" / "card.md"
+TEMPLATE = REPORT / "model_card" / "card.md"
 CHOSE = "†"
+# What a card says as long as nothing was compared.
+NOT_COMPARED = "Whether FTFT paid here was not measured; `snakemake compare` does that."
 
 
 def model_card(
@@ -56,6 +61,7 @@ def model_card(
         percent=100 * outcome["training_instances"] / available,
         seed=ledger["run"]["seed"],
         stop=_stop(outcome, rule),
+        adapter=_adapter(ledger),
         cut=_cut(outcome.get("cut"), spec["recipe"]["max_length"]),
         monitored_metric=metric(rule["metric"]).label,
         monitored=_listed(choosing_sets(ledger)),
@@ -63,8 +69,25 @@ def model_card(
         scores=_scores(spec, ledger["run"]["seed"], scores, excluded),
         reference_seconds=np.mean(list(map(seconds_of, references))),
         main_seconds=seconds_of(ledger),
+        paid=NOT_COMPARED,
     )
     return f"---\n{_metadata(spec, scores)}---\n\n{text}"
+
+
+def write_compared_card(card_file: Path, verdict_file: Path, output: Path) -> None:
+    """Write a card again that says whether FTFT paid, by a verdict of `results.verdicts`.
+
+    Raises ArtifactError for a card without the place for it.
+    """
+    card = Path(card_file).read_text(encoding="utf-8")
+    if card.count(NOT_COMPARED) != 1:
+        raise ArtifactError(
+            f"{card_file} has no place for a verdict",
+            expected=f"the sentence: {NOT_COMPARED}",
+            fix=f"make it again: snakemake --force {card_file}",
+        )
+    told = " ".join(f"{text}." for text in read_json(verdict_file)["sentences"])
+    write_text(output, card.replace(NOT_COMPARED, markdown(told, 4000)))
 
 
 def _metadata(spec: dict, scores: pd.DataFrame) -> str:
@@ -178,6 +201,19 @@ def _origin(source: dict) -> str:
         case "package":
             return f"{layers}the encoder of the Python package {code(source['package'])}"
     return f"random weights ({markdown(source['architecture']['model_type'])})"
+
+
+def _adapter(ledger: dict) -> str:
+    """How an adapter was trained, in words; nothing of a model that was trained whole."""
+    adapter = ledger["spec"].get("adapter")
+    if adapter is None:
+        return ""
+    counts = ledger["cost"]["parameters"]
+    return (
+        f" Trained were a LoRA adapter of rank {adapter['rank']} and the head, "
+        f"{100 * counts['trained'] / counts['total']:.2g} % of the parameters; the adapter is merged into "
+        "the weights here, and lies alone in `adapter/`."
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """What reference runs say before any main run: numbers, and the order of the references by each of them.
 
 Effective references find more easy instances than ineffective ones (paper, section 4.3), which the paper
-calls a rough indicator. A verdict in words did not beat a constant one on past runs (it was right in 22 of 26
-cases; always to expect a poor transfer, in 24 of 30), so that none is given.
+calls a rough indicator. A verdict in words is given only where it beats a constant one on past runs
+(`recorded`).
 """
 
 import json
@@ -30,6 +30,7 @@ COLUMNS = (
     *(f"easy_{100 * rate:.0f}" for rate in RATES),
     *(f"easy_{100 * RATE:.0f}_std", "excess", "id_score", "id_score_std", "floor", "runs", "failed"),
     *("overlap_seeds", "overlap_others", "overlap_chance", "parameter_ratio", "cost_low", "cost_high"),
+    "break_even",
     *("rank_easy", "rank_overlap", "rank_id", "rank_cost", "cost_note"),
 )
 
@@ -153,7 +154,8 @@ def build_preflight(
     Columns: main, reference, easy_10 ... easy_50 (means over runs, percent) and easy_50_std, excess (points
     of easy_50 above what independent halves would leave), id_score (mean) and its _std, floor, runs, failed,
     overlap_seeds, overlap_others, overlap_chance, parameter_ratio (reference to main), cost_low and cost_high
-    of FTFT (ERM of the main model is 100; the main model stops as early as any of the paper's, or never),
+    of FTFT (ERM of the main model is 100; the main model stops as early as any of the paper's, or never,
+    which is what DM costs), break_even (the share of its length before which FTFT has to stop to cost less),
     rank_easy (by easy_50, which ranks by the excess too), rank_overlap (by overlap_seeds), rank_id,
     rank_cost (by size, the smallest first), cost_note.
     """
@@ -187,6 +189,7 @@ def build_preflight(
                 "parameter_ratio": ratio,
                 "cost_low": low,
                 "cost_high": high,
+                "break_even": max(0.0, 1 - ratio),
                 **{measured: places[name] for measured, places in by_measure.items()},
                 "cost_note": cost_note(ratio, low, high),
             }
@@ -236,7 +239,9 @@ def cost_note(ratio: float, low: float, high: float) -> str:
     span = f"{low:.0f} to {high:.0f} % of ERM"
     if low >= 100:
         return f"FTFT does not pay: it costs {span}"
-    return f"FTFT costs {span}; it pays if the main run stops before {100 * (1 - ratio):.0f} % of its length"
+    stop = 100 * (1 - ratio)
+    paid = f"FTFT pays if the main run stops before {stop:.0f} % of its length"
+    return f"FTFT costs {span}, DM {high:.0f} %; {paid}"
 
 
 def mean(values: np.ndarray) -> float:

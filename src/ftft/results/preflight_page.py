@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from ..artifacts import write_text
+from ..places import REPORT
 from ..statistics.frames import write_csv
 from ..tasks.metrics import metric as named_metric
+from .attribution import Attribution, attribute, class_table, traits, with_attribution
 from .easy_share import RATES
 from .preflight import RATE, Reference, build_preflight, findings, measure, parameter_count
+from .recorded import foretold, hit_rates
 from .texts import plain
 
-TEMPLATES = Path(__file__).parents[3] / "workflow" / "report" / "preflight"
+TEMPLATES = REPORT / "preflight"
 SHAPES = {
     "run": '<line class="run" x1="{x}" x2="{x}" y1="4" y2="22">{title}</line>',
     "own": '<svg x="{x}" y="13"><path class="own" d="M0-7 7 0 0 7-7 0z">{title}</path></svg>',
@@ -30,30 +33,40 @@ def write_preflight(
     spec: dict,
     map_files: Iterable[Path],
     ledger_files: Iterable[Path],
+    dynamics_files: Iterable[Path],
+    train_file: Path,
     encoders: dict[str, Path],
     outputs: dict[str, Path],
 ) -> None:
-    """Write what is known of a task's candidates as CSV and as a page.
+    """Write what is known of a task's candidates as CSV, by class as another, and as a page.
 
-    `spec` as for `preflight.build_preflight`, with `task` and `parameters_m` by model. `encoders` are the
-    folders of the models, where their parameters are to be counted.
+    `spec` as for `preflight.build_preflight`, with `task`, `parameters_m` by model and `recorded`, past
+    transfers. `encoders` are the folders of the models, where their parameters are to be counted.
     """
+    ledger_files = list(ledger_files)
     references = measure(spec, map_files, ledger_files)
     counted = {model: parameter_count(folder) for model, folder in encoders.items()}
-    table = build_preflight(spec, references, counted or spec["parameters_m"])
+    found = attribute(spec, dynamics_files, ledger_files, train_file)
+    table = with_attribution(build_preflight(spec, references, counted or spec["parameters_m"]), found)
     write_csv(outputs["csv"], table)
-    write_text(outputs["page"], page(spec, references, table))
+    write_csv(outputs["classes"], class_table(found))
+    write_text(outputs["page"], page(spec, references, table, found))
 
 
-def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> str:
-    """The whole page; `table` is that of `preflight.build_preflight`."""
+def page(
+    spec: dict, references: dict[str, Reference], table: pd.DataFrame, found: dict[str, Attribution]
+) -> str:
+    """The whole page; `table` is that of `attribution.with_attribution`."""
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
         policy=f"default-src 'none'; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'",
         style=style,
         task=escape(plain(spec["task"])),
-        references=_cards(spec, references, table),
+        references=_cards(spec, references, table, found),
+        classes=_classes(class_table(found)),
+        record=_record(spec["recorded"]),
+        verdict="Verdicts" if foretold(spec["recorded"], 0.0) else "No verdict",
         strips=strips(spec["published"], references),
         numbers=_numbers(references, spec["metric"]),
         definition=escape(named_metric(spec["metric"]).definition),
@@ -64,12 +77,18 @@ def page(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> s
     )
 
 
-def _cards(spec: dict, references: dict[str, Reference], table: pd.DataFrame) -> str:
+def _cards(
+    spec: dict, references: dict[str, Reference], table: pd.DataFrame, attributions: dict[str, Attribution]
+) -> str:
     """A card per reference in the order of the table, with what FTFT from it costs each main model."""
     cards = []
     for name, rows in table.groupby("reference", sort=False):
         label = named_metric(spec["metric"]).label
-        found = findings(name, references, rows.iloc[0].to_dict(), spec["fraction"], label)
+        row = rows.iloc[0].to_dict()
+        found = findings(name, references, row, spec["fraction"], label)
+        found += traits(attributions[name], row, len(references))
+        if len(references[name].scores):
+            found += foretold(spec["recorded"], references[name].easy_share)
         costs = "".join(
             f'<p class="quiet"><span dir="auto">{escape(plain(row.main))}</span>: {row.cost_note}.</p>'
             for row in rows.itertuples()
@@ -111,6 +130,40 @@ def strips(published: dict, references: dict[str, Reference]) -> str:
     return "\n".join([*lines, f'<div class="strip"><span></span><svg aria-hidden="true">{ticks}</svg></div>'])
 
 
+def _classes(table: pd.DataFrame) -> str:
+    lines = [
+        f'<tr><th scope="row" dir="auto">{escape(plain(row.reference))}</th>'
+        f'<td dir="auto">{escape(plain(name))}</td><td>{row.easy_50:.2f}</td><td>{row.excess:+.2f}</td>'
+        f"<td>{row.runs}</td></tr>"
+        for row, name in zip(table.itertuples(), table["class"], strict=True)
+    ]
+    return _table(("Reference", "Class", "Easy", "Over independent halves", "Runs"), lines)
+
+
+def _record(recorded: Sequence[dict]) -> str:
+    lines = []
+    for rate in hit_rates(recorded):
+        cells = [
+            f"{rate['constant']} of {rate['transfers']}",
+            f"{rate['threshold']} of {rate['transfers']}",
+            f"{rate['bands']} of {rate['judged']} ({rate['constant_judged']})",
+        ]
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f'<tr><th scope="row">{rate["outcome"]}</th>{row}</tr>')
+    names = (
+        "Outcome",
+        "One constant answer",
+        "Threshold of easy shares",
+        "Bands of the paper (constant there)",
+    )
+    return _table(names, lines)
+
+
+def _table(names: Sequence[str], lines: Sequence[str]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+
+
 def _mark(kind: str, x: float, title: str) -> str:
     return SHAPES[kind].format(x=f"{x:.2f}%", title=f"<title>{escape(title)}</title>")
 
@@ -143,8 +196,7 @@ def _numbers(references: dict[str, Reference], metric: str) -> str:
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row" dir="auto">{escape(plain(model))}</th>{row}</tr>')
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+    return _table(names, lines)
 
 
 def _spread(values: np.ndarray) -> str:

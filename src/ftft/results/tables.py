@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..artifacts import read_json
 from ..statistics.comparisons import load_comparisons
-from ..statistics.costs import parameter_millions, parts, relative_costs
+from ..statistics.costs import computed_millions, parts, relative_costs
 from ..statistics.exclusions import run_key
 from ..statistics.frames import write_csv
 from ..statistics.gains import load_gains
@@ -24,7 +24,7 @@ from .notes import (
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
-# What making a supervision took (seconds, peak_memory_mb), by supervision and seed.
+# What making a supervision took (flops, seconds, peak_memory_mb), by supervision and seed.
 Supervising = dict[tuple[str, int], dict]
 NAMES = ("method", "main", "reference", "supervision", "budget")
 COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
@@ -78,6 +78,8 @@ def load_supervising(
         key = references.get(ledger["supervision"]), ledger["seed"]
         built = [maps[key]] if key in maps else []
         supervising[ledger["supervision"], ledger["seed"]] = {
+            # A choice compares scores: there is nothing to multiply.
+            "flops": sum(part["flops"] for part in built),
             "seconds": sum(part["seconds"] for part in (ledger, *built)),
             "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
         }
@@ -96,7 +98,7 @@ def build_rows(
     over the same runs.
     """
     own = scores[scores["metric"] == spec["metric"]]
-    parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
+    parameters = computed_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
     rows = []
     for position, row in enumerate(spec["rows"]):
         built = _build_row(row, spec, own, ledgers, supervising, parameters)
@@ -256,8 +258,8 @@ def _notes(
     notes = [
         metric_note(spec["metric"]),
         "Cost: parameters times the share of the planned checkpoints (6ND, as in the paper); by steps: "
-        "parameters times steps; by FLOPs: counted on real tokens of training; seconds (in the CSV file): "
-        "training, map, supervision, and development scores where they decide when a run stops",
+        "parameters times steps; by FLOPs, counted on real tokens, and by seconds (in the CSV file): "
+        "training, map, supervision, and passes over development sets where they decide when a run stops",
         *significance_notes(comparisons, spec["confidence"]),
     ]
     if chose:

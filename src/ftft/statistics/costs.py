@@ -20,6 +20,20 @@ def parameter_millions(ledgers: dict[str, Ledger], configured: dict[str, float |
     }
 
 
+def computed_share(ledger: Ledger) -> float:
+    """What a step computes over what it would if all weights were trained: a third of it is the forward
+    pass, a third the way back through the weights, a third the gradients of those that are trained.
+    """
+    counts = ledger["cost"]["parameters"]
+    return (2 + counts.get("trained", counts["without_embeddings"]) / counts["without_embeddings"]) / 3
+
+
+def computed_millions(ledgers: dict[str, Ledger], configured: dict[str, float | None]) -> dict[str, float]:
+    """`parameter_millions` that a step computes with: fewer where an adapter is trained."""
+    millions = parameter_millions(ledgers, configured)
+    return {model: millions[model] * computed_share(ledger) for model, ledger in ledgers.items()}
+
+
 def method_cost(main: float, unit: float, share: float = 1.0, reference: float = 0.0) -> float:
     """Cost of a main run that consumed `share` of its planned checkpoints, and of its reference run.
 
@@ -48,9 +62,10 @@ def relative_costs(
     """Costs of a method in percent of the runs `unit`, each argument holding the ledgers of all seeds.
 
     cost: the paper's, by parameters and checkpoints (`method_cost`). cost_by_steps: parameters times
-    steps, as runs of different lengths ask for. cost_by_flops: counted FLOPs on real tokens.
-    cost_by_seconds: the time taken (`seconds_of`), that of map and supervision included. `references` and
-    `supervisions` are empty for methods without them, `full_length` is an ERM run of the main model.
+    steps, as runs of different lengths ask for. cost_by_flops: counted FLOPs on real tokens (`flops_of`),
+    cost_by_seconds: the time taken (`seconds_of`), both with those of the map, the seconds with those of the
+    supervision too. `references` and `supervisions` are empty for methods without them, `full_length` is an
+    ERM run of the main model.
     """
     model, unit_model = main[0]["run"]["model"], unit[0]["run"]["model"]
     reference = parameters[references[0]["run"]["model"]] if references else 0.0
@@ -60,23 +75,26 @@ def relative_costs(
         parts = sum(_mean(map(measure, ledgers)) for ledgers in (main, references) if ledgers)
         return 100 * parts / _mean(map(measure, unit))
 
-    selecting = _mean(ledger["seconds"] for ledger in supervisions) if supervisions else 0.0
-    unit_seconds = _mean(map(seconds_of, unit))
+    def selecting(name: str, measure) -> float:
+        taken = _mean(ledger[name] for ledger in supervisions) if supervisions else 0.0
+        return 100 * taken / _mean(map(measure, unit))
+
     return {
         "cost": method_cost(parameters[model], parameters[unit_model], share, reference),
         "cost_by_steps": percent(
             lambda ledger: parameters[ledger["run"]["model"]] * ledger["outcome"]["steps"]
         ),
-        "cost_by_flops": percent(lambda ledger: _number(ledger["cost"]["flops"])),
-        "cost_by_seconds": percent(seconds_of) + 100 * selecting / unit_seconds,
+        "cost_by_flops": percent(flops_of) + selecting("flops", flops_of),
+        "cost_by_seconds": percent(seconds_of) + selecting("seconds", seconds_of),
     }
 
 
 def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledger]) -> list[dict]:
     """What the parts of a method took, means over seeds.
 
-    One row each for the reference runs, the supervision and the main runs: part, model, steps, flops,
-    seconds (`seconds_of`), energy_joules, peak_memory_mb, runs; nan where the device reports nothing.
+    One row each for the reference runs, the supervision and the main runs: part, model, steps, flops
+    (`flops_of`), seconds (`seconds_of`), energy_joules, peak_memory_mb, runs; nan where the device reports
+    nothing.
     """
     rows = []
     for part, ledgers in (("reference", references), ("main", main)):
@@ -87,7 +105,7 @@ def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledge
                     "part": part,
                     "model": ledgers[0]["run"]["model"],
                     "steps": _mean(ledger["outcome"]["steps"] for ledger in ledgers),
-                    "flops": _mean(_number(entry["flops"]) for entry in cost),
+                    "flops": _mean(map(flops_of, ledgers)),
                     "seconds": _mean(map(seconds_of, ledgers)),
                     "energy_joules": _mean(_number(entry["energy_joules"]) for entry in cost),
                     "peak_memory_mb": _mean(entry["peak_memory_mb"] for entry in cost),
@@ -96,7 +114,8 @@ def parts(main: list[Ledger], references: list[Ledger], supervisions: list[Ledge
             )
     if supervisions:
         taken = {
-            name: _mean(ledger[name] for ledger in supervisions) for name in ("seconds", "peak_memory_mb")
+            name: _mean(ledger[name] for ledger in supervisions)
+            for name in ("flops", "seconds", "peak_memory_mb")
         }
         rows.insert(-1, {"part": "supervision", **taken, "runs": len(supervisions)})
     return rows
@@ -108,6 +127,16 @@ def seconds_of(ledger: Ledger) -> float:
     return cost["training_seconds"] + (
         cost["evaluation_seconds"] if ledger["spec"]["early_stopping"] else 0.0
     )
+
+
+def flops_of(ledger: Ledger) -> float:
+    """FLOPs of a run: its training, and the passes over development sets where they decide when it stops.
+
+    nan where they could not be counted.
+    """
+    cost = ledger["cost"]
+    passes = _number(cost["evaluation_flops"]) if ledger["spec"]["early_stopping"] else 0.0
+    return _number(cost["flops"]) + passes
 
 
 def _number(value: float | None) -> float:

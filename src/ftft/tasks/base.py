@@ -79,7 +79,7 @@ class Kind(ABC):
     may name. learns: what is
     learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
-    token alone. pretrained_head: whether the head comes with the model. evaluated: optional keys that
+    token alone. evaluated: optional keys that
     evaluations alone read. shows_targets: whether a page shows more than the texts as they are.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
     one_column: whether text and label may be one column.
@@ -98,7 +98,6 @@ class Kind(ABC):
     head = "SequenceClassification"
     pipeline = "text-classification"
     first_token = True
-    pretrained_head = False
     evaluated: tuple[str, ...] = ()
     shows_targets = False
     evaluation_share = 1.0

@@ -35,7 +35,6 @@ class Generation(Kind):
     head = "CausalLM"
     pipeline = "text-generation"
     first_token = False
-    pretrained_head = True
     shows_targets = True
     evaluation_share = 1 / 8
     one_column = True

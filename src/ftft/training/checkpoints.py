@@ -6,16 +6,22 @@ from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
+from ..data.dataset import target_column
 from ..execution.processes import ALONE, ProcessGroup
-from ..models.tokens import Tokens
+from ..models.adapters import load_trained_state, trained_state
+from ..models.flops import Workload
+from ..models.tokens import budget_batches
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
 from ..tasks.prediction import predict_outputs
 from .feed import Development
 from .stopping import EarlyStopping, monitored_score, read_early
+
+PREDICTED = ("checkpoint", "dataset", "prediction")
 
 
 class Checkpoints:
@@ -24,8 +30,9 @@ class Checkpoints:
     `development` holds the sets by name, the in-distribution set first, `metrics` the names of those to
     record, the one to show first. `early_stopping` is None for a run to its end, which keeps its last
     weights; a stopped run keeps the best ones. `trajectory` holds one entry per checkpoint, data set and
-    metric; `seconds` is the time it took. Every process of a `group` predicts its share of each set and knows
-    all scores.
+    metric, `predictions` the tables of what was predicted, with a row per instance in data order: checkpoint,
+    dataset, prediction; `seconds` is the time it took. Every process of a `group` predicts its share of each
+    set and knows all scores.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class Checkpoints:
         group: ProcessGroup = ALONE,
     ):
         self.trajectory: list[dict] = []
+        self.predictions: list[pa.Table] = []
         self.seconds = 0.0
         self._kind, self._model, self._group = kind, model, group
         self._development, self._metrics = development, metrics
@@ -74,7 +82,7 @@ class Checkpoints:
         scored = [
             {"checkpoint": number, "step": step, "dataset": name, "metric": metric, "value": value}
             for name, part in self._development.items()
-            for metric, value in self._score_set(self._shares[name], part).items()
+            for metric, value in self._score_set(number, name, part).items()
         ]
         self.trajectory += scored
         if self._stopping is None:
@@ -85,10 +93,19 @@ class Checkpoints:
             shown = monitored_score(scored, self._rule)
             if self._stopping.update(shown):
                 self._best = {
-                    name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()
+                    name: tensor.detach().cpu().clone() for name, tensor in trained_state(self._model).items()
                 }
         self.seconds += time.perf_counter() - started
         return shown
+
+    @property
+    def workload(self) -> Workload:
+        """What the passes over the development sets at all checkpoints took, batched as by one process."""
+        work = Workload()
+        for part in self._development.values():
+            for rows in budget_batches(part.tokens.total_lengths, self._batch_tokens):
+                work.add(part.tokens.feature_lengths[part.tokens.features_of(rows)])
+        return work.times(self.count)
 
     @property
     def stopped(self) -> bool:
@@ -99,13 +116,14 @@ class Checkpoints:
         """Give the model the weights that the run keeps; returns the number of their checkpoint."""
         if self._stopping is None:
             return self.count
-        self._model.load_state_dict(self._best)
+        load_trained_state(self._model, self._best)
         return self._stopping.best_checkpoint
 
     def state(self) -> dict:
         """The scores so far and the best weights, if any are kept."""
         return {
             "trajectory": self.trajectory,
+            "predictions": {str(place): _packed(table) for place, table in enumerate(self.predictions)},
             "seconds": self.seconds,
             "best_checkpoint": self._stopping.best_checkpoint if self._stopping else None,
             "best": self._best,
@@ -123,6 +141,8 @@ class Checkpoints:
     def restore(self, state: dict) -> None:
         """Go on from a `state` that `can_go_on_from` accepts."""
         self.trajectory, self.seconds = state["trajectory"], state["seconds"]
+        packed = state.get("predictions", {})
+        self.predictions = [_unpacked(packed[place]) for place in sorted(packed, key=int)]
         if self._rule:
             self._stopping = read_early(self._monitored(self.trajectory), self._rule["patience"])
             self._best = state.get("best", {})
@@ -142,10 +162,24 @@ class Checkpoints:
         }
         return found, floors(self._metrics, part.dataset.labels, part.dataset.label_names)
 
-    def _score_set(self, share: Tokens, part: Development) -> dict[str, float]:
-        kind, dataset = self._kind, part.dataset
+    def _score_set(self, checkpoint: int, name: str, part: Development) -> dict[str, float]:
+        kind, dataset, share = self._kind, part.dataset, self._shares[name]
         width = kind.prediction_width(dataset)
         own = predict_outputs(kind, self._model, share, width, self._batch_tokens, self._autocast)
         outputs = self._group.gather(torch.from_numpy(own), len(dataset)).numpy()
         predictions = kind.predictions(outputs, dataset)
+        place = [pa.repeat(value, len(dataset)) for value in (checkpoint, name)]
+        columns = dict(zip(PREDICTED, [*place, target_column(predictions)], strict=True))
+        self.predictions.append(pa.table(columns))
         return scores(self._metrics, dataset.labels, predictions, dataset.label_names)
+
+
+def _packed(table: pa.Table) -> np.ndarray:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return np.frombuffer(sink.getvalue(), np.uint8).copy()
+
+
+def _unpacked(packed: torch.Tensor) -> pa.Table:
+    return pa.ipc.open_stream(packed.numpy().tobytes()).read_all()

@@ -25,9 +25,9 @@ def train(
     `spec` is the run's slice of the configuration: `recipe`, `metrics` to record, `early_stopping` (None for
     a run to the end). A stopped run keeps the schedule of the full length and returns the best checkpoint;
     any other returns the last weights. With a `scratch`, the run goes on from the furthest state there that
-    fits and saves its own, the last one at SIGTERM. All processes of a `group` call this and get the same
-    result: the batches are those of one process, shared out. Raises TrainingError where loss or outputs are
-    not finite or a required GPU is absent, and Interrupted at SIGTERM.
+    fits and saves its own, the last one at SIGTERM or Ctrl-C. All processes of a `group` call this and get
+    the same result: the batches are those of one process, shared out. Raises TrainingError where loss or
+    outputs are not finite or a required GPU is absent, and Interrupted at SIGTERM or Ctrl-C.
     """
     execution = execution or resolve_execution(spec["recipe"]["precision"], runtime, group.size)
     session = Session(spec, encoder, data, seed, runtime, progress, scratch, execution, group)

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 from accelerate.utils import set_seed
 from torch import nn
@@ -17,6 +18,7 @@ from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
+from ..models.adapters import adapt
 from ..models.flops import Workload
 from ..models.heads import parameter_counts
 from .checkpoints import Checkpoints
@@ -30,15 +32,17 @@ from .step import TrainingStep
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run leaves: the model it keeps, what it recorded ([n, width] per complete epoch), its
-    scores at every checkpoint, how it ended and what it cost.
+    scores and predictions of the development sets at every checkpoint (`Checkpoints`), how it ended and what
+    it cost.
 
-    FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_seconds`); what
-    cannot be measured is None.
+    FLOPs, training seconds and joules of `cost` leave out development scores (`evaluation_flops`,
+    `evaluation_seconds`); what cannot be measured is None.
     """
 
     model: nn.Module
     epochs: list[np.ndarray]
     trajectory: list[dict]
+    predictions: list[pa.Table]
     outcome: dict
     cost: dict
 
@@ -65,6 +69,9 @@ class Session:
         self._device = self._accelerator.device
         set_seed(seed)
         self._model = data.kind.load(encoder, data.dataset.label_names, execution.kernels == "own")
+        self._adapter = spec.get("adapter")
+        if self._adapter:
+            adapt(self._model, self._adapter)
         self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
@@ -110,8 +117,8 @@ class Session:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The time of the loop: progress is shown, SIGTERM is a request, the end leaves a state where it is
-        wanted.
+        """The time of the loop: progress is shown, SIGTERM or Ctrl-C is a request, the end leaves a state
+        where it is wanted.
         """
         self._model.train()
         settings = {**self._recipe, "seed": self._seed}
@@ -210,8 +217,13 @@ class Session:
             "evaluation_seconds": self._checkpoints.seconds,
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
-            # Last, for the count is no part of the run's peak memory.
-            "flops": work.flops(self._model.config, self._data.kind.head),
+            # Last, for the counts are no part of the run's peak memory.
+            "flops": work.flops(self._model.config, self._data.kind.head, adapter=self._adapter),
+            "evaluation_flops": self._checkpoints.workload.flops(
+                self._model.config, self._data.kind.head, False, self._adapter
+            ),
         }
         self._group.leave()
-        return TrainingResult(self._model, self.recorder.epochs, self._checkpoints.trajectory, outcome, cost)
+        checkpoints = self._checkpoints
+        recorded = self.recorder.epochs, checkpoints.trajectory, checkpoints.predictions
+        return TrainingResult(self._model, *recorded, outcome, cost)

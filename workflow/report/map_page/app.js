@@ -249,7 +249,7 @@ function followKeys() {
     keep(next);
   });
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input[type=search], select");
+    const typing = event.target.matches("input[type=search], input[type=text], select");
     if (event.key === "/" && !typing) {
       event.preventDefault();
       element("query").focus();
@@ -291,8 +291,12 @@ async function exportUids() {
   const lines = Array.from(listed, (row) =>
     [quoted(uids[row]), quoted(page.labels[data.label[row]]), data.x[row].toFixed(4), data.y[row].toFixed(4)].join(),
   );
-  const file = new Blob([["uid,label,variability,confidence", ...lines, ""].join("\n")], { type: "text/csv" });
-  const link = make("a", { href: URL.createObjectURL(file), download: "uids.csv" });
+  download("uids.csv", ["uid,label,variability,confidence", ...lines, ""]);
+}
+
+function download(name, lines) {
+  const file = new Blob([lines.join("\n")], { type: "text/csv" });
+  const link = make("a", { href: URL.createObjectURL(file), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
@@ -360,6 +364,8 @@ async function start() {
   followPointer();
   followKeys();
   followControls();
+  await prepareReview();
+  followReview();
 }
 
 wear(dark.matches ? "dark" : "light");

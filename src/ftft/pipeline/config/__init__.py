@@ -12,13 +12,23 @@ from pydantic import ValidationError
 from ...data.formats import format_of
 from ...errors import ConfigError
 from ...paper.roles import Roles
+from .. import registry
 from .base import typed
 from .checks import cross_check, misplaced
 from .configuration import LENGTH_TABLE, Configuration
 from .errors import faults_of
 from .files import check_file, unholdable
 from .models import Model, Recipe
-from .tables import DEFAULT_SELECTOR, METHODS, Finetune, Row, Table
+from .tables import (
+    DEFAULT_SELECTOR,
+    MATCHED,
+    METHODS,
+    Finetune,
+    Mixture,
+    Row,
+    Table,
+    matched_name,
+)
 from .tasks import Dataset, Task
 
 __all__ = [
@@ -82,6 +92,7 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
             "models": models,
             "tasks": {name: _with_formats(task) for name, task in given.tasks.items()},
             "tables": {name: _with_selectors(table) for name, table in tables.items()},
+            "selections": {**_matched(given), **given.selections},
             "finetune": {
                 name: entry.model_copy(update={"seeds": entry.seeds or given.seeds[:1]})
                 for name, entry in given.finetune.items()
@@ -90,6 +101,17 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
             "runtime": given.runtime.model_copy(update={"configfiles": tuple(configfiles)}),
         }
     )
+
+
+def _matched(given: Configuration) -> dict[str, Mixture]:
+    """The controls of what `finetune` selects by, where they are not there by default or given."""
+    selectors = {entry.selector for entry in given.finetune.values()} & set(registry.SELECTORS)
+    names = {matched_name(given.selections, selector): selector for selector in sorted(selectors)}
+    return {
+        name: Mixture.model_validate({"mixture": MATCHED, "selector": selector})
+        for name, selector in names.items()
+        if name not in (None, MATCHED)
+    }
 
 
 def _tables(roles: Roles, given: Configuration) -> dict[str, Table]:

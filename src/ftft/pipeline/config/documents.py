@@ -8,24 +8,24 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from ...places import CONFIG
 from .. import registry
 from .base import Part
 from .configuration import Configuration
 from .errors import known_keys
-from .models import Model, Recipe
+from .models import Adapter, Model, Recipe
 from .settings import Checks, EarlyStopping, Figures, Issues, Runtime, Selection, Statistics
 from .tables import Finetune, Mixture, Row, Table
 from .tasks import Dataset, Task
 
-FOLDER = Path(__file__).parents[4] / "config"
 MARKER = re.compile(r"(<!-- keys of (\w+), generated -->\n).*?(<!-- end -->)", re.DOTALL)
 # pydantic leaves limits that stand outside of a check in its own words.
 WORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 SECTIONS: dict[str, type[Part]] = {
     section.__name__: section
     for section in (
-        Configuration, Task, Dataset, Model, Recipe, EarlyStopping, Selection, Mixture, Table, Row, Finetune,
-        Issues, Statistics, Figures, Checks, Runtime,
+        Configuration, Task, Dataset, Model, Adapter, Recipe, EarlyStopping, Selection, Mixture, Table, Row,
+        Finetune, Issues, Statistics, Figures, Checks, Runtime,
     )
 }  # fmt: skip
 
@@ -130,8 +130,8 @@ def _setting(name: str) -> list[str]:
 
 def documents() -> dict[Path, str]:
     """What the generated files must hold, by path."""
-    page = FOLDER / "README.md"
+    page = CONFIG / "README.md"
     return {
-        FOLDER / "schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
+        CONFIG / "schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
         page: readme(page.read_text(encoding="utf-8")),
     }

@@ -179,7 +179,8 @@ class Runtime(Part):
     )
     state_minutes: Annotated[Number, Field(ge=0)] = key(
         15.0,
-        meaning="a training saves its state this often, and at SIGTERM; three times the size of its model",
+        meaning="a training saves its state this often, and at SIGTERM or Ctrl-C; three times the size of "
+        "its model",
         shown="`15`",
     )
     keep_states: Truth = key(

@@ -1,5 +1,6 @@
 """What is shown and kept: tables with their rows, selections that mix, models to take home."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -16,6 +17,8 @@ METHODS = {
 }
 MONITORS = ("ood", "id")
 DEFAULT_SELECTOR = "ambiguous"
+# The selector of random rows with the label make-up and lengths of another selection.
+MATCHED = registry.MATCHED_SELECTORS[-1]
 
 Fraction = Annotated[Number, Field(gt=0, le=1)]
 
@@ -128,6 +131,23 @@ class Mixture(Part):
     def settings(self) -> dict[str, Any]:
         """The settings of the mixture, complete."""
         return {**registry.SELECTORS[self.mixture].settings, **(self.model_extra or {})}
+
+
+def matched_name(selections: Mapping[str, Mixture], selector: str) -> str | None:
+    """The name of the control that has the labels and lengths of what `selector` selects.
+
+    None where a control cannot start from it: it takes every row, or is one of `selections` itself.
+    """
+    if selector in selections or registry.SELECTORS[selector].all_rows:
+        return None
+    if selector == DEFAULT_SELECTOR:
+        return MATCHED
+    named = (
+        name
+        for name, own in selections.items()
+        if (own.mixture, own.selector, own.settings) == (MATCHED, selector, {})
+    )
+    return next(named, f"{MATCHED}_{selector.replace('-', '_')}")
 
 
 class TrainingLength(Part):

@@ -1,0 +1,189 @@
+"""The package as it is installed: wheel, sdist, and `ftft` in folders that hold a configuration alone."""
+
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+TRAINING = "demo/small/all/full/seed0"
+LEDGER = f"results/runs/{TRAINING}/ledger.json"
+LONG = {"epochs": 60, "checkpoints": 2}
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        list(map(str, command)),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def archives(root, tmp_path_factory):
+    """The wheel from the repository, and the wheel from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    hatchling = (sys.executable, "-m", "hatchling", "build")
+    run(*hatchling, "-t", "wheel", "-d", folder, cwd=root)
+    run(sys.executable, "-m", "build", "--no-isolation", "-o", folder / "again", root)
+    (wheel,), (again,), _ = folder.glob("*.whl"), folder.glob("again/*.whl"), folder.glob("again/*.tar.gz")
+    return wheel, again
+
+
+class Installation:
+    """The wheel, installed where nothing may be written, and nothing of the repository beside it."""
+
+    def __init__(self, wheel: Path, site: Path):
+        self.site = site
+        run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel)
+        for path in site.rglob("*"):
+            path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+        self.whole = self.state()
+
+    def state(self):
+        return {path: path.stat().st_mtime_ns for path in self.site.rglob("*")}
+
+    def command(self, *arguments):
+        return [sys.executable, str(self.site / "bin" / "ftft"), *arguments]
+
+    @property
+    def environment(self):
+        return {**os.environ, "PYTHONPATH": str(self.site)}
+
+    def ftft(self, folder, *arguments):
+        command, environment = self.command(*arguments), self.environment
+        return subprocess.run(
+            command, cwd=folder, env=environment, text=True, capture_output=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def installation(archives, tmp_path_factory):
+    return Installation(archives[0], tmp_path_factory.mktemp("site") / "packages")
+
+
+@pytest.fixture
+def folder(tiny_config, tmp_path):
+    """A folder with a configuration of two data sets, whose training takes some seconds."""
+    task = tiny_config["tasks"]["demo"]
+    sets = {name: task["datasets"][name] for name in ("train", "validation")}
+    task = {**task, "dev": [], "evaluate": ["validation"], "datasets": sets}
+    models = {"small": tiny_config["models"]["small"]}
+    runs = {"table1": {"task": "demo", "rows": [{"section": "Baselines", "method": "ERM", "main": "small"}]}}
+    stop = {"early_stopping": {"monitors": ["id"]}}
+    config = {**tiny_config, **stop, "tasks": {"demo": task}, "models": models, "tables": runs}
+    config["training"] = tiny_config["training"] | LONG
+    (tmp_path / "ftft.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return tmp_path
+
+
+def content(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {info.filename: info.CRC for info in archive.infolist()}
+
+
+def test_an_sdist_gives_the_same_wheel(archives):
+    wheel, again = map(content, archives)
+    assert wheel == again
+    assert {
+        "ftft/py.typed",
+        "ftft/_workflow/Snakefile",
+        "ftft/_workflow/profiles/default/profile.yaml",
+    } <= set(wheel)
+    assert not [name for name in wheel if name.startswith(("src", "rules", "tests", "docs"))]
+
+
+def test_the_wheel_holds_every_file_of_the_workflow(archives, root):
+    listed = run("git", "-C", root, "ls-files", "rules", "workflow", "profiles", "config", "envs").split()
+    assert {f"ftft/_workflow/{name}" for name in listed} <= set(content(archives[0]))
+
+
+def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
+    command, environment = installation.command("run", LEDGER, "--cores", "1"), installation.environment
+    with open(folder / "shown", "w") as shown:
+        streams = {"stdout": shown, "stderr": shown}
+        call = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
+    progress, deadline = folder / "logs/train" / f"{TRAINING}.json", time.monotonic() + 120
+    while not (progress.exists() and json.loads(progress.read_text())["step"]):
+        assert call.poll() is None and time.monotonic() < deadline, (folder / "shown").read_text()
+        time.sleep(0.05)
+    # As a terminal does: to all processes in the foreground.
+    os.killpg(call.pid, signal.SIGINT)
+    assert call.wait(timeout=60) == 1
+    told = (folder / "shown").read_text()
+    assert "the training was interrupted" in told and "Traceback" not in told
+    assert list(folder.glob("results/scratch/states/*/*/*.safetensors"))
+    assert json.loads(progress.read_text())["state"] == "stopped"
+
+    again = installation.ftft(folder, "run", LEDGER, "--cores", "1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (folder / LEDGER).exists()
+    assert "found the training state" in progress.with_suffix(".log").read_text()
+    # What was printed stands for the call: it finds everything done.
+    line = next(line for line in again.stderr.splitlines() if line.startswith("snakemake "))
+    shown = run(
+        sys.executable,
+        "-m",
+        *shlex.split(line.replace(" -- ", " --dry-run -- ")),
+        cwd=folder,
+        env=environment,
+    )
+    assert "Nothing to be done" in shown
+    assert {path.name for path in folder.iterdir()} == {"ftft.yaml", "results", "logs", ".snakemake", "shown"}
+    assert installation.state() == installation.whole
+
+
+def test_two_folders_at_once_check_their_data(installation, folder):
+    other = folder / "other"
+    other.mkdir()
+    config = yaml.safe_load((folder / "ftft.yaml").read_text())
+    config["tasks"]["demo"]["datasets"]["train"]["rows"] = 90
+    (other / "ftft.yaml").write_text(yaml.safe_dump(config))
+    calls = [
+        subprocess.Popen(
+            installation.command("check", "--cores", "1"), cwd=place, env=installation.environment,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for place in (folder, other)
+    ]  # fmt: skip
+    assert [call.wait(timeout=300) for call in calls] == [0, 0]
+    counts = [
+        json.loads((place / "results/checks/demo.json").read_text())["train"]["instances"]
+        for place in (folder, other)
+    ]
+    assert counts == [200, 90]
+    assert not list(folder.glob("**/results/runs")) and installation.state() == installation.whole
+
+
+def test_a_folder_without_a_configuration_is_told_how_to_get_one(installation, tmp_path):
+    told = installation.ftft(tmp_path, "finetune")
+    assert told.returncode == 1 and "ftft init" in told.stderr and "Traceback" not in told.stderr
+    assert list(tmp_path.iterdir()) == []
+    shipped = shlex.split(told.stderr.partition("ftft table1")[2])[1]
+    planned = installation.ftft(tmp_path, "table1", "--configfile", shipped, "--dry-run", "--quiet", "all")
+    assert planned.returncode == 0, planned.stderr
+
+
+def test_an_exit_code_is_that_of_snakemake(installation, folder):
+    wrong = installation.ftft(folder, "run", "nothing")
+    assert wrong.returncode == 1 and "nothing" in wrong.stdout + wrong.stderr
+
+
+def test_a_configuration_without_tasks_is_laid_over_the_shipped_default(installation, tmp_path):
+    (tmp_path / "ftft.yaml").write_text("seeds: [7]\n")
+    planned = installation.ftft(tmp_path, "table1", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "seed7/ledger.json" in planned.stdout and "seed0/ledger.json" not in planned.stdout

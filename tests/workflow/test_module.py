@@ -1,0 +1,89 @@
+"""The rules as a module of somebody else's workflow: from the package, and from a repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+TRIGGERS = ("--rerun-triggers", "mtime", "params", "input")
+PACKED = ("Snakefile", "rules", "workflow", "config", "envs")
+LEDGER = "ftft/results/runs/reviews/small/all/full/seed0/ledger.json"
+IDENTITY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+
+
+@pytest.fixture(scope="module")
+def documented(root):
+    """The lines in docs/library.md."""
+    text = (root / "docs" / "library.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```snakemake\n(.*?)```", text, re.DOTALL)
+    return block
+
+
+@pytest.fixture
+def folder(tiny_config, tmp_path):
+    """A folder with data, a configuration, and nothing of the workflow."""
+    rows = [f"{thing}{mood},the {thing} is {mood},{mood}" for thing in range(40) for mood in ("good", "bad")]
+    (tmp_path / "reviews.csv").write_text("\n".join(["uid,text,label", *rows]))
+    source = {"source": "file", "path": "reviews.csv"}
+    datasets = {"train": source | {"share": [0, 0.7]}, "validation": source | {"share": [0.7, 1]}}
+    task = {"labels": ["bad", "good"], "uid": "uid", "train": "train", "validation": "validation"}
+    tiny = {key: tiny_config[key] for key in ("seeds", "training", "checks", "runtime")}
+    models = {"small": tiny_config["models"]["small"]}
+    config = {
+        **tiny,
+        "tasks": {"reviews": {**task, "evaluate": ["validation"], "datasets": datasets}},
+        "models": models,
+        "early_stopping": {"monitors": ["id"]},
+        "tables": {"methods": {"task": "reviews", "rows": [{"method": "ERM", "main": "small"}]}},
+    }
+    (tmp_path / "reviews.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+@pytest.fixture
+def snakemake(root, folder):
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *TRIGGERS, *arguments],
+            cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            env={**os.environ, "PYTHONPATH": str(root / "src")},
+        )  # fmt: skip
+
+    return call
+
+
+def test_the_documented_lines_plan_under_their_own_names(documented, folder, snakemake):
+    (folder / "Snakefile").write_text(documented)
+    planned = snakemake("--dry-run")
+    assert planned.returncode == 0, planned.stdout
+    assert re.search(r"^ftft_train_reference +1$", planned.stdout, re.M)
+    assert re.search(r"^first_map +1$", planned.stdout, re.M)
+
+
+def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
+    root, documented, folder, snakemake
+):
+    repository = folder / ".repository"
+    repository.mkdir()
+    for name in PACKED:
+        source = root / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, repository / name)
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        [*IDENTITY, "commit", "--quiet", "-m", "all"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    packed = f'gitfile("{repository}", path="workflow/Snakefile", tag="v1")'
+    (folder / "Snakefile").write_text(documented.replace("str(SNAKEFILE)", packed))
+    run = snakemake("--", LEDGER)
+    assert run.returncode == 0, run.stdout
+    assert (folder / LEDGER).exists()
+    assert list(folder.glob("ftft/results/scratch/tokens/*"))
+    left = {path.name for path in folder.iterdir()} - {".snakemake", ".repository"}
+    assert left == {"Snakefile", "reviews.csv", "reviews.yaml", "ftft"}
