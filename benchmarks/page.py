@@ -14,6 +14,7 @@ SECTIONS = {
     "deberta": "DeBERTa's attention",
     "evaluation": "Evaluation",
     "data_map": "Data map and selection",
+    "repeats": "Near duplicates",
     "workflow": "Workflow: start-up and planning",
     "gpu": "Training on a GPU",
 }

@@ -13,6 +13,7 @@ MODULES = {
     "cartography.trainer": ["RecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],
+    "cartography.losses": ["dynamics_of_losses", "import_s2l", "import_small2large"],
     "cartography.datamap": ["DataMap", "build_map", "write_map"],
     "cartography.scores": [
         "area_under_margin",
@@ -26,12 +27,15 @@ MODULES = {
     "cartography.overlap": ["overlap", "overlap_matrix"],
     "data.dataset": ["Dataset"],
     "errors": ["FtftError"],
+    "results.opened": ["open_run"],
 }
 PLACES = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(PLACES)
 
 
 def __getattr__(name: str):
+    if name == "plot":
+        return import_module(".plot", __name__)
     if name not in PLACES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f".{PLACES[name]}", __name__), name)

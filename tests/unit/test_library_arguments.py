@@ -224,7 +224,8 @@ FUNCTIONS = {
 }
 # `select` takes what the configuration was checked for. The others are no functions of data: containers,
 # which are checked where they are taken, a mix-in, and the error itself.
-OTHERS = {"select", "DataMap", "Dataset", "Dynamics", "FtftError", "RecordingMixin"}
+# `open_run` takes a folder of results (test_opened.py).
+OTHERS = {"DataMap", "Dataset", "Dynamics", "FtftError", "RecordingMixin", "open_run", "select"}
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name}-{parameter}")
     for name, parameters in FUNCTIONS.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftft import __version__, places
-from ftft.cli import COMMANDS, main
+from ftft.cli import COMMANDS, SHELLS, main
 from ftft.cli import run as module
 
 SNAKEFILE = ["--snakefile", str(places.SNAKEFILE)]
@@ -146,3 +146,18 @@ def test_open_shows_the_newest_page(folder, monkeypatch, capsys):
     assert main(["open"]) == 0
     assert capsys.readouterr().out.strip() == str(pages[0])
     assert shown == [(folder / pages[0]).as_uri()]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_every_command(shell, capsys):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in COMMANDS) and "--watch" in script
+
+
+def test_bash_completes(capsys, folder):
+    main(["completion", "bash"])
+    (folder / "completion").write_text(capsys.readouterr().out)
+    asked = "source ./completion; COMP_WORDS=(ftft pre); COMP_CWORD=1; _shtab_ftft; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", asked], text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "preflight"

@@ -1,5 +1,6 @@
 """`ftft status`: what runs, ended, failed, by files that nobody vouches for."""
 
+import io
 import json
 import os
 import random
@@ -13,10 +14,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ftft.artifacts import write_json
 from ftft.cli import main
 from ftft.cli.neutral import neutral_json, neutral_text
+from ftft.cli.status import State
+from ftft.cli.watch import watch
 from ftft.errors import TrainingError
 from ftft.execution.identity import Execution
 from ftft.execution.interruption import Interrupted
@@ -99,7 +103,7 @@ def runs(status):
 
 def test_nothing_yet(status):
     assert status() == "0 training runs\n"
-    assert json.loads(status("--json")) == {"runs": [], "failed_jobs": []}
+    assert json.loads(status("--json")) == {"runs": [], "failed_jobs": [], "jobs": None}
 
 
 def test_a_finished_run(runs, status):
@@ -406,3 +410,71 @@ def test_it_starts_at_once():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "0 training runs\nset()\n"
+
+
+@pytest.fixture
+def shown():
+    """What `ftft status --watch` shows at one look, on a terminal of this height."""
+
+    def look(state, height=30, **options):
+        console = Console(file=io.StringIO(), width=150, height=height, **options)
+        watch(lambda: state, 0, console, times=1)
+        return console.file.getvalue()
+
+    return look
+
+
+def a_run(name, state, **entries):
+    known = dict.fromkeys(("step", "steps", "seconds", "seconds_left", "best", "log"))
+    return {**known, "run": name, "state": state, "last_lines": [], **entries}
+
+
+def test_a_watched_run_has_a_bar_its_pace_the_time_left_and_its_best_score(shown):
+    best = {"score": 0.731, "checkpoint": 2}
+    running = a_run(RUN, "running", step=600, steps=5000, seconds_left=4400.0, best=best)
+    text = shown(State([running, a_run(OTHER, "starting")], [], (12, 37)))
+    (line,) = [line for line in text.splitlines() if RUN in line]
+    for part in ("running", " 12%", "1.0 steps/s", "1:13:20 left", "best 0.731 at 2"):
+        assert part in line
+    assert "trainings: 1 running, 1 starting" in text
+    assert "12 of 37 jobs of the last call are done, 25 run or wait" in text
+
+
+def test_a_watched_failure_says_why_in_one_line_that_no_terminal_obeys(shown):
+    failed = a_run(RUN, "failed", log="logs/a.log", last_lines=["Traceback", "ValueError: \x1b[2J"])
+    text = shown(State([failed], [{"log": "logs/b.log", "last_lines": ["DataError: no rows"]}], None))
+    assert (
+        "logs/a.log: ValueError: \N{REPLACEMENT CHARACTER}[2J" in text
+        and "logs/b.log: DataError: no rows" in text
+    )
+    assert "\x1b" not in text
+
+
+def test_more_runs_than_lines_are_counted(shown):
+    runs = [a_run(f"{number:03}", "stopped") for number in range(100)]
+    text = shown(State(runs, [], None), height=20)
+    assert len(text.splitlines()) < 20 and "000" in text and "099" not in text
+    assert "and 85 more: ftft status" in text
+
+
+def test_colours_are_shown_to_terminals_that_want_them(shown, monkeypatch):
+    state = State([a_run(RUN, "running", step=1, steps=2)], [], None)
+    assert "\x1b[32m" in shown(state, force_terminal=True, color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[32m" not in shown(state, force_terminal=True, color_system="standard")
+    assert "\x1b" not in shown(state)
+
+
+def test_without_a_terminal_the_runs_are_listed_once(status):
+    leave_progress(RUN)
+    assert status("--watch") == status()
+
+
+def test_the_jobs_of_the_last_call_are_counted(status):
+    for day, text in (
+        (1, "3 of 3 steps (100%) done"),
+        (2, "Select jobs\n1 of 9 steps (11%) done\n2 of 9 steps (22%) done"),
+    ):
+        leave_file(f".snakemake/log/2026-11-0{day}T000000.snakemake.log", text)
+    assert json.loads(status("--json"))["jobs"] == [2, 9]
+    assert "2 of 9 jobs of the last call are done" in status()

@@ -95,12 +95,12 @@ def test_a_documented_command_works(clone, command):
             run([sys.executable, "-m", "snakemake", *planned(arguments, clone)], clone, variables)
         case ["ftft", "init"]:
             console(["init", "--help"], clone)
-        case ["ftft", "archive" | "issues" as of_results, *_]:
+        case ["ftft", "status", "--watch", *_]:
+            console(["status", "--help"], clone)
+        case ["ftft", "archive" | "issues" | "open" as of_results, *_]:
             console([of_results, "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)
-        case ["ftft", "open" | "issues" as command, *_]:
-            console([command, "--help"], clone)
         case ["ftft", command, *arguments] if COMMANDS[command] == COMMANDS["run"]:
             console([command, *arguments, "--dry-run", "--quiet", "all"], clone)
         case ["ftft", *arguments]:

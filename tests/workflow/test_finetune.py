@@ -105,3 +105,11 @@ def test_compare_adds_what_ftft_has_to_beat(copied):
     assert "train_reference" not in planned
     # Nothing of it belongs to what a plain call makes.
     assert copied.planned(target="all") == {"write_finetuned": 1}
+    run = copied.snakemake("--", "compare")
+    assert run.returncode == 0, run.stdout
+    told = "Not shown that any selection pays"
+    results = copied.folder / "results"
+    assert told in (results / "verdicts/compare-demo.html").read_text()
+    assert told in (results / "compared/demo/README.md").read_text()
+    assert "| DM, matched_random |" in (results / "tables/compare-demo.md").read_text()
+    assert copied.planned(target="compare") == copied.planned(target="all") == {}

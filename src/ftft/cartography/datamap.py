@@ -14,6 +14,7 @@ from ..artifacts import read_parquet, to_arrow, to_numpy, write_parquet
 from ..data.columns import TextColumn, text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
+from ..notebook import InNotebooks
 from .arguments import checked
 from .dynamics import Dynamics, load_dynamics
 from .scores import SCORES
@@ -29,7 +30,7 @@ STORAGE = {
 
 
 @dataclass(frozen=True)
-class DataMap:
+class DataMap(InNotebooks):
     """One reference run's view of n training instances, arrays [n] of float64 in data order.
 
     confidence: mean over epochs of the probability of the true label. variability: its standard deviation

@@ -15,7 +15,7 @@ def neutral_text(text: str) -> str:
     return clean if len(clean) <= LONGEST else f"{clean[:LONGEST]} ... ({len(clean)} characters)"
 
 
-def neutral_json(value: object) -> str:
+def neutral_json(value: object, indent: int | None = 2) -> str:
     """JSON in which such characters are written as escapes, so that it reads back as `value`."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     return re.sub(f"(?!\n){UNSAFE.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -10,11 +10,13 @@ import math
 import os
 import re
 import stat
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from .neutral import neutral_json, neutral_text
 
@@ -29,19 +31,46 @@ SHOWN_LINES = 6
 LARGEST_NUMBER = 1e12
 # A job imports torch and makes the tokens of its data before it takes its lock.
 STARTING_SECONDS = 600
+DONE = re.compile(r"^(\d+) of (\d+) steps", re.M)
+SNAKEMAKE_LOGS = Path(".snakemake", "log")
 STATES = ("running", "starting", "failed", "stopped", "finished")
 NUMBERS = ("step", "steps", "seconds", "seconds_left", "loss")
+
+
+class State(NamedTuple):
+    """What is known: runs and failed jobs as below, and jobs that are done of all of the last call."""
+
+    runs: list[dict]
+    failed_jobs: list[dict]
+    jobs: tuple[int, int] | None
 
 
 def status(arguments: argparse.Namespace) -> None:
     """Print the state of every training run, and the last lines of what failed."""
     scratch = arguments.scratch or arguments.results / "scratch"
-    runs = training_runs(arguments.results / "runs", arguments.logs / "train", scratch)
-    jobs = failed_jobs(arguments.logs)
-    if arguments.json:
-        print(neutral_json({"runs": runs, "failed_jobs": jobs}))
+
+    def look() -> State:
+        runs = training_runs(arguments.results / "runs", arguments.logs / "train", scratch)
+        return State(runs, failed_jobs(arguments.logs), jobs_done(SNAKEMAKE_LOGS))
+
+    if arguments.watch is not None and arguments.json:
+        while True:
+            print(neutral_json(look()._asdict(), indent=None), flush=True)
+            time.sleep(arguments.watch)
+    elif arguments.watch is not None and sys.stdout.isatty():
+        from .watch import watch
+
+        watch(look, arguments.watch)
+    elif arguments.json:
+        print(neutral_json(look()._asdict()))
     else:
-        print("\n".join(map(neutral_text, _report(runs, jobs))))
+        print("\n".join(map(neutral_text, _report(look()))))
+
+
+def jobs_done(logs: Path) -> tuple[int, int] | None:
+    """How many jobs of how many are done in the last call of snakemake, as its newest log in `logs` says."""
+    found = DONE.findall(_tail(max(_files(logs, ".log"), default=logs)))
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
 
 
 def training_runs(results: Path, logs: Path, scratch: Path) -> list[dict]:
@@ -209,11 +238,14 @@ def _last_lines(text: str) -> list[str]:
     return [line for line in lines if line and not BAR.search(line)][-SHOWN_LINES:]
 
 
-def _report(runs: list[dict], jobs: list[dict]) -> Iterator[str]:
+def _report(state: State) -> Iterator[str]:
+    runs, jobs = state.runs, state.failed_jobs
     counts = Counter(run["state"] for run in runs)
     counted = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     count = f"{len(runs)} training run{'s' * (len(runs) != 1)}"
     yield count + (f": {', '.join(counted)}" if counted else "")
+    if state.jobs is not None:
+        yield "{} of {} jobs of the last call are done".format(*state.jobs)
     header = ("state", "run", "step", "", "dev", "validation", "time", "left")
     rows = [header, *map(_row, runs)] if runs else []
     rows = [tuple(map(neutral_text, row)) for row in rows]
@@ -240,10 +272,11 @@ def _row(run: dict) -> tuple[str, ...]:
         f"{step / steps:.0%}" if known else "",
         f"{scored['score']:.3f} at {scored['checkpoint']:g}" if scored else "-",
         ", ".join(f"{metric} {value:.3f}" for metric, value in validation.items()) or "-",
-        _clock(run["seconds"]),
-        _clock(run["seconds_left"]),
+        clock(run["seconds"]),
+        clock(run["seconds_left"]),
     )
 
 
-def _clock(seconds: float | None) -> str:
+def clock(seconds: float | None) -> str:
+    """Seconds as hours, minutes and seconds."""
     return "-" if seconds is None else str(timedelta(seconds=round(seconds)))

@@ -76,23 +76,16 @@ def draw(frame: pd.DataFrame, title: str) -> Figure:
     beside = figure.add_subplot(grid[1, 1], sharey=points)
     corner = figure.add_subplot(grid[0, 1])
 
-    colours = _colours()
     levels = _levels(frame["correctness"])
     rounded = not levels.equals(frame["correctness"])
     weights = np.full(len(frame), 100 / len(frame))
-    _draw_points(points, frame, levels, colours)
+    draw_points(points, frame)
     above.hist(frame["variability"], np.linspace(0, 0.5, BINS + 1), weights=weights, **BARS)
     beside.hist(
         frame["confidence"], np.linspace(0, 1, BINS + 1), weights=weights, orientation="horizontal", **BARS
     )
-    _draw_levels(corner, levels, colours)
+    _draw_levels(corner, levels, _colours())
     corner.set(title="correctness, up to" if rounded else "correctness", ylabel="instances (%)")
-    points.set(
-        xlim=(0, 0.5),
-        ylim=(0, 1),
-        xlabel="variability",
-        ylabel="confidence (mean probability of the true class)",
-    )
     above.set(ylabel="instances (%)")
     beside.set(xlabel="instances (%)")
     above.tick_params(labelbottom=False)
@@ -114,7 +107,9 @@ def _levels(correctness: pd.Series) -> pd.Series:
     return np.ceil((5 * correctness).round(6)) / 5
 
 
-def _draw_points(axes: Axes, frame: pd.DataFrame, levels: pd.Series, colours: Colormap) -> None:
+def draw_points(axes: Axes, frame: pd.DataFrame) -> None:
+    """Draw the instances of `map_frame`: variability against confidence, colour and marker by correctness."""
+    levels, colours = _levels(frame["correctness"]), _colours()
     # The rarest level comes last, so that the others do not hide it.
     for place, (level, _) in enumerate(levels.value_counts().items()):
         part = frame[levels == level]
@@ -131,6 +126,12 @@ def _draw_points(axes: Axes, frame: pd.DataFrame, levels: pd.Series, colours: Co
             rasterized=True,
             clip_on=False,
         )
+    axes.set(
+        xlim=(0, 0.5),
+        ylim=(0, 1),
+        xlabel="variability",
+        ylabel="confidence (mean probability of the true class)",
+    )
 
 
 def _draw_levels(axes: Axes, levels: pd.Series, colours: Colormap) -> None:

@@ -1,0 +1,85 @@
+"""`ftft status --watch`: the state of runs as it changes, a line and a bar each, on a terminal."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .neutral import neutral_text
+from .status import STATES, State, clock
+
+STYLES = {
+    "running": "green",
+    "starting": "cyan",
+    "failed": "bold red",
+    "stopped": "yellow",
+    "finished": "dim",
+}
+BAR_WIDTH = 20
+# Lines that are not of runs: heading, workflow, what is left out, and the prompt.
+OTHER_LINES = 5
+
+
+def watch(
+    look: Callable[[], State], seconds: float, console: Console | None = None, times: int | None = None
+) -> None:
+    """Show what `look` sees every so many `seconds`, `times` times or until Ctrl-C."""
+    console = console or Console()
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(picture(look(), console.height), refresh=True)
+                if times is not None and (times := times - 1) <= 0:
+                    return
+                time.sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def picture(state: State, height: int) -> RenderableType:
+    """The state in at most `height` lines: what runs and what failed come first, and why it failed."""
+    counts = Counter(run["state"] for run in state.runs)
+    counted = ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
+    lines: list[RenderableType] = [Text(f"trainings: {counted or 'none yet'}")]
+    if state.jobs is not None:
+        done, total = state.jobs
+        workflow = Table.grid(padding=(0, 1))
+        waiting = f"{done} of {total} jobs of the last call are done, {total - done} run or wait"
+        workflow.add_row(ProgressBar(total, done, width=BAR_WIDTH), Text(waiting))
+        lines.append(workflow)
+    why = [
+        Text(
+            neutral_text(f"{failed['log'] or failed['run']}: {failed['last_lines'][-1]}"), "red", no_wrap=True
+        )
+        for failed in [*(run for run in state.runs if run["state"] == "failed"), *state.failed_jobs]
+        if failed["last_lines"]
+    ]
+    room = max(1, height - OTHER_LINES - min(len(why), height // 3))
+    table = Table.grid(padding=(0, 1))
+    for run in state.runs[:room]:
+        table.add_row(*_cells(run))
+    lines.append(table)
+    if len(state.runs) > room:
+        lines.append(Text(f"and {len(state.runs) - room} more: ftft status", "dim"))
+    return Group(*lines, *why[: height // 3])
+
+
+def _cells(run: dict) -> tuple[RenderableType, ...]:
+    step, steps, left, best = run["step"], run["steps"], run["seconds_left"], run["best"]
+    known = step is not None and steps
+    pace = f"{(steps - step) / left:.1f} steps/s" if known and left else ""
+    style = STYLES[run["state"]]
+    return (
+        Text(run["state"], style),
+        ProgressBar(steps, min(step, steps), width=BAR_WIDTH) if known else Text(""),
+        Text(f"{step / steps:4.0%}" if known else ""),
+        Text(pace),
+        Text("" if left is None else f"{clock(left)} left"),
+        Text(f"best {best['score']:.3f} at {best['checkpoint']:g}" if best else ""),
+        Text(neutral_text(run["run"]), style, no_wrap=True, overflow="ellipsis"),
+    )
