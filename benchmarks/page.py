@@ -9,10 +9,12 @@ from .report import Goal, Row, Table, load
 SECTIONS = {
     "input": "Input: batches from token ids",
     "training": "Training steps",
+    "memory": "Peak memory",
     "dynamics": "Recording training dynamics",
     "deberta": "DeBERTa's attention",
     "evaluation": "Evaluation",
     "data_map": "Data map and selection",
+    "repeats": "Near duplicates",
     "workflow": "Workflow: start-up and planning",
     "gpu": "Training on a GPU",
 }

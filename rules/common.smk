@@ -65,8 +65,9 @@ SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.
 CHANCE = ["random", *(f"random-{name}" for name in registry.selectors(reference=False))]
 SELECTORS = [*registry.selectors(reference=True), *settings.selections]
-POLICY = {"mtime", "params", "input"}
 ENCODER_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+ADAPTER_FILES = ["adapter_config.json", "adapter_model.safetensors"]
+POLICY = {"mtime", "params", "input"}
 
 
 # The gpu budget is one machine's: a cluster's scheduler counts its own devices.

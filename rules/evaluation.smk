@@ -1,6 +1,7 @@
 rule evaluate:
     input:
         model=multiext("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/model/", *ENCODER_FILES),
+        encoder=adapted_encoder,
         dataset="results/data/{task}/{dataset}.parquet",
     output:
         "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",

@@ -24,6 +24,31 @@ rule write_finetuned:
         "../workflow/scripts/write_finetuned.py"
 
 
+# One that was trained as an adapter is merged; the adapter alone lies beside it.
+use rule write_finetuned as write_finetuned_adapter with:
+    input:
+        models=finetune_models,
+        trajectories=finetune_files("trajectory.parquet"),
+        ledgers=finetune_files("ledger.json"),
+        evaluations=finetune_evaluations,
+        references=finetune_reference_ledgers,
+        checks="results/checks/{task}.json",
+        encoder=finetuned_encoder,
+    output:
+        model=kept_by(["all", "finetuned"], multiext("results/finetuned/{task}/", *ENCODER_FILES)),
+        scores="results/finetuned/{task}/scores.csv",
+        card="results/finetuned/{task}/README.md",
+        adapter=kept_by(["all", "finetuned"], multiext("results/finetuned/{task}/adapter/", *ADAPTER_FILES)),
+    wildcard_constraints:
+        task=one_of(name for name, entry in settings.finetune.items() if settings.models[entry.main].adapter),
+    conda:
+        "../envs/train.yaml"
+
+
+# Both make the folder; the constraint above says whose it is.
+ruleorder: write_finetuned_adapter > write_finetuned
+
+
 rule finetune:
     input:
         finetuned_cards(),

@@ -61,6 +61,20 @@ def supervision_file(wildcards):
     return "results/supervisions/{task}/{supervision}/seed{seed}.parquet"
 
 
+def adapted_encoder(wildcards):
+    """What a kept adapter is put on again: its encoder; nothing for models that are trained whole."""
+    if not settings.models[wildcards.model].adapter:
+        return []
+    folder = f"results/encoders/{wildcards.task}/{wildcards.model}"
+    return collect("{folder}/{file}", folder=folder, file=ENCODER_FILES)
+
+
+def finetuned_encoder(wildcards):
+    """The encoder of the model that is taken home."""
+    folder = f"results/encoders/{wildcards.task}/{settings.finetune[wildcards.task].main}"
+    return collect("{folder}/{file}", folder=folder, file=ENCODER_FILES)
+
+
 def reference_ledger(wildcards):
     """The ledger of the reference run behind a supervision: it stops a training, and is no part of one."""
     if wildcards.supervision == plan.ALL_DATA:

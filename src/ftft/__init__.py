@@ -11,9 +11,11 @@ __version__ = "0.1.0"
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
     "cartography.kind_recorder": ["KindRecorder"],
-    "cartography.trainer": ["RecordingMixin"],
+    "cartography.response_recorder": ["ResponseRecorder", "response_statistics"],
+    "cartography.trainer": ["RecordingMixin", "ResponseRecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],
+    "cartography.losses": ["dynamics_of_losses", "import_s2l", "import_small2large"],
     "cartography.datamap": ["DataMap", "build_map", "write_map"],
     "cartography.scores": [
         "area_under_margin",

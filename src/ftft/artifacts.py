@@ -394,6 +394,6 @@ def _unreadable(path: str | Path, error: Exception) -> ArtifactError:
 def require_model_of(run: dict, folder: str | Path) -> None:
     """Raise ArtifactError unless the model in `folder` is the one that `run` left there, file by file."""
     path = Path(folder) / "config.json"
-    got = read_folder(path).get("ftft")
-    if got != {"run": run}:
-        raise _refused(path, "is of another run than its folder", str(got), str({"run": run}))
+    got = (read_folder(path).get("ftft") or {}).get("run")
+    if got != run:
+        raise _refused(path, "is of another run than its folder", str(got), str(run))

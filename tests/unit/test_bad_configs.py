@@ -252,6 +252,14 @@ OVERLAYS = {
         "tasks.demo.text: got ['premise', 'hypothesis'], expected one column",
     ),
     "key of another kind": ("tasks: {demo: {pool: min}}", "tasks.demo.pool: kind 'classification' takes no"),
+    "metric that needs generated texts": (
+        "tasks: {demo: {kind: generation, metric: response_match}}",
+        "got 'response_match', expected one that fits the kind 'generation': token_likelihood",
+    ),
+    "table of a metric where less is better": (
+        "tables: {table1: {metric: perplexity}}",
+        "tables.table1.metric: got 'perplexity', expected one that fits the kind 'classification'",
+    ),
     "unknown pool": (
         "tasks: {demo: {kind: token_classification, pool: most}}",
         "tasks.demo.pool: got 'most', expected one of",

@@ -122,3 +122,22 @@ def test_a_reference_that_is_sure_gives_finite_losses(name):
     certain[..., 0] = 1000.0
     sure = replace(DYNAMICS, logits=certain, p_true=np.where(LABELS == 0, 1.0, 0.0) * np.ones((2, 1)))
     assert torch.isfinite(losses(made(name, replace(POOL, dynamics=sure)))).all()
+
+
+def test_suggested_labels_replace_what_is_probably_wrong():
+    # 200 rows that are learnt, and 20 whose labels the reference is sure to be wrong.
+    labels = np.zeros(220, np.int64)
+    likely = np.random.default_rng(0).uniform(0.8, 0.99, 220)
+    probabilities = np.stack([likely, 1 - likely], 1)
+    probabilities[200:] = probabilities[200:, ::-1]
+    logits = np.log(np.stack([probabilities, probabilities]))
+    uids = [str(row) for row in range(220)]
+    dynamics = Dynamics(uids, probabilities[None, :, 0], probabilities[None, :, 0] > 0.5, labels, logits)
+    found = choose("suggested_labels", Pool(uids, 1.0, 0, dynamics=dynamics), {})
+    assert found.objective == "soft_targets" and found.weights.tolist() == [1] * 220
+    np.testing.assert_array_equal(found.target.argmax(1), np.arange(220) >= 200)
+    kept = choose("suggested_labels", Pool(uids, 1.0, 0, dynamics=dynamics), {"above": 1.0})
+    outputs = torch.randn(220, 2, generator=torch.Generator().manual_seed(0))
+    guidance = Guidance(target=torch.tensor(kept.target))
+    plain = cross_entropy(outputs, torch.tensor(labels), reduction="none")
+    torch.testing.assert_close(OBJECTIVES["soft_targets"](KIND, outputs, None, guidance, 0.0), plain)

@@ -11,6 +11,7 @@ import yaml
 from ftft.artifacts import MODEL_FILES, file_hashes, read_json, write_json, write_parquet
 from ftft.errors import ArtifactError, TrainingError
 from ftft.results.finetuned import expected_cost, load_evaluations, score_runs, write_finetuned
+from ftft.results.model_card import NOT_COMPARED, write_compared_card
 from ftft.statistics.exclusions import run_key
 
 LABELS = ["negative", "positive"]
@@ -255,3 +256,15 @@ def test_texts_from_outside_are_text_in_the_card(run, finish):
     assert not re.search(r"(?<!\\)<b>", outside_code) and "](http://evil" not in outside_code.replace(
         "\\](", ""
     )
+
+
+def test_a_card_says_whether_ftft_paid_once_that_was_compared(run, finish, tmp_path):
+    card = finish([run(0, dev=0.6, wrong=1)]) / "README.md"
+    assert NOT_COMPARED in card.read_text()
+    write_json(tmp_path / "verdict", {"sentences": ["Not shown that any <selection> pays", "Take ERM"]})
+    write_compared_card(card, tmp_path / "verdict", tmp_path / "compared")
+    told = (tmp_path / "compared").read_text()
+    assert "\n\nNot shown that any \\<selection> pays. Take ERM.\n" in told
+    assert told.replace("Not shown that any \\<selection> pays. Take ERM.", NOT_COMPARED) == card.read_text()
+    with pytest.raises(ArtifactError, match="has no place for a verdict"):
+        write_compared_card(tmp_path / "compared", tmp_path / "verdict", tmp_path / "again")

@@ -686,6 +686,54 @@ def test_squads_own_file_is_read_as_questions(capsys, indent):
     assert held == {("words", 15)} and any(not own["texts"] for own in dataset.labels)
 
 
+def instructions(form, rows=40):
+    asked = [f"please do this task number {row}" for row in range(rows)]
+    answers = [f"this is answer {row}" for row in range(rows)]
+    match form:
+        case "prompt and response":
+            return {"prompt": asked, "response": answers}
+        case "alpaca":
+            inputs = ["" if row % 2 else f"some input {row}" for row in range(rows)]
+            return {"instruction": asked, "input": inputs, "output": answers}
+        case "messages" | "sharegpt":
+            keys = ("role", "content") if form == "messages" else ("from", "value")
+            names = ("user", "assistant") if form == "messages" else ("human", "gpt")
+            turns = [list(zip(names, pair, strict=True)) for pair in zip(asked, answers, strict=True)]
+            column = "messages" if form == "messages" else "conversations"
+            return {column: [[dict(zip(keys, turn, strict=True)) for turn in own] for own in turns]}
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "label"),
+    [
+        ("prompt and response", ["prompt"], "response"),
+        ("alpaca", ["instruction", "input"], "output"),
+        ("messages", ["messages"], "messages"),
+        ("sharegpt", ["conversations"], "conversations"),
+    ],
+)
+def test_files_of_instructions_are_recognised(capsys, form, text, label):
+    write_jsonl(Path("rows.jsonl"), instructions(form))
+    models = ["--reference", "small", "--main", "large"]
+    for folder in models[1::2]:
+        Path(folder).mkdir()
+    assert main(["init", "rows.jsonl"]) == 1
+    assert "knows no language models" in capsys.readouterr().err
+    assert main(["init", "rows.jsonl", *models]) == 0
+    assert "warning" not in capsys.readouterr().out
+    made = yaml.safe_load(Path("ftft.yaml").read_text())
+    task = made["tasks"]["rows"]
+    assert (task["kind"], task["text"], task["label"]) == ("generation", text, label)
+    assert made["finetune"]["rows"]["selector"] == "ambiguous_within_difficulty"
+    config = resolve(made)
+    for name in ("train", "validation", "test"):
+        spec = dataset_slice(config, "rows", name)
+        records, provenance = sources.read(spec, name, "rows.jsonl")
+        dataset = prepare(records, spec, name, provenance)
+        assert len(dataset) == records.num_rows
+        assert all(response.startswith("this is answer") for response in dataset.labels)
+
+
 def test_whole_numbers_are_classes_unless_asked_to_be_numbers(capsys):
     columns = {
         "text": [f"a review of words {row}" for row in range(40)],

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,6 +234,44 @@ def can_mount() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=False, capture_output=True)
         return mounted.returncode == 0 and subprocess.run(["umount", folder], check=False).returncode == 0
+
+
+# Jobs that take under a second, with what they and all after them make.
+SHORT_JOBS = {
+    "build_data_map": ("maps", "supervisions", "scores", "tables"),
+    "make_supervision": ("supervisions", "scores", "tables"),
+    "collect_scores": ("scores", "tables"),
+    "write_table": ("tables",),
+}
+
+
+def kill_job_of(rule: str, call: Call) -> bool:
+    """Kill the first job of a rule as soon as it runs; False where the call ended before one was seen."""
+    while call.process.poll() is None:
+        for job in call.jobs():
+            with suppress(psutil.NoSuchProcess):
+                if any(word.endswith(f".{rule}.py") for word in job.cmdline()):
+                    job.kill()
+                    return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", SHORT_JOBS)
+def test_short_jobs_are_killed_and_the_same_bytes(copied, rule):
+    expected = contents(copied)
+    table = (copied.folder / TARGETS[0]).read_bytes()
+    for name in SHORT_JOBS[rule]:
+        shutil.rmtree(copied.folder / "results" / name)
+    call = Call(copied, "--retries", "0", targets=TARGETS[:1])
+    assert kill_job_of(rule, call), call.log.read_text()
+    assert call.wait() != 0
+    copied.snakemake("--unlock")
+    run = copied.snakemake("--", "paper")
+    assert run.returncode == 0, run.stdout
+    assert contents(copied) == expected
+    assert (copied.folder / TARGETS[0]).read_bytes() == table
+    assert leftovers(copied) == []
 
 
 @pytest.fixture

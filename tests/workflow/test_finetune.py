@@ -1,6 +1,8 @@
 """From a configuration without tables to a model folder."""
 
 import pytest
+import torch
+from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 ENTRY = {"main": "large", "reference": "small"}
@@ -54,6 +56,31 @@ def test_the_folder_loads_and_classifies(taken_home):
     assert (planned["train_reference"], planned["train_main"], planned["write_finetuned"]) == (1, 1, 1)
 
 
+def test_an_adapter_is_kept_alone_and_taken_home_merged(copied):
+    copied.edit(finetune_only)
+    copied.edit(lambda config: config["models"]["large"].update(adapter={"rank": 2}))
+    # By this metric any answer but a constant one has learnt something.
+    copied.edit(lambda config: config["tasks"]["demo"].update(metric="macro_f1"))
+    wanted = {"train_main": 1, "evaluate": 3, "write_finetuned_adapter": 1}
+    assert copied.planned(target="finetune") == wanted
+    run = copied.snakemake("--", "finetune")
+    assert run.returncode == 0, run.stdout
+    results = copied.folder / "results"
+    kept = results / "runs/demo/large/small-ambiguous-33/stopped-ood/seed0/model/model.safetensors"
+    folder = results / "finetuned/demo"
+    assert kept.stat().st_size < (folder / "model.safetensors").stat().st_size / 3
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    own = AutoModelForSequenceClassification.from_pretrained(
+        results / "encoders/demo/large", config=model.config
+    )
+    adapted = PeftModel.from_pretrained(own, folder / "adapter").eval()
+    inputs = AutoTokenizer.from_pretrained(folder)("the nurse sings", "nobody sings", return_tensors="pt")
+    with torch.inference_mode():
+        torch.testing.assert_close(adapted(**inputs).logits, model.eval()(**inputs).logits)
+    assert "Trained were a LoRA adapter of rank 2" in (folder / "README.md").read_text()
+    assert copied.planned(target="finetune") == {}
+
+
 def test_without_development_sets_the_validation_set_stops_the_run(fresh):
     fresh.edit(finetune_only)
     fresh.edit(lambda config: config["tasks"]["demo"].update(dev=[]))
@@ -78,3 +105,11 @@ def test_compare_adds_what_ftft_has_to_beat(copied):
     assert "train_reference" not in planned
     # Nothing of it belongs to what a plain call makes.
     assert copied.planned(target="all") == {"write_finetuned": 1}
+    run = copied.snakemake("--", "compare")
+    assert run.returncode == 0, run.stdout
+    told = "Not shown that any selection pays"
+    results = copied.folder / "results"
+    assert told in (results / "verdicts/compare-demo.html").read_text()
+    assert told in (results / "compared/demo/README.md").read_text()
+    assert "| DM, matched_random |" in (results / "tables/compare-demo.md").read_text()
+    assert copied.planned(target="compare") == copied.planned(target="all") == {}

@@ -18,6 +18,7 @@ KINDS = {
     "regression": {"text": ["text"], "label": "label"},
     "multiple_choice": {"text": ["question"], "choices": ["choices"], "label": "label"},
     "question_answering": {"text": ["question", "context"], "label": "answers"},
+    "generation": {"text": ["prompt"], "label": "response", "max_new_tokens": 6},
 }
 METRICS = {
     "token_classification": "entity_f1",
@@ -25,12 +26,42 @@ METRICS = {
     "regression": "spearman",
     "multiple_choice": "accuracy",
     "question_answering": "span_f1",
+    "generation": "token_likelihood",
 }
-ROWS = [
-    {"method": "ERM", "main": "large"},
-    {"method": "DM", "main": "large", "reference": "small", "selector": "matched_random"},
-    {"method": "FTFT", "main": "large", "reference": "small"},
-]
+SHOWN = {"generation": "response_match"}
+# What a model that has learnt scores at least; a language model that knows nothing, one over its vocabulary.
+LEARNT = {**dict.fromkeys(KINDS, 0.5), "generation": 0.3}
+# Language models beside the encoders.
+WRITERS = {
+    "small": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64},
+    "large": {
+        "model_type": "llama",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.1,
+    },
+}
+TEXTS = ("question_answering", "generation")
+
+
+def model(kind, size):
+    return f"{size}-writer" if kind == "generation" else size
+
+
+def rows_of(kind):
+    large, small = model(kind, "large"), model(kind, "small")
+    rows = [
+        {"method": "ERM", "main": large},
+        {"method": "DM", "main": large, "reference": small, "selector": "matched_random"},
+        {"method": "FTFT", "main": large, "reference": small},
+    ]
+    if kind == "generation":
+        own = ("s2l", "by_length")
+        rows += [{"method": "DM", "main": large, "reference": small, "selector": name} for name in own]
+    return rows
 
 
 def row(kind, chance):
@@ -60,6 +91,9 @@ def row(kind, chance):
             context = " ".join([name, "was", "in", town, *["now"] * count])
             answers = {"text": [town], "answer_start": [context.index(town)]}
             return {"question": "which town is it", "context": context, "answers": answers}
+        case "generation":
+            said = [town, *["warm"] * warm, *["far"] * far]
+            return {"prompt": f"which town , {text}", "response": " ".join(said)}
 
 
 def task(kind, folder):
@@ -88,13 +122,30 @@ def done(root, tiny_config, tmp_path_factory):
     config = {
         **tiny_config,
         "tasks": {kind: task(kind, workflow.folder) for kind in KINDS},
-        "tables": {f"table-{kind}": {"task": kind, "rows": ROWS} for kind in KINDS},
-        "finetune": {kind: {"main": "large", "reference": "small"} for kind in KINDS},
+        "models": {
+            **tiny_config["models"],
+            **{
+                f"{size}-writer": {
+                    "source": "scratch",
+                    "architecture": architecture,
+                    "tokenizer": {"kind": "wordpiece", "vocab_size": 400},
+                }
+                for size, architecture in WRITERS.items()
+            },
+        },
+        "selections": {"by_length": {"mixture": "within_lengths", "selector": "high_loss"}},
+        "tables": {
+            f"table-{kind}": {"task": kind, "metric": SHOWN.get(kind, METRICS[kind]), "rows": rows_of(kind)}
+            for kind in KINDS
+        },
+        "finetune": {
+            kind: {"main": model(kind, "large"), "reference": model(kind, "small")} for kind in KINDS
+        },
         # Rows of so few words repeat.
         "checks": {**tiny_config["checks"], "leakage": "ignore"},
     }
     workflow.write_config(config)
-    pages = [f"results/maps/{kind}/small/seed0.html" for kind in KINDS]
+    pages = [f"results/maps/{kind}/{model(kind, 'small')}/seed0.html" for kind in KINDS]
     run = workflow.snakemake("--", "all", "preflight", *pages, timeout=1800)
     assert run.returncode == 0, run.stdout
     return workflow
@@ -104,9 +155,9 @@ def done(root, tiny_config, tmp_path_factory):
 def test_every_row_has_its_runs_and_the_models_learn(done, kind):
     rows = pq.read_table(done.folder / f"results/scores/table-{kind}.parquet").to_pylist()
     primary = [row for row in rows if row["metric"] == METRICS[kind]]
-    assert len(primary) == 2 * len(ROWS)
+    assert len(primary) == 2 * len(rows_of(kind))
     erm = next(row for row in primary if (row["supervision"], row["dataset"]) == ("all", "other"))
-    assert erm["value"] > max(0.5, erm["floor"]) and not erm["failed"]
+    assert erm["value"] > max(LEARNT[kind], erm["floor"]) and not erm["failed"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,7 +167,7 @@ def test_the_table_can_be_archived_unless_its_predictions_are_texts(
     monkeypatch.chdir(done.folder)
     table = ["--configfile", "config/config.yaml", "--table", f"table-{kind}"]
     code = main(["archive", str(tmp_path / "archive"), *table])
-    if kind == "question_answering":
+    if kind in TEXTS:
         assert code == 1 and "anything else may hold texts" in capsys.readouterr().err
     else:
         assert code == 0 and differences(tmp_path / "archive") == []
@@ -124,13 +175,14 @@ def test_the_table_can_be_archived_unless_its_predictions_are_texts(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_page_and_the_card_show_the_kind(done, kind):
-    page = (done.folder / f"results/maps/{kind}/small/seed0.html").read_text()
+    page = (done.folder / f"results/maps/{kind}/{model(kind, 'small')}/seed0.html").read_text()
     expected = {
         "token_classification": '"no entity","PER"',
         "multilabel": '"no label","warm"',
         "regression": '"labels":["',
         "multiple_choice": '"text":["question","choices"]',
         "question_answering": '"no answer","1 word"',
+        "generation": '"text":["prompt","response"]',
     }
     assert expected[kind] in page
     card = (done.folder / f"results/finetuned/{kind}/README.md").read_text()
@@ -165,10 +217,30 @@ def test_the_models_taken_home_do_their_task(done):
     assert logits.shape == (1, 2) and logits.argmax() == 1
 
 
+def test_the_language_model_taken_home_responds(done):
+    generate = transformers.pipeline("text-generation", str(done.folder / "results/finetuned/generation"))
+    settings = {"max_new_tokens": 6, "do_sample": False, "return_full_text": False}
+    (found,) = generate("which town , ann is in oslo\n", **settings)
+    said = set(found["generated_text"].split())
+    assert said and said <= {"oslo", "bonn", "rome", "warm", "far"}
+
+
+def test_generated_responses_are_scored_and_other_likelihoods_beside(done):
+    rows = pq.read_table(done.folder / "results/scores/table-generation.parquet").to_pylist()
+    erm = [row for row in rows if (row["supervision"], row["dataset"]) == ("all", "other")]
+    found = {row["metric"]: row["value"] for row in erm}
+    assert found["response_match"] > 0.3 and found["rouge_l"] > 0.5
+    assert abs(found["token_likelihood"] * found["perplexity"] - 1) < 1e-9
+    table = (done.folder / "results/tables/table-generation.md").read_text()
+    assert "exact match in percent" in table.lower()
+
+
 def test_all_costs_are_counted(done):
     for kind in KINDS:
         ledger = json.loads(
-            (done.folder / f"results/runs/{kind}/large/all/full/seed0/ledger.json").read_text()
+            (
+                done.folder / f"results/runs/{kind}/{model(kind, 'large')}/all/full/seed0/ledger.json"
+            ).read_text()
         )
         assert ledger["cost"]["flops"] > 0
 

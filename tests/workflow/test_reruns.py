@@ -97,6 +97,7 @@ CONTRACT = {
                 "mem_mb": 2000,
                 "evaluation_batch_tokens": 512,
                 "micro_batch_size": 4,
+                "gradient_checkpointing": True,
                 "keep_models": "finetuned",
             }
         ),
@@ -145,6 +146,10 @@ CONTRACT = {
     "a monitor added": (edit(early_stopping={"monitors": ["ood", "id"]}), without_curves(STOPPED)),
     "the main model's learning rate": (
         edit(models__large__training={"learning_rate": 2.0e-3}),
+        {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
+    ),
+    "an adapter of the main model": (
+        edit(models__large__adapter={"rank": 4}),
         {"train_reference": 1, "train_main": 4, "evaluate": 15, **TABLE, **ERM_RUNS},
     ),
     "the reference model's learning rate": (

@@ -19,4 +19,5 @@ with job(snakemake):
         dataset_file=snakemake.input.dataset,
         output=snakemake.output[0],
         runtime=snakemake.config["runtime"],
+        encoder=Path(snakemake.input.encoder[0]).parent if snakemake.input.encoder else None,
     )

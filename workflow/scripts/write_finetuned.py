@@ -12,4 +12,5 @@ with job(snakemake):
         source.references,
         source.checks,
         snakemake.output.model,
+        Path(source.encoder[0]).parent if source.get("encoder") else None,
     )

@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "status:status",
     "issues": "issues:issues",
     "archive": "archive:archive",
+    "select": "select:select_ids",
+    "transfer": "transfer:transfer_table",
     "open": "open:open_page",
     "completion": "completion:completion",
     **dict.fromkeys(("run", *VERBS), "run:run"),
@@ -127,6 +129,48 @@ def parser() -> argparse.ArgumentParser:
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
     archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    example = "ftft select dynamics.parquet --rule learning_percentage --out ids.txt"
+    select = _command(commands, "select", "write the ids of the rows that training dynamics select", example)
+    select.add_argument(
+        "dynamics",
+        metavar="DYNAMICS",
+        type=Path,
+        help="dynamics.parquet, or a folder of allenai/cartography, S2L (checkpoint-N/losses.pt) or "
+        "Small2Large (epoch-N.pkl)",
+    )
+    select.add_argument("--rule", metavar="NAME", default="ambiguous_within_difficulty")
+    select.add_argument(
+        "--selector",
+        metavar="NAME",
+        default="ambiguous",
+        help="what a rule such as within_lengths starts from",
+    )
+    select.add_argument("--fraction", metavar="SHARE", type=float, default=0.33)
+    select.add_argument("--seed", metavar="NUMBER", type=int, default=0)
+    select.add_argument("--clusters", metavar="COUNT", type=int, default=100, help="of the rule s2l")
+    select.add_argument("--rows", metavar="FILE", type=Path, help="the rows, in the order of the dynamics")
+    select.add_argument("--uid", metavar="COLUMN", help="ids of the rows; else they are numbered from 0")
+    select.add_argument("--response", metavar="COLUMN", help="the responses, for what goes by length")
+    select.add_argument("--out", metavar="FILE", type=Path, required=True, help="an id per line")
+    select.add_argument("--keep", metavar="JSONL", type=Path, help="the selected rows of --rows")
+
+    example = "ftft transfer losses.parquet --responses rows.parquet"
+    meaning = "compare what losses of a small model select with what a large one's do, by score"
+    transfer = _command(commands, "transfer", meaning, example)
+    transfer.add_argument(
+        "losses",
+        metavar="LOSSES",
+        type=Path,
+        nargs="+",
+        help="Parquet: uid, and MODEL|EPOCH for each model, small ones first; epoch 0 is before training",
+    )
+    transfer.add_argument(
+        "--responses", metavar="FILE", type=Path, nargs="+", help="Parquet: uid, response; tells lengths"
+    )
+    transfer.add_argument("--fraction", type=float, default=0.33, help="share of the rows; 0.33")
+    transfer.add_argument(
+        "--output", metavar="CSV", type=Path, default=Path("results/tables/transfer.csv"), help="the table"
+    )
 
     example = "ftft completion bash > ~/.local/share/bash-completion/completions/ftft"
     completion = _command(commands, "completion", "print a shell's completion of ftft", example)

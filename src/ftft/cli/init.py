@@ -51,7 +51,7 @@ models:
 training: {{max_length: {max_length}}}   # tokens, for 99 % of the rows; {measured}
 early_stopping: {{monitors: [id]}}   # by the validation set; ood: by sets named under dev
 finetune:
-  {task}: {{main: large, reference: small}}
+  {task}: {{main: large, reference: small{selector}}}
 """
 
 
@@ -70,6 +70,13 @@ def init(arguments: argparse.Namespace) -> None:
         arguments.encoding,
     )
     kind = kind_of(whole.columns.kind)
+    if kind.pretrained_head and None in (arguments.reference, arguments.main):
+        raise FtftError(
+            "ftft init knows no language models that fit these rows",
+            got=f"{whole.columns.reasons['label']}: a task of the kind '{kind.name}', and no models",
+            expected="a small and a large causal language model",
+            fix="name them: --reference MODEL --main MODEL, each owner/name@COMMIT or a folder",
+        )
     labels = whole.columns.keys.get("label_columns") or classes_of(
         name for own in whole.names for name in own
     )
@@ -181,6 +188,8 @@ def _configuration(
         large=_flow(_model("large", arguments.main)),
         max_length=length,
         measured=measured.partition(";")[0],
+        # The paper's selection is lost between models of unlike size: docs/generation.md.
+        selector=", selector: ambiguous_within_difficulty" if whole.columns.kind == "generation" else "",
     )
 
 

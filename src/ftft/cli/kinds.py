@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from ..data.conversations import messages_of
 from ..data.readers import class_names
 from ..data.targets import TRUTHS, answers_of, are_answers
 
@@ -18,6 +19,11 @@ CHOICE_COLUMN = re.compile(
 )
 CONTEXTS = ("context", "passage", "paragraph", "document", "article", "text")
 QUESTIONS = ("question", "prompt", "query", "stem", "context", "ctx", "premise", "sentence", "text", "goal")
+CONVERSATIONS = ("messages", "conversations", "conversation")
+# Prompts, what may be added to them, and responses, as files of instructions call them.
+INSTRUCTIONS = ("instruction", "prompt")
+INPUTS = ("input", "context")
+RESPONSES = ("response", "output", "completion")
 TAG = re.compile(r"O|[BI]-.+")
 MOST_LABELS = 100
 
@@ -47,6 +53,7 @@ def recognise(
         ("token_classification", _tags),
         ("question_answering", _spans),
         ("multiple_choice", _choices),
+        ("generation", _responses),
         ("multilabel", _label_lists),
         ("multilabel", _label_columns),
         ("regression", _numbers),
@@ -93,7 +100,7 @@ def label_names(kind: str, records: pa.Table, label: str | None, keys: dict) -> 
             [name for name, value in zip(keys["label_columns"], row, strict=True) if _truth(value)]
             for row in zip(*columns, strict=True)
         ]
-    if kind in ("multiple_choice", "question_answering", "regression"):
+    if kind in ("generation", "multiple_choice", "question_answering", "regression"):
         return [[] for _ in range(records.num_rows)]
     values = records[label].to_pylist()
     if kind == "classification":
@@ -186,6 +193,28 @@ def _chooses(value: str | None, choices: list[str]) -> bool:
         return False
     by_number = value.isascii() and value.isdigit() and int(value) < len(choices)
     return by_number or value in choices or value.upper() in [*"ABCDEFGH"[: len(choices)]]
+
+
+def _responses(
+    values: dict, lists: dict, text: list[str] | None, labels: list[str], asked: bool
+) -> tuple | None:
+    folded = {name.casefold(): name for name in reversed(values)}
+    for name in (folded[name] for name in CONVERSATIONS if name in folded):
+        fits = [messages_of(value) is not None for value in values[name]]
+        # The rows that do not fit are refused by name when the data are read.
+        if 2 * sum(fits) > len(fits) and name in labels and text in (None, [name]):
+            return [name], name, {}, "conversations, the last message of each being the response"
+    if asked and text and len(labels) == 1:
+        return text, labels[0], {}, "as given"
+    named = [
+        next((folded[name] for name in names if name in folded), None)
+        for names in (INSTRUCTIONS, INPUTS, RESPONSES)
+    ]
+    prompt, further, response = named
+    if None in (prompt, response) or response not in labels:
+        return None
+    found = text or [prompt, *([further] if further else [])]
+    return found, response, {}, f"responses to {found[0]}"
 
 
 def _label_lists(

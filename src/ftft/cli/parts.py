@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..data.cells import settings_of
+from ..data.conversations import messages_of
 from ..data.formats import FORMATS, endings, format_of
 from ..data.keep import refuse_unusable, share_positions
 from ..data.readers import unreadable
@@ -53,8 +54,16 @@ class Part:
 
     @property
     def read_at_once(self) -> list[tuple[str | None, ...]]:
-        """What a model reads of every row at once: words in one text, a question with its longest choice."""
+        """What a model reads of every row at once: words in one text, a question with its longest choice, a
+        prompt with its response.
+        """
         rows = [tuple(map(_joined, row)) for row in self.texts]
+        if self.columns.kind == "generation":
+            responses = self.records[self.columns.label].to_pylist()
+            return [
+                (_conversation(row[0]) or "\n".join(filter(None, (*row, response))),)
+                for row, response in zip(rows, responses, strict=True)
+            ]
         columns = [self.records[name].to_pylist() for name in self.columns.keys.get("choices", [])]
         if not columns:
             return rows
@@ -65,6 +74,11 @@ class Part:
 def _joined(text: str | None) -> str | None:
     words = parsed_lists([text])
     return " ".join(map(str, words[0])) if words else text
+
+
+def _conversation(text: str | None) -> str | None:
+    messages = messages_of(text)
+    return "\n".join(f"{message['role']}: {message['content']}" for message in messages) if messages else None
 
 
 def _longest(value: str | None) -> str:
@@ -159,7 +173,9 @@ def rows_to_mend(part: Part) -> Iterator[str]:
     cure = "will be refused; remove them, or set drop_empty: true for the data sets of this file"
     if missing := len(labels) - len(present(labels)):
         yield f"{file}: {missing} rows have no label and {cure}"
-    if empty := sum(len(present(row)) < len(row) for row in texts):
+    # Behind a prompt there may be nothing more.
+    needed = 1 if part.columns.kind == "generation" else None
+    if empty := sum(len(present(row[:needed])) < len(row[:needed]) for row in texts):
         yield f"{file}: {empty} rows have an empty text and {cure}"
     distinct = len(set(texts))
     if repeated := len(texts) - distinct:
@@ -174,7 +190,7 @@ def _groups_to_name(part: Part) -> Iterator[str]:
     if columns.group or "share" in part.entry or len(columns.text) < 2:
         return
     for name in columns.text:
-        values = part.records[name].to_pylist()
+        values = list(filter(None, part.records[name].to_pylist()))
         if (repeated := len(values) - len(set(values))) > SHARED * len(values):
             yield (
                 f"{part.entry['path']}: {repeated} rows repeat the {name} of another; --group {name} keeps "

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..artifacts import MODEL_FILES, file_hashes, write_json
 from ..data.dataset import Dataset
 from ..errors import FtftError, ModelError
+from .adapters import adapted_layers
 from .checks import (
     CHECKED_PARAMETERS,
     check_causal,
@@ -104,6 +105,7 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
 def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] = ()) -> None:
     """Settle what tokenizer and configuration leave open, refuse what cannot be trained, and save."""
     require_head(model.config, spec.get("head", CLASSIFIER))
+    adapted_layers(model, spec.get("targets"))
     require_vocabulary(model, tokenizer)
     require_length(model, tokenizer, spec["max_length"])
     if spec.get("head") == GENERATOR:

@@ -11,6 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PretrainedConfig
 
+from .adapters import adapt
+
 FIT_STEP = 4  # the form is solved from one instance of 4, 8 and 12 tokens and two of 4
 
 
@@ -38,9 +40,15 @@ class FlopCount(NamedTuple):
 
 
 def count_flops(
-    config: PretrainedConfig, longest: int, head: str = "SequenceClassification", training: bool = True
+    config: PretrainedConfig,
+    longest: int,
+    head: str = "SequenceClassification",
+    training: bool = True,
+    adapter: dict | None = None,
 ) -> FlopCount | None:
     """Measure the model of a configuration with this head; None where it cannot be measured.
+
+    With an `adapter`, the gradients of the frozen weights are not computed, and not counted.
 
     Counted are matrix products and convolutions of the forward and, in `training`, the backward pass, two
     FLOPs per multiplication and addition. The count belongs to the architecture as transformers writes it,
@@ -49,7 +57,7 @@ def count_flops(
     and leave all random generators alone.
     """
     try:
-        model = _without_weights(config, head)
+        model = _without_weights(config, head, adapter)
         first, second, third = (_measure(model, 1, factor * FIT_STEP, training) for factor in (1, 2, 3))
         two = _measure(model, 2, FIT_STEP, training)
         check = _measure(model, 3, longest, training)
@@ -62,13 +70,15 @@ def count_flops(
     return count if count.of(1, 3, 3 * longest, 3 * longest**2) == check else None
 
 
-def _without_weights(config: PretrainedConfig, head: str) -> nn.Module:
+def _without_weights(config: PretrainedConfig, head: str, adapter: dict | None) -> nn.Module:
     # Eager attention: of the fused ones torch counts those on the CPU not at all, and those on a GPU
     # with the scores that they compute a second time.
     with torch.device("meta"):
         model = getattr(transformers, f"AutoModelFor{head}").from_config(
             copy.deepcopy(config), attn_implementation="eager"
         )
+        if adapter:
+            adapt(model, adapter)
     return model.eval()
 
 
@@ -116,9 +126,11 @@ class Workload:
         sums = {name: number * value for name, value in asdict(self).items()}
         return Workload(**{**sums, "longest": self.longest})
 
-    def flops(self, config: PretrainedConfig, head: str, training: bool = True) -> int | None:
+    def flops(
+        self, config: PretrainedConfig, head: str, training: bool = True, adapter: dict | None = None
+    ) -> int | None:
         """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
         if not self.batches:
             return 0
-        count = count_flops(config, self.longest, head, training)
+        count = count_flops(config, self.longest, head, training, adapter)
         return count and count.of(self.batches, self.features, self.tokens, self.pairs)

@@ -29,7 +29,7 @@ def compare_table(config: Configuration, task: str) -> Table:
     made = [
         Row.model_validate({key: value for key, value in row.items() if value is not None}) for row in rows
     ]
-    title = f"Did FTFT pay on {task}?"
+    title = f"FTFT beside what it has to beat: {task}"
     return Table.model_validate({"task": task, "title": title, "rows": (*made, ftft)})
 
 

@@ -73,6 +73,8 @@ def encoder_slice(config: Configuration, task: str, model: str) -> dict:
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")
     entry, kind = config.models[model], registry.KINDS[config.tasks[task].kind]
     chosen = entry.dump(*keys, "separator")
+    if entry.adapter and entry.adapter.targets:
+        chosen["targets"] = list(entry.adapter.targets)
     if kind.head != base.Kind.head:
         chosen["head"] = kind.head
     if entry.source == "folder":
@@ -92,6 +94,7 @@ def training_slice(config: Configuration, task: str, model: str, budget: str) ->
         recipe["steps"] = int(name["steps"])
     return {
         "recipe": recipe,
+        **config.models[model].dump("adapter"),
         **entry.dump("kind", "labels", *registry.KINDS[entry.kind].optional),
         "metrics": recorded_metrics(entry),
         "development": entry.development_sets,
@@ -295,6 +298,7 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),
         "datasets": list(entry.evaluate),
         "recipe": config.models[chosen.main].training.dump(),
+        **config.models[chosen.main].dump("adapter"),
         "main_source": encoder_slice(config, task, chosen.main),
         "reference_source": encoder_slice(config, task, chosen.reference),
         "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},

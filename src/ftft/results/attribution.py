@@ -162,8 +162,9 @@ def traits(attribution: Attribution, row: dict, references: int) -> list[str]:
         for values in (attribution.longest, attribution.labels, attribution.labels_and_lengths)
     )
     told.append(
-        f"of these, {longest} are among the longest; random rows with their labels would share {labels} with "
-        f"them, with their labels and lengths {both}, where {100 * row['overlap_chance']:.0f} % is chance"
+        f"of its ambiguous instances, {longest} are among the longest; random rows with their labels would "
+        f"share {labels} with them, with their labels and lengths {both}, where "
+        f"{100 * row['overlap_chance']:.0f} % is chance"
     )
     return told
 

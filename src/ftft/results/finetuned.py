@@ -9,10 +9,11 @@ import pandas as pd
 from ..artifacts import read_json, read_parquet, replacing_files, require_model_of, write_text
 from ..errors import ArtifactError, TrainingError
 from ..statistics.bootstrap import resample_scores
-from ..statistics.costs import consumed_share, method_cost, parameter_millions
+from ..statistics.costs import computed_millions, consumed_share, method_cost
 from ..statistics.exclusions import RunKey, exclusions, run_key
 from ..statistics.frames import write_csv
 from ..statistics.scores import Evaluation, choosing_sets
+from ..tasks.base import kind_of
 from ..tasks.metrics import metric
 from .model_card import model_card
 
@@ -26,13 +27,15 @@ def write_finetuned(
     reference_files: Sequence[Path],
     checks_file: Path,
     model_files: Sequence[Path],
+    encoder: Path | None = None,
 ) -> None:
     """Leave the run with the best monitored score as `model_files`, scores.csv and README.md beside them.
 
-    `spec` is the rule's slice; ledgers are those of the main runs, one per seed, evaluations have a file per
-    run and data set, references are the ledgers of their reference runs. A ledger's folder holds its run's
-    model and trajectory. Raises TrainingError where no run and its reference learnt anything, ArtifactError
-    for a model that is not its run's.
+    Where it is an adapter, of the `encoder` in a folder, these are of the merged model, and the adapter lies
+    in a folder beside them. `spec` is the rule's slice; ledgers are those of the main runs, one per seed,
+    evaluations have a file per run and data set, references are the ledgers of their reference runs. A
+    ledger's folder holds its run's model and trajectory. Raises TrainingError where no run and its reference
+    learnt anything, ArtifactError for a model that is not its run's.
     """
     ledgers = {Path(file): read_json(file) for file in ledger_files}
     references = [read_json(file) for file in reference_files]
@@ -58,11 +61,31 @@ def write_finetuned(
     )
     cost = expected_cost(list(good.values()), _same_seeds(references, good.values()), spec["parameters_m"])
     with replacing_files(Path(model_files[0]).parent) as temporary:
-        for name in (Path(file).name for file in model_files):
-            (temporary / name).write_bytes((model / name).read_bytes())
+        if encoder is None:
+            for name in (Path(file).name for file in model_files):
+                (temporary / name).write_bytes((model / name).read_bytes())
+        else:
+            _merge(spec, model, encoder, temporary, Path(model_files[0]).parent / "adapter")
         write_csv(temporary / "scores.csv", scores)
         card = model_card(spec, kept, references, read_json(checks_file), scores, cost, excluded)
         write_text(temporary / "README.md", card)
+
+
+def _merge(spec: dict, model: Path, encoder: Path, merged: Path, alone: Path) -> None:
+    # Torch is loaded for adapters only.
+    from ..training.saved import write_merged
+
+    kind = kind_of(spec["kind"])
+    with replacing_files(alone) as temporary:
+        write_merged(kind, model, encoder, kind.label_names(spec), _base(spec, encoder), merged, temporary)
+
+
+def _base(spec: dict, encoder: Path) -> dict[str, str]:
+    """What the adapter is an adapter of: the model on the hub, or the prepared encoder where it differs."""
+    source = spec["main_source"]
+    if source["source"] == "hub" and "keep_layers" not in source:
+        return {"name": source["id"], "revision": source["revision"]}
+    return {"name": str(encoder)}
 
 
 def _same_seeds(references: list[dict], main: Sequence[dict]) -> list[dict]:
@@ -135,7 +158,7 @@ def expected_cost(main: list[dict], references: list[dict], configured: dict) ->
     As the cost column of the paper counts (`costs.method_cost`), means over seeds: reference, main, total.
     """
     by_model = {ledgers[0]["run"]["model"]: ledgers[0] for ledgers in (main, references)}
-    parameters = parameter_millions(by_model, configured)
+    parameters = computed_millions(by_model, configured)
     unit, reference = (parameters[ledgers[0]["run"]["model"]] for ledgers in (main, references))
     share = float(np.mean([consumed_share(ledger, ledger) for ledger in main]))
     total = method_cost(unit, unit, share, reference)

@@ -61,6 +61,7 @@ def model_card(
         percent=100 * outcome["training_instances"] / available,
         seed=ledger["run"]["seed"],
         stop=_stop(outcome, rule),
+        adapter=_adapter(ledger),
         cut=_cut(outcome.get("cut"), spec["recipe"]["max_length"]),
         monitored_metric=metric(rule["metric"]).label,
         monitored=_listed(choosing_sets(ledger)),
@@ -200,6 +201,19 @@ def _origin(source: dict) -> str:
         case "package":
             return f"{layers}the encoder of the Python package {code(source['package'])}"
     return f"random weights ({markdown(source['architecture']['model_type'])})"
+
+
+def _adapter(ledger: dict) -> str:
+    """How an adapter was trained, in words; nothing of a model that was trained whole."""
+    adapter = ledger["spec"].get("adapter")
+    if adapter is None:
+        return ""
+    counts = ledger["cost"]["parameters"]
+    return (
+        f" Trained were a LoRA adapter of rank {adapter['rank']} and the head, "
+        f"{100 * counts['trained'] / counts['total']:.2g} % of the parameters; the adapter is merged into "
+        "the weights here, and lies alone in `adapter/`."
+    )
 
 
 def _listed(names: list[str]) -> str:

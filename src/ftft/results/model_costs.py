@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..statistics.costs import parameter_millions, parts, relative_costs
+from ..statistics.costs import computed_millions, parameter_millions, parts, relative_costs
 from .notes import execution_notes
 from .rendering import Rendering, write_outputs
 from .tables import COSTS, Ledgers, load_ledgers
@@ -33,14 +33,16 @@ def build_model_costs(task: str, spec: dict, ledgers: Ledgers) -> list[dict]:
     Keys: task, model, parameters_m, the costs of `costs.relative_costs`, and means over seeds of
     what a run took: steps, flops, seconds, energy_joules, peak_memory_mb.
     """
-    parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
+    by_model = {key[0]: ledger for key, ledger in ledgers.items()}
+    parameters = parameter_millions(by_model, spec["parameters_m"])
+    computed = computed_millions(by_model, spec["parameters_m"])
     erm = {
         model: [ledgers[model, "all", "full", seed] for seed in spec["seeds"]]
         for model in spec["models"][task]
     }
     rows = []
     for model, runs in erm.items():
-        costs = relative_costs(runs, [], [], runs[0], erm[spec["cost_of"][task]], parameters)
+        costs = relative_costs(runs, [], [], runs[0], erm[spec["cost_of"][task]], computed)
         (taken,) = parts(runs, [], [])
         costs = {name: round(cost, 2) for name, cost in costs.items()}
         rows.append({"task": task, "parameters_m": parameters[model], **costs, **taken})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..artifacts import read_json, read_parquet
-from ..statistics.costs import method_cost, parameter_millions
+from ..statistics.costs import computed_millions, method_cost
 from ..statistics.exclusions import exclusions, run_key
 from ..training.stopping import monitored_score, read_early
 from .notes import exclusion_notes, execution_notes
@@ -87,7 +87,7 @@ def summarise(readings: pd.DataFrame, spec: dict) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     rows = []
     parameters_of = {
-        task: parameter_millions(dict(zip(own["model"], own["ledger"], strict=True)), spec["parameters_m"])
+        task: computed_millions(dict(zip(own["model"], own["ledger"], strict=True)), spec["parameters_m"])
         for task, own in readings.groupby("task")
     }
     keys = ["task", "model", "supervision", "monitor", "patience"]

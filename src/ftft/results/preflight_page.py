@@ -149,7 +149,7 @@ def _record(recorded: Sequence[dict]) -> str:
             f"{rate['bands']} of {rate['judged']} ({rate['constant_judged']})",
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{rate["outcome"].capitalize()}</th>{row}</tr>')
+        lines.append(f'<tr><th scope="row">{rate["outcome"]}</th>{row}</tr>')
     names = (
         "Outcome",
         "One constant answer",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..artifacts import read_json
 from ..statistics.comparisons import load_comparisons
-from ..statistics.costs import parameter_millions, parts, relative_costs
+from ..statistics.costs import computed_millions, parts, relative_costs
 from ..statistics.exclusions import run_key
 from ..statistics.frames import write_csv
 from ..statistics.gains import load_gains
@@ -98,7 +98,7 @@ def build_rows(
     over the same runs.
     """
     own = scores[scores["metric"] == spec["metric"]]
-    parameters = parameter_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
+    parameters = computed_millions({key[0]: ledger for key, ledger in ledgers.items()}, spec["parameters_m"])
     rows = []
     for position, row in enumerate(spec["rows"]):
         built = _build_row(row, spec, own, ledgers, supervising, parameters)

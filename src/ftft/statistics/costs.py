@@ -20,6 +20,20 @@ def parameter_millions(ledgers: dict[str, Ledger], configured: dict[str, float |
     }
 
 
+def computed_share(ledger: Ledger) -> float:
+    """What a step computes over what it would if all weights were trained: a third of it is the forward
+    pass, a third the way back through the weights, a third the gradients of those that are trained.
+    """
+    counts = ledger["cost"]["parameters"]
+    return (2 + counts.get("trained", counts["without_embeddings"]) / counts["without_embeddings"]) / 3
+
+
+def computed_millions(ledgers: dict[str, Ledger], configured: dict[str, float | None]) -> dict[str, float]:
+    """`parameter_millions` that a step computes with: fewer where an adapter is trained."""
+    millions = parameter_millions(ledgers, configured)
+    return {model: millions[model] * computed_share(ledger) for model, ledger in ledgers.items()}
+
+
 def method_cost(main: float, unit: float, share: float = 1.0, reference: float = 0.0) -> float:
     """Cost of a main run that consumed `share` of its planned checkpoints, and of its reference run.
 

@@ -49,7 +49,7 @@ class Generation(Kind):
 
     def text_names(self, spec: dict) -> list[str]:
         """What a page calls the prompt's columns, and the response."""
-        return [*spec["text"], "response" if _of_messages(spec) else spec["label"]]
+        return [*spec["text"], "response"]
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Prompts, of which the second column may be empty, and responses."""

@@ -16,7 +16,7 @@ NUMBER = re.compile(r"(?:(?<!\w)-)?\d[\d,]*(?:\.\d+)?")
 class TokenLikelihood(Metric):
     """The geometric mean of the probabilities of all response tokens: one over the perplexity."""
 
-    name, label, hub = "token_likelihood", "likelihood of a response token", "perplexity"
+    name, label, hub = "token_likelihood", "likelihood of a response token", "token_likelihood"
     kinds = ("generation",)
     definition = "the geometric mean of the probabilities of all response tokens, one over the perplexity"
 
@@ -36,7 +36,7 @@ class TokenLikelihood(Metric):
 class NegativeLogLikelihood(TokenLikelihood):
     """Negative log-likelihood per response token, in nats; less is better."""
 
-    name, label = "nll", "negative log-likelihood per response token"
+    name, label, hub = "nll", "negative log-likelihood per response token", "nll"
     definition = "the mean of the negative log-probabilities of all response tokens, in nats"
     monitored = in_tables = False
 
@@ -52,7 +52,7 @@ class NegativeLogLikelihood(TokenLikelihood):
 class Perplexity(NegativeLogLikelihood):
     """The exponential of the negative log-likelihood per response token; less is better."""
 
-    name, label = "perplexity", "perplexity"
+    name, label, hub = "perplexity", "perplexity", "perplexity"
     definition = "the exponential of the negative log-likelihood per response token"
 
     def value(self, sums: np.ndarray) -> np.ndarray:

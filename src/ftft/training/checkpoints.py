@@ -12,6 +12,7 @@ from torch import nn
 
 from ..data.dataset import target_column
 from ..execution.processes import ALONE, ProcessGroup
+from ..models.adapters import load_trained_state, trained_state
 from ..models.flops import Workload
 from ..models.tokens import budget_batches
 from ..tasks.base import Kind
@@ -92,7 +93,7 @@ class Checkpoints:
             shown = monitored_score(scored, self._rule)
             if self._stopping.update(shown):
                 self._best = {
-                    name: tensor.detach().cpu().clone() for name, tensor in self._model.state_dict().items()
+                    name: tensor.detach().cpu().clone() for name, tensor in trained_state(self._model).items()
                 }
         self.seconds += time.perf_counter() - started
         return shown
@@ -115,7 +116,7 @@ class Checkpoints:
         """Give the model the weights that the run keeps; returns the number of their checkpoint."""
         if self._stopping is None:
             return self.count
-        self._model.load_state_dict(self._best)
+        load_trained_state(self._model, self._best)
         return self._stopping.best_checkpoint
 
     def state(self) -> dict:

@@ -1,7 +1,6 @@
 """One training run and its evaluation, from files to files."""
 
 import hashlib
-import json
 import logging
 import platform
 from collections.abc import Mapping
@@ -11,13 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..artifacts import (
-    MODEL_FILES,
     WEIGHTS,
     file_hash,
-    file_hashes,
     read_folder,
     read_json,
-    replacing_files,
     require_model_of,
     write_json,
     write_parquet,
@@ -37,10 +33,9 @@ from ..tasks.metrics import has_failed
 from ..tasks.prediction import encode, predict_outputs
 from .feed import Development, TrainingData
 from .loop import train
-from .session import TrainingResult
+from .saved import load_model, save_model
 
-CONFIG = "config.json"
-ENCODER_FILES = (CONFIG, WEIGHTS, "tokenizer.json")
+ENCODER_FILES = ("config.json", WEIGHTS, "tokenizer.json")
 TRAJECTORY = pa.schema(
     [
         ("checkpoint", pa.int64()),
@@ -99,11 +94,13 @@ def fine_tune(
         supervision,
         {name: Development(tokens(name, part), part) for name, part in held_out.items()},
     )
-    versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    libraries = (*LIBRARIES, "peft") if spec.get("adapter") else LIBRARIES
+    versions = {"python": platform.python_version(), **{name: version(name) for name in libraries}}
     identity = {
         "code": code,
         "versions": versions,
         "recipe": spec["recipe"],
+        "adapter": spec.get("adapter"),
         "metrics": spec["metrics"],
         "labels": dataset.label_names,
         "seed": run["seed"],
@@ -119,7 +116,7 @@ def fine_tune(
         if group.rank != 0:
             return
         kind.finish(result.model, dataset)
-        _save_model(result, run, Path(encoder), Path(outputs["model"]))
+        save_model(result.model, run, spec.get("adapter"), Path(encoder), Path(outputs["model"]))
         write_parquet(
             outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}
         )
@@ -178,20 +175,6 @@ def _token_folder(runtime: dict) -> Path:
     return Path(runtime["scratch"]) / "tokens"
 
 
-def _save_model(result: TrainingResult, run: dict, encoder: Path, folder: Path) -> None:
-    """Leave a folder that transformers' Auto classes for the kind of task and AutoTokenizer load.
-
-    Its configuration says which run the files are of, and their hashes.
-    """
-    with replacing_files(folder) as temporary:
-        result.model.save_pretrained(temporary, max_shard_size="100GB")
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            (temporary / name).write_bytes((encoder / name).read_bytes())
-        config = json.loads((temporary / CONFIG).read_text(encoding="utf-8"))
-        files = file_hashes(temporary, [name for name in MODEL_FILES if name != CONFIG])
-        write_json(temporary / CONFIG, {**config, "ftft": {"run": run}}, files, place=folder / CONFIG)
-
-
 def evaluate(
     spec: dict,
     run: dict,
@@ -200,8 +183,9 @@ def evaluate(
     dataset_file: str | Path,
     output: str | Path,
     runtime: dict,
+    encoder: str | Path | None = None,
 ) -> None:
-    """Predict an evaluation set with one run's model.
+    """Predict an evaluation set with one run's model; an adapter needs the folder of its `encoder`.
 
     Columns: uid, label, prediction, and what else the kind keeps (logit_0, ...).
     """
@@ -210,7 +194,9 @@ def evaluate(
     kind = kind_of(dataset.kind)
     execution = resolve_execution(spec["precision"], runtime)
     accelerator = make_accelerator(execution)
-    model = kind.load(model_folder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
+    own = execution.kernels == "own"
+    model = load_model(kind, Path(model_folder), encoder and Path(encoder), dataset.label_names, own)
+    model.to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
     _tell_of_cut(dataset_name, tokens.cut, spec["max_length"])
     batch_tokens = runtime["evaluation_batch_tokens"]

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..execution.processes import ALONE, ProcessGroup
+from ..models.adapters import load_trained_state, trained_state
 from .feed import Feed
 from .objectives import OBJECTIVES
 from .schedule import learning_rate_factor
@@ -32,7 +33,7 @@ class TrainingStep:
         micro_batch_size: int | None = None,
     ):
         optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=recipe["learning_rate"],
             eps=recipe["adam_epsilon"],
             weight_decay=recipe["weight_decay"],
@@ -98,12 +99,12 @@ class TrainingStep:
         """All that the next step depends on, beside its batch and the random generators."""
         return {
             "number": self.number,
-            "model": self._accelerator.unwrap_model(self._model).state_dict(),
+            "model": trained_state(self._accelerator.unwrap_model(self._model)),
             "optimizer": self._optimizer.state_dict(),
         }
 
     def restore(self, state: dict) -> None:
         """Go on from a `state` of the same run."""
         self.number = state["number"]
-        self._accelerator.unwrap_model(self._model).load_state_dict(state["model"])
+        load_trained_state(self._accelerator.unwrap_model(self._model), state["model"])
         self._optimizer.load_state_dict(state["optimizer"])

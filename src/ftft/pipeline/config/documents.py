@@ -13,7 +13,7 @@ from .. import registry
 from .base import Part
 from .configuration import Configuration
 from .errors import known_keys
-from .models import Model, Recipe
+from .models import Adapter, Model, Recipe
 from .settings import Checks, EarlyStopping, Figures, Issues, Runtime, Selection, Statistics
 from .tables import Finetune, Mixture, Row, Table
 from .tasks import Dataset, Task
@@ -24,8 +24,8 @@ WORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "excl
 SECTIONS: dict[str, type[Part]] = {
     section.__name__: section
     for section in (
-        Configuration, Task, Dataset, Model, Recipe, EarlyStopping, Selection, Mixture, Table, Row, Finetune,
-        Issues, Statistics, Figures, Checks, Runtime,
+        Configuration, Task, Dataset, Model, Adapter, Recipe, EarlyStopping, Selection, Mixture, Table, Row,
+        Finetune, Issues, Statistics, Figures, Checks, Runtime,
     )
 }  # fmt: skip
 

@@ -5,9 +5,23 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from .. import registry
-from .base import Commit, Maybe, Number, OneOf, Package, Part, PlainText, Repository, Text, Whole, key
+from .base import (
+    AtLeastOne,
+    Commit,
+    Maybe,
+    Number,
+    OneOf,
+    Package,
+    Part,
+    PlainText,
+    Repository,
+    Text,
+    Whole,
+    key,
+)
 
 TOKENIZERS = ("wordpiece", "unigram", "bpe")
+ADAPTERS = ("lora",)
 PRECISIONS = ("auto", "float32", "bfloat16")
 ROLES = (
     "deberta-v3-small",
@@ -89,6 +103,27 @@ class Tokenizer(Part):
     vocab_size: Annotated[Whole, Field(ge=64)] = key(1000, meaning="number of tokens")
 
 
+class Adapter(Part):
+    """Small matrices that are trained in place of an encoder's weights."""
+
+    kind: Annotated[str, OneOf(lambda: ADAPTERS)] = key(
+        "lora",
+        meaning="`lora` (Hu et al. 2021): to the weights of a layer the product of two factors is added",
+    )
+    rank: Annotated[Whole, Field(ge=1)] = key(8, meaning="columns of the one factor, rows of the other")
+    alpha: Annotated[Number, Field(gt=0)] = key(
+        16.0, meaning="the product counts alpha / rank times", shown="`16`"
+    )
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = key(
+        0.0, meaning="dropout of what the factors are given", shown="`0`"
+    )
+    targets: Maybe[AtLeastOne[Text]] = key(
+        None,
+        meaning="ends of the names of the layers that get one, e.g. `[query, value]`",
+        shown="all linear layers of the encoder",
+    )
+
+
 class Model(Part):
     """An encoder: where it comes from, and what differs in its training."""
 
@@ -135,6 +170,12 @@ class Model(Part):
         "paper's tables\"",
         reruns="tables",
         shown="its own name",
+    )
+    adapter: Maybe[Adapter] = key(
+        None,
+        meaning="train an adapter and the head, and leave the encoder's own weights as they are, see below",
+        reruns="its runs",
+        shown="all weights are trained",
     )
     training: Recipe = key(
         Recipe, meaning="recipe keys that differ for this encoder", reruns="its runs", shown="none"

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...tasks.metrics import metric as named_metric
-from .style import empty_figure, label_panels, look, panels, save, series
+from .style import COLOURS, empty_figure, label_panels, look, panels, save
 
 __all__ = ["draw", "save"]
 OTHER = {"color": "0.8", "zorder": 1.5, "linewidth": 0.8}
@@ -21,7 +21,7 @@ def draw(points: pd.DataFrame, title: str, metric: str, where: str) -> Figure:
         "Mean over seeds and development sets at every checkpoint; its interval over seeds and examples.",
         "Compute: FLOPs of reference, map, training and development passes so far, ERM to its end being 100.",
     ]
-    own = {**series(2), "marker": "o"}
+    own = {"color": COLOURS[2], "marker": "o"}
     handles = [Line2D([], [], label="mean", **own), Line2D([], [], label="other methods", **OTHER)]
     figure, axes = panels(len(names), title, notes, handles)
     for panel, name in zip(axes, names, strict=True):

@@ -1,0 +1,105 @@
+"""Training dynamics from losses of responses that other programs wrote: S2L and Small2Large.
+
+p_true is exp(-mean loss per token). Whether a response was right is not known of them.
+"""
+
+import pickle
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from . import arguments
+from .dynamics import Dynamics
+
+S2L_FOLDER, S2L_FILE = re.compile(r"checkpoint-(\d+)"), "losses.pt"
+SMALL2LARGE_FILE = re.compile(r"epoch-(pre|\d+)\.pkl")
+
+
+class _Plain(pickle.Unpickler):
+    """Reads numbers and lists: whatever a pickle would call is refused."""
+
+    def find_class(self, module: str, name: str):
+        raise DataError(
+            "a pickle of perplexities holds more than numbers",
+            got=f"{module}.{name}",
+            expected="a list of numbers",
+            fix="write it anew from plain floats: code in a pickle is never run",
+        )
+
+
+def import_s2l(folder: str | Path) -> np.ndarray:
+    """Losses [checkpoints, n] of the files `checkpoint-N/losses.pt` in a folder, in the order of N: lists of
+    numbers or scalar tensors, as S2L's get_trajectories.py writes them. Raises DataError.
+    """
+    import torch
+
+    folder = arguments.path("folder", folder)
+    found = {
+        int(match[1]): path / S2L_FILE
+        for path in folder.glob("checkpoint-*")
+        if (match := S2L_FOLDER.fullmatch(path.name)) and (path / S2L_FILE).is_file()
+    }
+
+    def read(path: Path) -> list[float]:
+        return [float(loss) for loss in torch.load(path, map_location="cpu", weights_only=True)]
+
+    return _stacked([found[number] for number in sorted(found)], read, folder, f"checkpoint-N/{S2L_FILE}")
+
+
+def import_small2large(folder: str | Path) -> np.ndarray:
+    """Losses [passes, n], the logarithms of the perplexities in `epoch-pre.pkl`, if there, `epoch-1.pkl` and
+    on: lists of numbers, as Small2Large's dump_pplxs.py writes them. Raises DataError.
+    """
+    folder = arguments.path("folder", folder)
+    found = {
+        0 if match[1] == "pre" else int(match[1]): path
+        for path in folder.glob("epoch-*.pkl")
+        if (match := SMALL2LARGE_FILE.fullmatch(path.name))
+    }
+
+    def read(path: Path) -> list[float]:
+        with open(path, "rb") as file:
+            return np.log(np.array(_Plain(file).load(), np.float64)).tolist()
+
+    return _stacked([found[epoch] for epoch in sorted(found)], read, folder, "epoch-N.pkl")
+
+
+def _stacked(paths: list[Path], read, folder: Path, named: str) -> np.ndarray:
+    rows = []
+    for path in paths:
+        try:
+            rows.append(read(path))
+        except DataError:
+            raise
+        except Exception as error:  # pickles and tensors fail in many ways
+            raise DataError(f"{path} cannot be read", got=f"{type(error).__name__}: {error}") from error
+    if len({len(own) for own in rows}) != 1 or len(rows) < 2 or not rows[0]:
+        raise DataError(
+            f"{folder} holds no losses of several epochs of the same rows",
+            got=f"{len(rows)} files {named}, of {', '.join(str(len(own)) for own in rows) or 'no'} rows",
+            expected="two files or more, with a number for every row",
+        )
+    return np.array(rows, np.float64)
+
+
+def dynamics_of_losses(losses: np.ndarray, uids: Sequence[str] | None = None) -> Dynamics:
+    """Training dynamics of mean losses per token [epochs, n], without logits; `correct` is False throughout,
+    for it is not known. Without `uids` the instances are numbered. Raises DataError.
+    """
+    values = np.asarray(losses, np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all() or (values < 0).any():
+        raise DataError(
+            "these are no losses of responses",
+            got=f"shape {list(values.shape)}, or numbers that are negative or not finite",
+            expected="finite mean losses per token of 0 or more, [epochs, n]",
+        )
+    names = [str(row) for row in range(values.shape[1])] if uids is None else list(uids)
+    if len(names) != values.shape[1]:
+        raise DataError(
+            "the losses are of other rows", got=f"{values.shape[1]} rows", expected=f"{len(names)} uids"
+        )
+    p_true = np.exp(-values).astype(np.float32)
+    return Dynamics(names, p_true, np.zeros(p_true.shape, bool))

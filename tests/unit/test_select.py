@@ -1,0 +1,119 @@
+"""`ftft select`, and losses of other programs as training dynamics."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import ftft
+from ftft.cartography.dynamics import save_dynamics
+from ftft.cartography.selection import Pool, choose
+from ftft.cli import main
+from ftft.data.dataset import Dataset, object_array
+from ftft.errors import DataError
+from ftft.tasks.base import kind_of
+
+ROWS = 60
+LOSSES = np.sort(np.random.default_rng(0).random((4, ROWS)) * 3, axis=0)[::-1]
+RESPONSES = ["x" * (1 + row) for row in range(ROWS)]
+
+
+def s2l(folder):
+    # Their numbers are not in the order of their names.
+    for number, losses in zip((5, 40, 100, 1000), LOSSES, strict=True):
+        (folder / f"checkpoint-{number}").mkdir(parents=True)
+        torch.save([torch.tensor(loss) for loss in losses], folder / f"checkpoint-{number}" / "losses.pt")
+    return folder
+
+
+def small2large(folder):
+    folder.mkdir()
+    for name, losses in zip(("pre", "1", "2", "3"), LOSSES, strict=True):
+        (folder / f"epoch-{name}.pkl").write_bytes(pickle.dumps([math.exp(loss) for loss in losses]))
+    return folder
+
+
+def test_losses_of_other_programs_become_dynamics(tmp_path):
+    np.testing.assert_allclose(ftft.import_s2l(s2l(tmp_path / "s2l")), LOSSES)
+    np.testing.assert_allclose(ftft.import_small2large(small2large(tmp_path / "small")), LOSSES)
+    dynamics = ftft.dynamics_of_losses(LOSSES)
+    np.testing.assert_allclose(dynamics.p_true, np.exp(-LOSSES), rtol=1e-6)
+    assert dynamics.uids == [str(row) for row in range(ROWS)]
+    with pytest.raises(DataError, match="no losses of responses"):
+        ftft.dynamics_of_losses(-LOSSES)
+
+
+def test_pickles_that_call_code_are_refused(tmp_path):
+    folder = small2large(tmp_path / "small")
+    (folder / "epoch-2.pkl").write_bytes(pickle.dumps(np.ones(ROWS)))
+    with pytest.raises(DataError, match="holds more than numbers"):
+        ftft.import_small2large(folder)
+    (folder / "epoch-2.pkl").write_bytes(pickle.dumps([1.0]))
+    with pytest.raises(DataError, match="no losses of several epochs of the same rows"):
+        ftft.import_small2large(folder)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = Dataset(
+        [f"u{row}" for row in range(ROWS)],
+        (["a prompt"] * ROWS,),
+        object_array(RESPONSES),
+        [],
+        {},
+        "generation",
+    )
+    recorded = [np.stack([np.ones(ROWS), -own, np.exp(-own), np.zeros(ROWS)], 1) for own in LOSSES]
+    epochs = [own.astype(np.float32) for own in recorded]
+    save_dynamics(tmp_path / "dynamics.parquet", kind_of("generation"), epochs, dataset, {})
+    rows = [{"id": uid, "response": text} for uid, text in zip(dataset.uids, RESPONSES, strict=True)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return tmp_path
+
+
+def test_ids_are_those_of_the_selector(files, capsys):
+    s2l(files / "s2l"), small2large(files / "small")
+    dynamics = ftft.dynamics_of_losses(LOSSES)
+    pool = Pool(dynamics.uids, 0.25, 0, ftft.DataMap.of(dynamics, ["mean_loss"]))
+    expected = choose("ambiguous_within_difficulty", pool, {}).rows.tolist()
+    for source in ("dynamics.parquet", "s2l", "small"):
+        assert main(["select", source, "--fraction", "0.25", "--out", "ids.txt"]) == 0
+        assert [int(line) for line in (files / "ids.txt").read_text().split()] == expected
+    assert "shared with random rows" in capsys.readouterr().out
+
+
+def test_rows_give_ids_and_lengths(files, capsys):
+    rows = ["--rows", "rows.jsonl", "--uid", "id", "--response", "response"]
+    files_out = ["--out", "ids.txt", "--keep", "kept.jsonl"]
+    assert main(["select", "dynamics.parquet", "--rule", "longest", *rows, *files_out]) == 0
+    assert (files / "ids.txt").read_text().split() == [f"u{row}" for row in range(40, 60)]
+    kept = [json.loads(line) for line in (files / "kept.jsonl").read_text().splitlines()]
+    assert kept[0] == {"id": "u40", "response": "x" * 41} and len(kept) == 20
+    assert "shared with the longest: 1.00" in capsys.readouterr().out
+    within = ["--rule", "within_lengths", "--selector", "high_loss"]
+    assert main(["select", "dynamics.parquet", *within, *rows, "--out", "ids.txt"]) == 0
+    parts = [int(uid[1:]) // 6 for uid in (files / "ids.txt").read_text().split()]
+    assert np.bincount(parts).min() >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dynamics.parquet", "--rule", "best"], "there is no rule 'best'"),
+        (["dynamics.parquet", "--rule", "jtt"], "there is no rule 'jtt'"),
+        (["dynamics.parquet", "--rule", "longest"], "goes by the lengths of the responses"),
+        (["dynamics.parquet", "--rule", "forgetting"], "asks whether predictions were right"),
+        (["dynamics.parquet", "--rule", "aum"], "needs logits"),
+        (["nothing.parquet"], "there is no file"),
+        (["."], "holds no training dynamics"),
+        (["dynamics.parquet", "--rows", "few.jsonl"], "holds other rows"),
+    ],
+)
+def test_what_cannot_be_selected_is_refused(files, capsys, arguments, message):
+    (files / "few.jsonl").write_text('{"id": "u0", "response": "x"}\n' * 2)
+    assert main(["select", *arguments, "--out", "ids.txt"]) == 1
+    assert message in capsys.readouterr().err
