@@ -33,7 +33,16 @@ MODULES = {
 }
 if TYPE_CHECKING:  # The same for type checkers.
     from . import plot as plot
-    from .cartography.datamap import DataMap as DataMap, build_map as build_map, write_map as write_map
+    from .cartography.recorder import DynamicsRecorder as DynamicsRecorder
+    from .cartography.kind_recorder import KindRecorder as KindRecorder
+    from .cartography.response_recorder import (
+        ResponseRecorder as ResponseRecorder,
+        response_statistics as response_statistics,
+    )
+    from .cartography.trainer import (
+        RecordingMixin as RecordingMixin,
+        ResponseRecordingMixin as ResponseRecordingMixin,
+    )
     from .cartography.dynamics import (
         Dynamics as Dynamics,
         load_dynamics as load_dynamics,
@@ -44,15 +53,12 @@ if TYPE_CHECKING:  # The same for type checkers.
         import_cartography as import_cartography,
         write_dynamics as write_dynamics,
     )
-    from .cartography.kind_recorder import KindRecorder as KindRecorder
-    from .cartography.mixtures import (
-        class_balanced as class_balanced,
-        coverage_centric as coverage_centric,
-        with_copies as with_copies,
-        with_easy as with_easy,
+    from .cartography.losses import (
+        dynamics_of_losses as dynamics_of_losses,
+        import_s2l as import_s2l,
+        import_small2large as import_small2large,
     )
-    from .cartography.overlap import overlap as overlap, overlap_matrix as overlap_matrix
-    from .cartography.recorder import DynamicsRecorder as DynamicsRecorder
+    from .cartography.datamap import DataMap as DataMap, build_map as build_map, write_map as write_map
     from .cartography.scores import (
         area_under_margin as area_under_margin,
         el2n as el2n,
@@ -67,7 +73,13 @@ if TYPE_CHECKING:  # The same for type checkers.
         select_random as select_random,
         select_region as select_region,
     )
-    from .cartography.trainer import RecordingMixin as RecordingMixin
+    from .cartography.mixtures import (
+        class_balanced as class_balanced,
+        coverage_centric as coverage_centric,
+        with_copies as with_copies,
+        with_easy as with_easy,
+    )
+    from .cartography.overlap import overlap as overlap, overlap_matrix as overlap_matrix
     from .data.dataset import Dataset as Dataset
     from .errors import FtftError as FtftError
     from .results.opened import open_run as open_run

@@ -434,7 +434,7 @@ def test_a_watched_run_has_a_bar_its_pace_the_time_left_and_its_best_score(shown
     running = a_run(RUN, "running", step=600, steps=5000, seconds_left=4400.0, best=best)
     text = shown(State([running, a_run(OTHER, "starting")], [], (12, 37)))
     (line,) = [line for line in text.splitlines() if RUN in line]
-    for part in ("running", " 12%", "1.0 steps/s", "1:13:20 left", "best 0.731 at 2"):
+    for part in ("running", " 12%", "1.0 steps/s", "1:13:20 left", "best 0.731"):
         assert part in line
     assert "trainings: 1 running, 1 starting" in text
     assert "12 of 37 jobs of the last call are done, 25 run or wait" in text

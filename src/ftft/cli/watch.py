@@ -20,7 +20,7 @@ STYLES = {
     "stopped": "yellow",
     "finished": "dim",
 }
-BAR_WIDTH = 20
+BAR_WIDTH = 12
 # Lines that are not of runs: heading, workflow, what is left out, and the prompt.
 OTHER_LINES = 5
 
@@ -80,6 +80,6 @@ def _cells(run: dict) -> tuple[RenderableType, ...]:
         Text(f"{step / steps:4.0%}" if known else ""),
         Text(pace),
         Text("" if left is None else f"{clock(left)} left"),
-        Text(f"best {best['score']:.3f} at {best['checkpoint']:g}" if best else ""),
-        Text(neutral_text(run["run"]), style, no_wrap=True, overflow="ellipsis"),
+        Text(f"best {best['score']:.3f}" if best else ""),
+        Text(neutral_text(run["run"]), style, overflow="fold"),
     )
