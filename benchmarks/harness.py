@@ -68,8 +68,11 @@ def alternate(
     repeats: int,
     units: Mapping[str, float] | None = None,
     cwd: str | Path | None = None,
+    warm_up: bool = True,
 ) -> dict[str, list[Run]]:
     """Run every command `repeats` times, each in a fresh process, in shuffled order, after one warm-up.
+
+    Where memory alone is measured, the warm-up can be left out.
 
     Time and peak memory are the whole process'. A command whose last line of output is a JSON object with
     `cpu` and `wall` has timed itself (its imports left out, say): those are taken instead.
@@ -79,7 +82,7 @@ def alternate(
     def timed(name: str) -> Run:
         return _in_a_process(commands[name], (units or {}).get(name, 1.0), cwd)
 
-    for name in commands:
+    for name in commands if warm_up else ():
         timed(name)
     return _in_shuffled_order({name: name for name in commands}, repeats, timed)
 

@@ -9,6 +9,7 @@ from torch import nn
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.execution.identity import resolve_execution
+from ftft.execution.memory import FreedMemory
 from ftft.execution.processes import make_accelerator
 from ftft.models.tokens import Tokens
 from ftft.tasks.base import kind_of
@@ -54,6 +55,7 @@ def training(
     precision: str,
     recipe: dict = RECIPE,
     device: str = "cpu",
+    micro_batch_size: int | None = None,
 ) -> Work:
     """Steps over `batches`, their training dynamics recorded and their losses watched."""
     accelerate = accelerator(precision, device)
@@ -61,15 +63,18 @@ def training(
     rows = Dataset(list(map(str, range(len(tokens)))), (), labels, LABELS)
     data = TrainingData(KIND, tokens, rows, everything)
     feed = Feed(data, model.config, accelerate.device)
-    step = TrainingStep(model.train(), feed, recipe, PLANNED_STEPS, accelerate)
+    step = TrainingStep(
+        model.train(), feed, recipe, PLANNED_STEPS, accelerate, micro_batch_size=micro_batch_size
+    )
     recorder = EpochRecorder(len(tokens), len(LABELS))
-    watch = FiniteWatch(step, accelerate.device)
+    watch, memory = FiniteWatch(step, accelerate.device), FreedMemory()
 
     def work() -> int:
         for batch in batches:
             loss, outputs = step(batch)
             recorder.record(batch, outputs)
             watch.see(loss, outputs)
+            memory.give_back()
         watch.check()
         return sum(map(len, batches))
 

@@ -9,6 +9,7 @@ from .report import Goal, Row, Table, load
 SECTIONS = {
     "input": "Input: batches from token ids",
     "training": "Training steps",
+    "memory": "Peak memory",
     "dynamics": "Recording training dynamics",
     "deberta": "DeBERTa's attention",
     "evaluation": "Evaluation",

@@ -69,9 +69,17 @@ def hf_dataset(tokens: Tokens, labels: np.ndarray, rows: np.ndarray, width: int 
 
 
 def trainer(
-    tokens: Tokens, labels: np.ndarray, batches: Sequence[np.ndarray], recipe: dict, width: int | None
+    tokens: Tokens,
+    labels: np.ndarray,
+    batches: Sequence[np.ndarray],
+    recipe: dict,
+    width: int | None,
+    model: nn.Module | None = None,
 ) -> Work:
-    """transformers' Trainer as its run_glue example uses it: float32, padded to `width` or to the longest."""
+    """transformers' Trainer as its run_glue example uses it: float32, padded to `width` or to the longest.
+
+    It trains `model`, by default the benchmark's encoder.
+    """
     rows = np.concatenate(batches)
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(),
@@ -88,12 +96,32 @@ def trainer(
         dataloader_pin_memory=False,
     )
     collator = default_data_collator if width else DataCollatorWithPadding(tokenizer())
-    loop = Trainer(stock_classifier(), arguments, collator, hf_dataset(tokens, labels, rows, width))
+    loop = Trainer(model or stock_classifier(), arguments, collator, hf_dataset(tokens, labels, rows, width))
     loop.remove_callback(PrinterCallback)
 
     def work() -> int:
         loop.train()
         return len(rows)
+
+    return work
+
+
+def trainer_predictions(tokens: Tokens, labels: np.ndarray, batch_size: int, model: nn.Module) -> Work:
+    """The Trainer's predictions in float32, in batches of the data's order, padded to the longest."""
+    arguments = TrainingArguments(
+        output_dir=tempfile.gettempdir(),
+        per_device_eval_batch_size=batch_size,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+    )
+    loop = Trainer(model, arguments, DataCollatorWithPadding(tokenizer()))
+    data = hf_dataset(tokens, labels, np.arange(len(tokens)))
+
+    def work() -> int:
+        loop.predict(data)
+        return len(tokens)
 
     return work
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
+from test_several_processes import together
 
 from ftft.cartography.supervision import Supervision
 from ftft.execution import devices
@@ -30,6 +31,7 @@ from ftft.training.step import TrainingStep
 
 pytestmark = pytest.mark.gpu
 
+LORA = {"kind": "lora", "rank": 4, "alpha": 16.0, "dropout": 0.0}
 GPU = {**RUNTIME, "device": "auto", "require_gpu": True}
 SOURCE = Path(devices.__file__).parents[2]
 
@@ -65,12 +67,13 @@ def data(encoder):
 
 @pytest.fixture
 def fine_tune(encoder, data):
-    def run(scratch=None, runtime=GPU, **recipe):
+    def run(scratch=None, runtime=GPU, adapter=None, **recipe):
         AcceleratorState._reset_state(reset_partial_state=True)
         spec = {
             "recipe": {**RECIPE, "learning_rate": 2.0e-3, **recipe},
             "metrics": ["accuracy", "macro_f1"],
             "early_stopping": None,
+            "adapter": adapter,
         }
         return train(spec, str(encoder), data, 0, runtime, Progress("test", []), scratch)
 
@@ -129,6 +132,45 @@ def test_a_killed_training_goes_on_to_the_same_bits(fine_tune, tmp_path, monkeyp
     np.testing.assert_array_equal(np.array(resumed.epochs), np.array(untouched.epochs))
     weights = resumed.model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in untouched.model.state_dict().items())
+
+
+@pytest.mark.parametrize("adapter", [None, LORA])
+def test_layers_that_are_computed_again_give_the_same_training(fine_tune, adapter):
+    plain = {"precision": "float32", "epochs": 1.0, "adapter": adapter}
+    kept, again = (
+        fine_tune(**plain, runtime={**GPU, "gradient_checkpointing": choice}) for choice in (False, True)
+    )
+    np.testing.assert_allclose(again.epochs, kept.epochs, rtol=1e-3, atol=1e-3)
+
+
+def test_an_adapter_learns_in_bfloat16(fine_tune, data):
+    result = fine_tune(epochs=30.0, precision="bfloat16", adapter=LORA, learning_rate=1.0e-2)
+    course = losses(result, data.dataset.labels)
+    assert course[-1] < 0.85 * course[0]
+    trained = [parameter for parameter in result.model.parameters() if parameter.requires_grad]
+    assert all(parameter.dtype == torch.float32 and parameter.is_cuda for parameter in trained)
+
+
+def of_one_of_several(group, encoder, data):
+    """The outputs of every epoch of a training without dropout, in one of its processes."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.nn.Dropout.forward = lambda self, inputs: inputs
+    spec = {
+        "recipe": {**RECIPE, "epochs": 1.0, "precision": "float32", "learning_rate": 1.0e-4},
+        "metrics": ["accuracy"],
+        "early_stopping": None,
+    }
+    runtime = {**GPU, "fast_models": False}
+    result = train(spec, str(encoder), data, 0, runtime, Progress("test", []), None, None, group)
+    return np.array(result.epochs)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_record_what_one_does(encoder, data):
+    (one,) = together(1, of_one_of_several, encoder=encoder, data=data)
+    two = together(2, of_one_of_several, encoder=encoder, data=data)
+    np.testing.assert_array_equal(two[0], two[1])
+    np.testing.assert_allclose(two[0], one, rtol=0, atol=1e-3)
 
 
 def test_what_a_training_runs_on_is_stated(monkeypatch):

@@ -286,6 +286,7 @@ RUNTIME = [
         "scratch": "elsewhere",
         "state_minutes": 7,
         "micro_batch_size": 4,
+        "gradient_checkpointing": True,
         "keep_models": "none",
         "keep_states": False,
         "trackers": ["tensorboard"],

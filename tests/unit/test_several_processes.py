@@ -107,6 +107,8 @@ def training(
     minutes=0.0,
     sigterm_at=None,
     end_at=None,
+    adapter=None,
+    again=False,
     **recipe,
 ):
     """`train`, with what is to be compared; process 1 gets SIGTERM in a step, or all end without a word."""
@@ -125,14 +127,15 @@ def training(
         "recipe": {**RECIPE, **recipe},
         "metrics": ["accuracy", "macro_f1"],
         "early_stopping": early_stopping,
+        "adapter": adapter,
     }
-    states = None
+    states, runtime = None, {**RUNTIME, "gradient_checkpointing": again}
     if scratch:
-        runtime = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": False}
+        kept = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": False}
         execution = resolve_execution("float32", RUNTIME, group.size)
-        states = Scratch({}, execution, "full", runtime, writes=group.rank == 0)
+        states = Scratch({}, execution, "full", kept, writes=group.rank == 0)
     try:
-        result = train(spec, str(encoder), data, seed, {**RUNTIME}, Progress("test", []), states, None, group)
+        result = train(spec, str(encoder), data, seed, runtime, Progress("test", []), states, None, group)
     finally:
         TrainingStep.__call__ = original
     weights = {name: tensor.numpy() for name, tensor in result.model.state_dict().items()}
@@ -193,6 +196,16 @@ def test_several_processes_compute_what_one_does(plain_encoder, training_data, a
     for name in ("parameters", "flops"):
         assert first["cost"][name] == alone["cost"][name], name
     assert first["cost"]["peak_memory_mb"] > size * 100
+
+
+def test_an_adapter_with_layers_computed_again_is_trained_alike(plain_encoder, training_data):
+    start = {"encoder": plain_encoder, "data": training_data, "again": True}
+    start["adapter"] = {"kind": "lora", "rank": 2, "alpha": 8.0, "dropout": 0.0}
+    one, results = training(ProcessGroup(), **start), together(2, training, **start)
+    assert same(*results)
+    for name, values in one["weights"].items():
+        np.testing.assert_allclose(results[0]["weights"][name], values, rtol=0, atol=5e-5, err_msg=name)
+    np.testing.assert_allclose(results[0]["epochs"], one["epochs"], rtol=0, atol=2e-6)
 
 
 def test_all_goes_on_as_if_nothing_had_been(encoder, training_data, tmp_path):

@@ -97,6 +97,7 @@ CONTRACT = {
                 "mem_mb": 2000,
                 "evaluation_batch_tokens": 512,
                 "micro_batch_size": 4,
+                "gradient_checkpointing": True,
                 "keep_models": "finetuned",
             }
         ),

@@ -130,6 +130,20 @@ def _keep_head_in_float32(model: nn.Module, classes: int) -> None:
     heads[-1].forward = forward
 
 
+def keep_layer_inputs_alone(model: nn.Module) -> None:
+    """Have a model keep no more than the input of every layer for the backward pass (gradient checkpointing).
+
+    Raises ModelError for an architecture that transformers cannot do this with.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise ModelError(
+            f"a model of the kind {model.config.model_type} cannot compute its layers again",
+            expected="an architecture with gradient checkpointing in transformers",
+            fix="set runtime.gradient_checkpointing: false, and a smaller runtime.micro_batch_size",
+        )
+    model.activation_checkpointing_enable({"use_reentrant": False})
+
+
 def parameter_counts(model: nn.Module) -> dict[str, int]:
     """Parameters in all, without input embeddings, and those that are trained, again without these."""
     embeddings = model.get_input_embeddings().weight

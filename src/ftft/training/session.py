@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import TrainingError
 from ..execution.identity import Execution
 from ..execution.interruption import Interrupted, Termination
+from ..execution.memory import FreedMemory
 from ..execution.meter import Meter, peak_memory, total_energy, total_work
 from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
@@ -20,7 +21,7 @@ from ..execution.scratch import Scratch
 from ..execution.state import random_state, restore_random_state
 from ..models.adapters import adapt
 from ..models.flops import Workload
-from ..models.heads import parameter_counts
+from ..models.heads import keep_layer_inputs_alone, parameter_counts
 from .checkpoints import Checkpoints
 from .feed import Feed, TrainingData
 from .nonfinite import FiniteWatch
@@ -72,6 +73,8 @@ class Session:
         self._adapter = spec.get("adapter")
         if self._adapter:
             adapt(self._model, self._adapter)
+        if runtime.get("gradient_checkpointing"):
+            keep_layer_inputs_alone(self._model)
         self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
@@ -91,7 +94,7 @@ class Session:
             self._accelerator.autocast,
             group,
         )
-        self._workload, self._meter = Workload(), Meter(self._device)
+        self._workload, self._meter, self._memory = Workload(), Meter(self._device), FreedMemory()
         self._watch = FiniteWatch(self.step, self._device)
         self._saved = {"step": self.step, "checkpoints": self._checkpoints, "dynamics": self.recorder}
 
@@ -170,6 +173,7 @@ class Session:
         self._workload.add(self._data.tokens.feature_lengths[self._data.tokens.features_of(own)])
         self._watch.see(loss, outputs)
         self._meter.update()
+        self._memory.give_back()
         self._progress.step(loss)
         due, asked = self._group.any(bool(self._scratch and self._scratch.due()), self._termination.requested)
         if due:

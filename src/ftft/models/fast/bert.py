@@ -9,6 +9,7 @@ other.
 import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     BertForSequenceClassification,
     ElectraForSequenceClassification,
@@ -45,15 +46,18 @@ class FirstTokenEncoder:
             return super().forward(hidden_states, attention_mask, **options)
         states = batch.tokens(hidden_states)
         for layer in self.layer[:-1]:
-            states = _layer(layer, states, states, batch)
-        states = _layer(self.layer[-1], batch.first(states), states, batch)
+            states = self._through(layer, states, states, batch)
+        states = self._through(self.layer[-1], batch.first(states), states, batch)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=batch.in_order(states)[:, None])
 
+    def _through(self, layer, queried, states, batch):
+        if not (self.training and layer.gradient_checkpointing):
+            return _layer(layer, queried, states, batch)
+        return checkpoint(_layer, layer, queried, states, batch, use_reentrant=False)
+
     def _needs_stock(self, options: dict) -> bool:
-        checkpointed = self.training and self.layer[0].gradient_checkpointing
         return (
             self.config._attn_implementation != "sdpa"
-            or checkpointed
             or any(options.get(name, getattr(self.config, name, False)) for name in _OUTPUTS)
             or any(options.get(name) is not None for name in _DECODING)
         )

@@ -108,13 +108,14 @@ class GridAttention(torch.autograd.Function):
         if any(ctx.needs_input_grad):
             with torch.enable_grad():
                 scores = torch.add(grid.bias.detach().requires_grad_(), products, alpha=ctx.scale)
-                ctx.probabilities = scores.softmax(-1)
-            ctx.scores = get_gradient_edge(scores)
-            probabilities = ctx.probabilities.detach()
+                softmax = scores.softmax(-1)
+            # Edges alone, and the tensors as saved ones: gradient checkpointing can let these go.
+            ctx.scores, ctx.softmax = get_gradient_edge(scores), get_gradient_edge(softmax)
+            probabilities = softmax.detach()
         else:
             probabilities = torch.add(grid.bias, products, alpha=ctx.scale).softmax(-1)
         kept = kept_places(probabilities.shape, rate) if rate else None
-        ctx.save_for_backward(query, key, value, kept)
+        ctx.save_for_backward(query, key, value, kept, probabilities)
         weights = _drop(probabilities.to(value.dtype), kept, rate).flatten(0, 1)
         return grid.flat(torch.bmm(weights, value), heads)
 
@@ -122,15 +123,15 @@ class GridAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):
         """Gradients by query, key and value."""
-        query, key, value, kept = ctx.saved_tensors
+        query, key, value, kept, probabilities = ctx.saved_tensors
         grid, heads = ctx.grid, ctx.heads
         gradient = grid.by_head(gradient, heads)
-        weights = _drop(ctx.probabilities.detach().to(value.dtype), kept, ctx.rate).flatten(0, 1)
+        weights = _drop(probabilities.to(value.dtype), kept, ctx.rate).flatten(0, 1)
         of_value = torch.bmm(weights.transpose(1, 2), gradient)
         del weights
-        of_weights = torch.bmm(gradient, value.transpose(1, 2)).view(ctx.probabilities.shape)
-        of_probabilities = _drop(of_weights, kept, ctx.rate).to(ctx.probabilities.dtype)
-        (of_scores,) = torch.autograd.grad(ctx.probabilities, ctx.scores, of_probabilities)
+        of_weights = torch.bmm(gradient, value.transpose(1, 2)).view(probabilities.shape)
+        of_probabilities = _drop(of_weights, kept, ctx.rate).to(probabilities.dtype)
+        (of_scores,) = torch.autograd.grad(ctx.softmax, ctx.scores, of_probabilities)
         of_products = of_scores.mul_(ctx.scale).to(query.dtype).flatten(0, 1)
         gradients = (torch.bmm(of_products, key), torch.bmm(of_products.transpose(1, 2), query), of_value)
         return *(grid.flat(states, heads) for states in gradients), None, None, None

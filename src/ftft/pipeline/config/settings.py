@@ -148,6 +148,11 @@ class Runtime(Part):
         "and gives the same step to rounding, in less memory",
         shown="the whole batch",
     )
+    gradient_checkpointing: Truth = key(
+        False,
+        meaning="keep only the input of each layer for the backward pass, and compute the rest again: the "
+        "same step to rounding, a third slower, in much less memory",
+    )
     threads: Positive = key(
         1,
         meaning="CPU threads per training job, over all its processes (results on a CPU differ in the "
