@@ -17,16 +17,18 @@ from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset, object_array
 from ftft.errors import DataError, ModelError
 from ftft.execution.progress import Progress
+from ftft.models.adapters import adapt
 from ftft.models.decoding import greedy_responses
 from ftft.models.encoders import prepare_encoder
 from ftft.tasks.base import kind_of
-from ftft.tasks.generation import prompt_of
+from ftft.tasks.generation import PACKING, prompt_of
 from ftft.tasks.metrics import metric
 from ftft.tasks.prediction import encode, predict_outputs
 from ftft.tasks.prepare import prepare
 from ftft.tasks.text_metrics import last_number
 from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
+from ftft.training.saved import load_model, save_model, write_merged
 
 KIND = kind_of("generation")
 SPEC = {"kind": "generation", "text": ["prompt"], "label": "response", "uid": None}
@@ -247,6 +249,44 @@ def test_the_loss_is_that_of_transformers_and_depends_on_no_batch(model_folder, 
         assert together[row, 0] == len(given)
 
 
+class Packing(type(KIND)):
+    """The same on a CPU, packed."""
+
+    def packs(self, config, device):
+        return config.model_type in PACKING
+
+
+QWEN = {**LLAMA, "model_type": "qwen2"}
+OTHERS = {"mistral": {**LLAMA, "model_type": "mistral"}, "qwen2": QWEN, "qwen3": {**QWEN, "head_dim": 8}}
+OTHERS["qwen3"] |= {"model_type": "qwen3"}
+
+
+@pytest.mark.parametrize("name", PACKING)
+def test_packed_rows_have_the_same_losses_and_gradients(name, tmp_path):
+    architecture = {"gpt2": GPT2, "llama": LLAMA, **OTHERS}[name]
+    folder = made(tmp_path / "model", {**architecture, "initializer_range": 0.2})
+    model = KIND.load(folder, [], True)
+    tokens = encode(
+        KIND,
+        prepared([*PROMPTS, *PROMPTS[:2], "a " * 40], [*RESPONSES, "two", "one", "one"]),
+        folder,
+        64,
+        tmp_path,
+    )
+    found = []
+    for kind in (KIND, Packing()):
+        batch = kind.collate(tokens, np.arange(6), model.config, CPU, 4)
+        outputs = kind.outputs(model, batch)
+        model.zero_grad()
+        losses = kind.losses(outputs, batch)
+        losses.mean().backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        found.append((kind.recorded(outputs.detach(), batch, 4), losses.detach(), gradient.clone()))
+    assert batch.inputs["input_ids"].shape[0] < 6
+    for plain, packed in zip(*found, strict=True):
+        torch.testing.assert_close(packed, plain, rtol=1e-4, atol=1e-6)
+
+
 def test_the_head_comes_with_the_model(tmp_path):
     untied = made(tmp_path / "untied", {**LLAMA, "tie_word_embeddings": False})
     again = tmp_path / "again"
@@ -257,6 +297,35 @@ def test_the_head_comes_with_the_model(tmp_path):
     cut = tmp_path / "cut"
     prepare_encoder({**spec, "keep_layers": 1}, None, cut)
     assert KIND.load(cut, [], True).config.num_hidden_layers == 1
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adapter_leaves_the_model_and_its_head_as_they_are(tmp_path, tied):
+    folder = made(tmp_path / "model", {**LLAMA, "tie_word_embeddings": tied})
+    tokens = encode(KIND, prepared(), folder, 32, tmp_path)
+    adapter = {"kind": "lora", "rank": 2, "alpha": 4, "dropout": 0.0}
+    model = adapt(KIND.load(folder, [], False), adapter)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained and all(".lora_" in name for name in trained)
+    plain = of_rows(KIND.load(folder, [], False).eval(), tokens, [0, 1, 2])
+    torch.testing.assert_close(of_rows(model.eval(), tokens, [0, 1, 2]), plain)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B" in name:
+                parameter.normal_()
+    changed = of_rows(model, tokens, [0, 1, 2])
+    assert (changed[:, 1] - plain[:, 1]).abs().min() > 1e-4
+    save_model(model, {}, adapter, folder, tmp_path / "adapter")
+    loaded = load_model(KIND, tmp_path / "adapter", folder, [], False).eval()
+    torch.testing.assert_close(of_rows(loaded, tokens, [0, 1, 2]), changed)
+    for part in ("merged", "alone"):
+        (tmp_path / part).mkdir()
+    base = {"name": "owner/name"}
+    write_merged(KIND, tmp_path / "adapter", folder, [], base, tmp_path / "merged", tmp_path / "alone")
+    torch.testing.assert_close(
+        of_rows(KIND.load(tmp_path / "merged", [], False).eval(), tokens, [0, 1, 2]), changed
+    )
+    assert json.loads((tmp_path / "alone" / "adapter_config.json").read_text())["task_type"] == "CAUSAL_LM"
 
 
 def test_greedy_responses_are_the_likeliest_tokens_whatever_the_batch(gpt2, tmp_path):

@@ -41,7 +41,8 @@ def adapted_layers(encoder, targets: Iterable[str] | None) -> list[str]:
 
 def adapt(model, adapter: dict):
     """Freeze the encoder in `model` and put an adapter into it, in place: `kind`, `rank`, `alpha`, `dropout`
-    and, where not all linear layers get one, `targets`. Head and pooler are trained whole.
+    and, where not all linear layers get one, `targets`. Head and pooler are trained whole, but for the head
+    of a language model, which is pretrained and stays as it is.
 
     The adapter changes nothing at first: of its two factors one is drawn from torch's global generator, the
     other is 0. Returns the model. Raises ModelError for targets that the encoder does not have.
@@ -58,8 +59,10 @@ def adapt(model, adapter: dict):
         target_modules=layers,
     )
     inject_adapter_in_model(settings, model)
+    pretrained = model.get_output_embeddings()
+    kept = set() if pretrained is None else set(pretrained.parameters())
     for name, parameter in model.named_parameters():
-        if not name.startswith(prefix) or POOLER in name.split("."):
+        if (not name.startswith(prefix) or POOLER in name.split(".")) and parameter not in kept:
             parameter.requires_grad_(True)
     for module in model.modules():
         if isinstance(module, LoraLayer):

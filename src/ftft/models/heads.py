@@ -72,11 +72,15 @@ def load_generator(folder: str | Path) -> nn.Module:
     return _load(AutoModelForCausalLM, folder)
 
 
-def logits_of_next(model: nn.Module, ids: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def logits_of_next(
+    model: nn.Module, ids: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor | None = None
+) -> torch.Tensor:
     """Logits [wanted tokens, vocabulary] of those tokens of `ids` [b, tokens] that are `wanted`, row after
     row, each from what stands before it; padding stands behind the tokens.
 
-    The head computes no others: of a prompt none are needed. No mask is, as no token sees what is behind it.
+    The head computes no others: of a prompt none are needed. No mask is, as no token sees what is behind.
+    With `places` [b, tokens], the rows of a batch lie end to end in it, each beginning at place 0, and a
+    token sees those of its own row alone.
     """
     # The state at a token gives the logits of the next.
     states = torch.zeros_like(wanted)
@@ -84,7 +88,8 @@ def logits_of_next(model: nn.Module, ids: torch.Tensor, wanted: torch.Tensor) ->
     head = getattr(model, "module", model).get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][states],))
     try:
-        return model(input_ids=ids, use_cache=False).logits
+        packing = {} if places is None else {"position_ids": places}
+        return model(input_ids=ids, use_cache=False, **packing).logits
     finally:
         hook.remove()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError
-from .tokens import Cut, Tokens, load_tokenizer, tell_of_unknown, unknown_share
+from .tokens import ROUND_WIDTH, Cut, Tokens, load_tokenizer, tell_of_unknown, unknown_share
 
 
 def responses(
@@ -63,6 +63,55 @@ def responses(
     )
     tell_of_unknown(tokens, tokenizer_file)
     return tokens
+
+
+def packed(tokens: Tokens, rows: np.ndarray, pad_id: int, round_width: bool) -> dict[str, np.ndarray]:
+    """The rows [b] end to end in sequences no longer than the longest of them, arrays [sequences, width] of
+    int64.
+
+    input_ids, padded by `pad_id` at the end; position_ids, which begin at 0 with every row and the padding;
+    row, the place among `rows` that a token is of, -1 at padding; response, as `responses` has it, -1 there.
+    """
+    lengths = tokens.feature_lengths[rows]
+    width = int(lengths.max())
+    sequences = _bins(lengths, width)
+    if round_width:
+        width += -width % ROUND_WIDTH
+    shape = (len(sequences), width)
+    arrays = {
+        "input_ids": np.full(shape, pad_id, np.int64),
+        "position_ids": np.zeros(shape, np.int64),
+        "row": np.full(shape, -1, np.int64),
+        "response": np.full(shape, -1, np.int64),
+    }
+    for sequence, members in enumerate(sequences):
+        end = 0
+        for place in members:
+            own = slice(tokens.offsets[rows[place]], tokens.offsets[rows[place] + 1])
+            there = slice(end, end + lengths[place])
+            arrays["input_ids"][sequence, there] = tokens.ids[own]
+            arrays["position_ids"][sequence, there] = np.arange(lengths[place])
+            arrays["row"][sequence, there] = place
+            arrays["response"][sequence, there] = tokens.aligned["response"][own]
+            end = there.stop
+        arrays["position_ids"][sequence, end:] = np.arange(width - end)
+    return arrays
+
+
+def _bins(lengths: np.ndarray, room: int) -> list[list[int]]:
+    """Places by the sequence that they go to, the longest first, each into the first that has room."""
+    sequences: list[list[int]] = []
+    left: list[int] = []
+    for place in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[place])
+        fitting = next((number for number, free in enumerate(left) if free >= length), None)
+        if fitting is None:
+            sequences.append([place])
+            left.append(room - length)
+        else:
+            sequences[fitting].append(place)
+            left[fitting] -= length
+    return sequences
 
 
 def _before_a_text(tokenizer) -> list[int]:

@@ -77,7 +77,7 @@ def write_page(
     later = {
         "uids": json_bytes(ordered["uid"].to_pylist()),
         "curves": curves[order].tobytes(),
-        "issues": json_bytes(issues_of(issues_file, ordered, TEXT_COLUMNS[: len(spec["text"])])),
+        "issues": json_bytes(issues_of(issues_file, ordered, text_columns(ordered))),
         **chunks(texts),
     }
     write_text(output, fill(page, first, later))
@@ -132,11 +132,16 @@ def issues_of(issues_file: Path, data: pa.Table, texts: Sequence[str]) -> list[d
     return [dict(zip(keys, entry, strict=True)) for entry in entries]
 
 
+def text_columns(data: pa.Table) -> list[str]:
+    """The columns of texts that a data set has."""
+    return [name for name in TEXT_COLUMNS if name in data.column_names]
+
+
 def shown_texts(data: pa.Table, dataset: Dataset, order: np.ndarray) -> pa.Table:
     """The columns of texts of the rows of `data`, which are those of `dataset` in this order, as the kind of
     task shows them.
     """
-    texts = data.select([name for name in TEXT_COLUMNS if name in data.column_names])
+    texts = data.select(text_columns(data))
     kind = kind_of(dataset.kind)
     lists = any(pa.types.is_list(column.type) for column in texts.columns)
     if not lists and not kind.shows_targets:

@@ -79,8 +79,8 @@ class Kind(ABC):
     may name. learns: what is
     learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
-    token alone. evaluated: optional keys that
-    evaluations alone read. shows_targets: whether a page shows more than the texts as they are.
+    token alone. evaluated: optional keys that evaluations alone read.
+    shows_targets: whether a page shows more than the texts as they are.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
     one_column: whether text and label may be one column.
     """

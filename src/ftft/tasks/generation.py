@@ -18,6 +18,8 @@ from .base import Batch, Kind
 
 # What is recorded and predicted of an instance, and the names of these columns in files.
 COLUMNS = ("tokens", "log_p", "mean_p", "tokens_right")
+# Kinds of models that were found to keep packed rows apart.
+PACKING = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 # Instances are grouped by the tenths of the words of their responses.
 PARTS = 10
 
@@ -163,6 +165,23 @@ class Generation(Kind):
 
         return load_generator(folder)
 
+    def collate(self, tokens, rows: np.ndarray, config, device, width: int) -> Batch:
+        """The instances `rows`, packed into sequences on a GPU, where what is not padded is not computed."""
+        if not self.packs(config, device):
+            return super().collate(tokens, rows, config, device, width)
+        import torch
+
+        from ..models.responses import packed
+
+        arrays = packed(tokens, rows, config.pad_token_id or 0, device.type == "cuda")
+        found = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        inputs = {name: found.pop(name) for name in ("input_ids", "position_ids")}
+        return Batch(inputs, None, width, found)
+
+    def packs(self, config, device) -> bool:
+        """Whether rows share sequences: on a GPU, for architectures that keep them apart by their places."""
+        return device.type == "cuda" and config.model_type in PACKING
+
     def outputs(self, model, batch: Batch):
         """Log-probability of every response token, and whether it has the largest: [response tokens, 2]."""
         import torch
@@ -170,8 +189,9 @@ class Generation(Kind):
 
         from ..models.heads import logits_of_next
 
-        gold = batch.inputs["input_ids"][batch.aligned["response"] > 0]
-        logits = logits_of_next(model, batch.inputs["input_ids"], batch.aligned["response"] > 0).float()
+        ids, wanted = batch.inputs["input_ids"], batch.aligned["response"] > 0
+        gold = ids[wanted]
+        logits = logits_of_next(model, ids, wanted, batch.inputs.get("position_ids")).float()
         log_p = -cross_entropy(logits, gold, reduction="none")
         return torch.stack([log_p, (logits.argmax(-1) == gold).to(log_p.dtype)], 1)
 
@@ -219,6 +239,12 @@ def _by_row(values, batch: Batch):
     """The number of response tokens of every row, and the sum of their `values`: [b] each."""
     import torch
 
-    counts = (batch.aligned["response"] > 0).sum(1)
-    rows = torch.arange(len(counts), device=values.device).repeat_interleave(counts)
+    wanted = batch.aligned["response"] > 0
+    if "row" in batch.aligned:
+        rows = batch.aligned["row"][wanted]
+        # Every row has a response token.
+        counts = torch.bincount(rows)
+    else:
+        counts = wanted.sum(1)
+        rows = torch.arange(len(counts), device=values.device).repeat_interleave(counts)
     return counts, values.new_zeros(len(counts)).index_add(0, rows, values)
