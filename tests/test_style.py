@@ -54,7 +54,7 @@ def test_reading_the_rules_imports_no_heavy_library(root):
 
 # The rooms whose steps run in seconds; a recorder for other people's training loops needs torch by nature.
 LIGHT_ROOMS = ("data", "cartography", "statistics", "results", "paper", "cli")
-HEAVY_MODULES = {"cartography/trainer.py"}
+HEAVY_MODULES = {"cartography/response_recorder.py", "cartography/trainer.py"}
 
 
 def test_light_steps_import_no_torch(root):

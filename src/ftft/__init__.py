@@ -4,13 +4,15 @@ The names below load their modules when they are first used: importing ftft cost
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
     "cartography.kind_recorder": ["KindRecorder"],
-    "cartography.trainer": ["RecordingMixin"],
+    "cartography.response_recorder": ["ResponseRecorder", "response_statistics"],
+    "cartography.trainer": ["RecordingMixin", "ResponseRecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],
     "cartography.losses": ["dynamics_of_losses", "import_s2l", "import_small2large"],
@@ -29,6 +31,47 @@ MODULES = {
     "errors": ["FtftError"],
     "results.opened": ["open_run"],
 }
+if TYPE_CHECKING:  # The same for type checkers.
+    from . import plot as plot
+    from .cartography.datamap import DataMap as DataMap, build_map as build_map, write_map as write_map
+    from .cartography.dynamics import (
+        Dynamics as Dynamics,
+        load_dynamics as load_dynamics,
+        save_dynamics as save_dynamics,
+    )
+    from .cartography.interchange import (
+        export_cartography as export_cartography,
+        import_cartography as import_cartography,
+        write_dynamics as write_dynamics,
+    )
+    from .cartography.kind_recorder import KindRecorder as KindRecorder
+    from .cartography.mixtures import (
+        class_balanced as class_balanced,
+        coverage_centric as coverage_centric,
+        with_copies as with_copies,
+        with_easy as with_easy,
+    )
+    from .cartography.overlap import overlap as overlap, overlap_matrix as overlap_matrix
+    from .cartography.recorder import DynamicsRecorder as DynamicsRecorder
+    from .cartography.scores import (
+        area_under_margin as area_under_margin,
+        el2n as el2n,
+        forgetting_events as forgetting_events,
+        predictive_entropy as predictive_entropy,
+        threshold_closeness as threshold_closeness,
+    )
+    from .cartography.selection import (
+        easy_share as easy_share,
+        regions as regions,
+        select as select,
+        select_random as select_random,
+        select_region as select_region,
+    )
+    from .cartography.trainer import RecordingMixin as RecordingMixin
+    from .data.dataset import Dataset as Dataset
+    from .errors import FtftError as FtftError
+    from .results.opened import open_run as open_run
+
 PLACES = {name: module for module, names in MODULES.items() for name in names}
 __all__ = sorted(PLACES)
 

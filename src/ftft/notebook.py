@@ -33,7 +33,11 @@ class InNotebooks:
     confidence: np.ndarray
     variability: np.ndarray
     correctness: np.ndarray
-    scores: dict[str, np.ndarray]
+
+    @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """All scores [n] by name."""
+        raise NotImplementedError
 
     def to_arrow(self) -> pa.Table:
         """A row per instance: its uid, and a column per score. `polars.from_arrow` takes it as it is."""
@@ -46,7 +50,7 @@ class InNotebooks:
     def _repr_html_(self) -> str:
         """Variability against confidence, coloured by correctness, of at most 1,500 instances."""
         count = len(self.uids)
-        rows = np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).astype(int)) if count else []
+        rows = np.unique(np.linspace(0, max(0, count - 1), min(count, MOST_POINTS)).astype(int))
         shown = (
             f"{len(rows):,} of {count:,} instances are drawn" if len(rows) < count else f"{count:,} instances"
         )

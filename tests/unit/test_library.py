@@ -1,3 +1,4 @@
+import ast
 import io
 import re
 import subprocess
@@ -272,6 +273,13 @@ def test_every_public_name_is_there():
     assert all(find_spec(f"ftft.{module}") for module in ftft.MODULES)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = ftft.nothing
+
+
+def test_type_checkers_see_every_public_name(root):
+    tree = ast.parse((root / "src" / "ftft" / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {node.module: [name.asname for name in node.names] for node in block.body}
+    assert seen == {None: ["plot"], **ftft.MODULES}
 
 
 def examples(root):

@@ -7,6 +7,7 @@ import webbrowser
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ftft import __version__, places
 from ftft.cli import COMMANDS, SHELLS, main
@@ -128,6 +129,7 @@ def test_there_is_one_version(root, capsys):
         main(["--version"])
     assert capsys.readouterr().out.strip() == f"ftft {__version__}"
     assert "\nversion =" not in (root / "pyproject.toml").read_text()
+    assert yaml.safe_load((root / "CITATION.cff").read_text())["version"] == __version__
 
 
 def test_open_shows_the_newest_page(folder, monkeypatch, capsys):

@@ -4,12 +4,14 @@ import json
 import logging
 from pathlib import Path
 
+import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from ..artifacts import replacing
 from ..errors import DataError, TrainingError
 from .recorder import DynamicsRecorder
+from .response_recorder import ResponseRecorder
 
 UID, LABELS = "uid", "labels"
 # In a Trainer's checkpoint: what was recorded, and the entry of trainer_state.json that names its content.
@@ -29,6 +31,8 @@ class RecordingMixin:
     size, accumulation or seed; and at the first batch for uids, labels or outputs that it cannot record.
     """
 
+    recorder_class = DynamicsRecorder
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.args.world_size > 1:
@@ -37,7 +41,7 @@ class RecordingMixin:
                 got=f"{self.args.world_size} processes",
                 fix="train the reference model on one device",
             )
-        self.recorder = DynamicsRecorder()
+        self.recorder = self.recorder_class()
         self._in_step, self._batch = False, None
         self._resumed, self._starts, self._goes_on = None, 0, False
         self.add_callback(_Recording(self))
@@ -48,7 +52,7 @@ class RecordingMixin:
         checkpoint = resume_from_checkpoint
         if checkpoint is True:
             checkpoint = get_last_checkpoint(self.args.output_dir)
-        self._resumed = _saved(Path(checkpoint)) if checkpoint else None
+        self._resumed = _saved(Path(checkpoint), self.recorder_class) if checkpoint else None
         self._starts = 0
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
@@ -168,6 +172,41 @@ class RecordingMixin:
         self._goes_on = False
 
 
+class ResponseRecordingMixin(RecordingMixin):
+    """Makes a trainer of causal language models record: transformers' Trainer, or TRL's SFTTrainer.
+
+    As `RecordingMixin`; the training set's column `uid` goes past the collator. What is recorded is how
+    likely each response is, whose tokens have other labels than -100. The mix-in raises TrainingError for
+    rows that are packed into sequences, in which they cannot be told apart by then.
+    """
+
+    recorder_class = ResponseRecorder
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if getattr(self.args, "packing", False) or getattr(self.args, "padding_free", False):
+            raise TrainingError(
+                "packed rows cannot be told apart by whoever records them",
+                got="packing or padding_free",
+                fix="train the reference model with packing=False and padding_free=False",
+            )
+        self.data_collator = _BesideUids(self.data_collator)
+
+
+class _BesideUids:
+    """A collator that never sees the uids, which it puts beside what another one gives."""
+
+    def __init__(self, collator):
+        self.collator = collator
+
+    def __call__(self, features: list[dict]) -> dict:
+        uids = [feature[UID] for feature in features if UID in feature]
+        batch = self.collator(
+            [{name: value for name, value in feature.items() if name != UID} for feature in features]
+        )
+        return {**batch, UID: torch.tensor(uids)} if uids else batch
+
+
 class _Recording(TrainerCallback):
     def __init__(self, trainer: RecordingMixin):
         self.trainer = trainer
@@ -228,7 +267,7 @@ def _logits(outputs, has_loss: bool):
     return found
 
 
-def _saved(checkpoint: Path) -> tuple[dict, dict]:
+def _saved(checkpoint: Path, recorder_class: type) -> tuple[dict, dict]:
     """The recorder's state in a checkpoint, and the order of its batches; raises TrainingError without
     them."""
     try:
@@ -238,7 +277,7 @@ def _saved(checkpoint: Path) -> tuple[dict, dict]:
         state = {**json.loads(header), "recorded": recorded}
         order, whole = entry["order"], entry["hash"] == state["hash"]
         if whole:
-            DynamicsRecorder().load_state_dict(state)
+            recorder_class().load_state_dict(state)
     except (OSError, ValueError, KeyError, TypeError, DataError) as error:
         raise _not_resumable(checkpoint, f"{type(error).__name__}: {error}") from error
     if not whole:

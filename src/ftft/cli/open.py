@@ -7,8 +7,8 @@ from pathlib import Path
 from ..errors import ArtifactError
 from .neutral import neutral_text
 
-# Data maps and preflights below the results, and what `snakemake --report` leaves in the folder.
-PAGES = ("maps/**/*.html", "preflight/*.html")
+# Data maps, preflights and verdicts below the results, and what `snakemake --report` leaves in the folder.
+PAGES = ("maps/**/*.html", "preflight/*.html", "verdicts/*.html")
 REPORT = Path("report.html")
 
 

@@ -49,9 +49,7 @@ def select_ids(chosen: argparse.Namespace) -> None:
         print(f"  length: {lengths[rows].mean():.0f} characters, of all rows {lengths.mean():.0f}")
     if chosen.keep:
         if records is None:
-            raise DataError(
-                "--keep writes rows", got="no --rows", fix="name the file of the rows: --rows FILE"
-            )
+            raise DataError("--keep writes rows", got="no --rows", fix="name their file: --rows FILE")
         kept = records.take(pa.array(rows)).to_pylist()
         write_text(chosen.keep, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in kept))
         print(f"  the rows themselves: {chosen.keep}")

@@ -1,5 +1,6 @@
 """What the workflow left in a folder, as tables for a notebook."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ class OpenedRun:
 
     def arrow(self, kind: str, *names: object) -> pa.Table:
         """A table: `kind` is the name of one of the methods below, `names` are its arguments."""
-        tables = {
+        tables: dict[str, Callable[..., pa.Table]] = {
             "ledgers": self._ledgers,
             "scores": self._scores,
             "dynamics": self._dynamics,

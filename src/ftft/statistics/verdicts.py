@@ -1,8 +1,8 @@
 """Scores at equal compute: which methods are above all that they have to beat, and from which budget on.
 
 A run is read at its checkpoints, so that one run tells what a method scores at every budget. A method has to
-beat others at the same budget, each by an interval over seeds and examples that holds together with those of
-all other methods and budgets (Bonferroni).
+beat others at the same budget, each by an interval over seeds and examples whose lower end holds together
+with those of all other methods and budgets (Bonferroni).
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,13 +84,16 @@ def judged_budgets(costs: np.ndarray) -> np.ndarray:
 
 
 def judge(curves: Mapping[str, Curve], rivals: Mapping[str, Sequence[str]], confidence: float) -> list[Lead]:
-    """The lead of every method over its `rivals` at each of its budgets; all intervals hold together.
+    """The lead of every method over its `rivals` at each of its budgets.
+
+    The lower ends of all intervals hold together with this confidence.
 
     A method without a rival is not judged. At a budget that no rival has come to, nothing is compared.
     """
     judged = {name: judged_budgets(curves[name].costs) for name, others in rivals.items() if others}
-    # A method that leads has to lead over all of its rivals, so that these need no correction.
-    together = 1 - (1 - confidence) / max(1, sum(map(len, judged.values())))
+    # Only lower ends can show a lead, hence the 2. A method that leads has to lead over all of its rivals, so
+    # that these need no correction.
+    together = 1 - 2 * (1 - confidence) / max(2, sum(map(len, judged.values())))
     leads = []
     for name, budgets in judged.items():
         for budget in budgets:
