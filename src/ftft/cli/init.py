@@ -70,7 +70,7 @@ def init(arguments: argparse.Namespace) -> None:
         arguments.encoding,
     )
     kind = kind_of(whole.columns.kind)
-    if kind.pretrained_head and None in (arguments.reference, arguments.main):
+    if kind.head == "CausalLM" and None in (arguments.reference, arguments.main):
         raise FtftError(
             "ftft init knows no language models that fit these rows",
             got=f"{whole.columns.reasons['label']}: a task of the kind '{kind.name}', and no models",

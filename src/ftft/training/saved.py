@@ -29,6 +29,7 @@ PEFT_TASKS = {
     "SequenceClassification": "SEQ_CLS",
     "TokenClassification": "TOKEN_CLS",
     "QuestionAnswering": "QUESTION_ANS",
+    "CausalLM": "CAUSAL_LM",
 }
 
 
