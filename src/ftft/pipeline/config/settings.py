@@ -151,7 +151,8 @@ class Runtime(Part):
     gradient_checkpointing: Truth = key(
         False,
         meaning="keep only the input of each layer for the backward pass, and compute the rest again: the "
-        "same step to rounding, a third slower, in much less memory",
+        "same step to rounding in less memory, slower by a third or more; on a CPU a small "
+        "`micro_batch_size` saves more and costs nothing",
     )
     threads: Positive = key(
         1,
