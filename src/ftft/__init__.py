@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 MODULES = {
     "cartography.recorder": ["DynamicsRecorder"],
     "cartography.kind_recorder": ["KindRecorder"],
-    "cartography.response_recorder": ["ResponseRecorder", "response_statistics"],
+    "cartography.response_recorder": ["ResponseRecorder"],
     "cartography.trainer": ["RecordingMixin", "ResponseRecordingMixin"],
     "cartography.dynamics": ["Dynamics", "load_dynamics", "save_dynamics"],
     "cartography.interchange": ["export_cartography", "import_cartography", "write_dynamics"],
@@ -35,10 +35,7 @@ if TYPE_CHECKING:  # The same for type checkers.
     from . import plot as plot
     from .cartography.recorder import DynamicsRecorder as DynamicsRecorder
     from .cartography.kind_recorder import KindRecorder as KindRecorder
-    from .cartography.response_recorder import (
-        ResponseRecorder as ResponseRecorder,
-        response_statistics as response_statistics,
-    )
+    from .cartography.response_recorder import ResponseRecorder as ResponseRecorder
     from .cartography.trainer import (
         RecordingMixin as RecordingMixin,
         ResponseRecordingMixin as ResponseRecordingMixin,

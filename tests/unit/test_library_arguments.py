@@ -150,6 +150,10 @@ def other_size(value):
     return isinstance(value, np.ndarray) and value.shape[1:2] == (2,)
 
 
+LOSSES = (
+    [-np.log(P_TRUE), (-np.log(P_TRUE)).tolist(), np.ones((3, N), int)],
+    [P_TRUE[0], -P_TRUE, changed(P_TRUE, (0, 0), NAN), changed(P_TRUE, (0, 0), np.inf), [], None, "losses"],
+)
 PATHS = (["new"], [None, 3, "", "a\0b", b"new", ["new"]])
 # What each function takes, by parameter; a parameter without bad values has its own test.
 FUNCTIONS = {
@@ -171,10 +175,16 @@ FUNCTIONS = {
         "seed": SEEDS,
         "strata": COUNTS,
     },
+    "dynamics_of_losses": {
+        "losses": LOSSES,
+        "uids": (UID_LISTS[0], [v for v in UID_LISTS[1] if v is not None]),
+    },
     "easy_share": {"data_map": data_maps, "fraction": FRACTIONS},
     "el2n": {"logits": LOGIT_LISTS, "labels": CLASS_LISTS, "epochs": EPOCH_LISTS},
     "forgetting_events": {"logits": LOGIT_LISTS, "labels": CLASS_LISTS},
     "import_cartography": {"folder": ([], [*PATHS[1], "nowhere"])},
+    "import_s2l": {"folder": ([], [*PATHS[1], "nowhere"])},
+    "import_small2large": {"folder": ([], [*PATHS[1], "nowhere"])},
     "overlap": {"rows_a": ROWS, "rows_b": ROWS},
     "overlap_matrix": {"selections": ROWS_OF_ROWS},
     "predictive_entropy": {
@@ -224,8 +234,10 @@ FUNCTIONS = {
 }
 # `select` takes what the configuration was checked for. The others are no functions of data: containers,
 # which are checked where they are taken, a mix-in, and the error itself.
-# `open_run` takes a folder of results (test_opened.py).
-OTHERS = {"DataMap", "Dataset", "Dynamics", "FtftError", "RecordingMixin", "open_run", "select"}
+# `open_run` takes a folder of results (test_opened.py); a recorder of responses what it is given by batches
+# (test_response_recorder.py).
+OTHERS = {"DataMap", "Dataset", "Dynamics", "FtftError", "open_run", "select"}
+OTHERS |= {"RecordingMixin", "ResponseRecorder", "ResponseRecordingMixin"}
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name}-{parameter}")
     for name, parameters in FUNCTIONS.items()

@@ -6,6 +6,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 import ftft
+from ftft.cartography.response_recorder import response_statistics
 from ftft.cli import main
 from ftft.errors import DataError, TrainingError
 
@@ -84,7 +85,7 @@ def test_statistics_are_those_of_the_labelled_tokens_by_hand():
     logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log().expand(2, 4, 4)
     labels = torch.tensor([[-100, -100, 1, 2], [-100, 0, -100, -100]])
     expected = [[2, np.log(1 / 32), 3 / 16, 0], [1, np.log(1 / 2), 1 / 2, 1]]
-    np.testing.assert_allclose(ftft.response_statistics(logits, labels), expected, rtol=1e-6)
+    np.testing.assert_allclose(response_statistics(logits, labels), expected, rtol=1e-6)
 
 
 def test_a_trainer_records_the_losses_of_its_own_passes(tmp_path):

@@ -89,17 +89,12 @@ def dynamics_of_losses(losses: np.ndarray, uids: Sequence[str] | None = None) ->
     """Training dynamics of mean losses per token [epochs, n], without logits; `correct` is False throughout,
     for it is not known. Without `uids` the instances are numbered. Raises DataError.
     """
-    values = np.asarray(losses, np.float64)
-    if values.ndim != 2 or not np.isfinite(values).all() or (values < 0).any():
-        raise DataError(
-            "these are no losses of responses",
-            got=f"shape {list(values.shape)}, or numbers that are negative or not finite",
-            expected="finite mean losses per token of 0 or more, [epochs, n]",
-        )
-    names = [str(row) for row in range(values.shape[1])] if uids is None else list(uids)
-    if len(names) != values.shape[1]:
-        raise DataError(
-            "the losses are of other rows", got=f"{values.shape[1]} rows", expected=f"{len(names)} uids"
-        )
-    p_true = np.exp(-values).astype(np.float32)
+    expected = "finite mean losses per token of 0 or more"
+    values = arguments.array("losses", losses, expected)
+    arguments.shape("losses", values, ("epochs", "instances"))
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all() or (values < 0).any():
+        raise arguments.refuse("losses", "numbers that are negative or not finite", expected)
+    instances = values.shape[1]
+    names = list(map(str, range(instances))) if uids is None else arguments.uids(uids, instances)
+    p_true = np.exp(-values.astype(np.float64)).astype(np.float32)
     return Dynamics(names, p_true, np.zeros(p_true.shape, bool))
