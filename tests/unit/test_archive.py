@@ -109,7 +109,9 @@ def sources(tmp_path):
             evaluations.append(tmp_path / f"{number}-{dataset}.parquet")
             about = {"run": made["run"], "dataset": dataset, "kind": "classification", "labels": LABELS}
             write_parquet(evaluations[-1], pa.table(columns), about)
-    supervising = {("small-ambiguous-33", seed): {"seconds": 6.0, "peak_memory_mb": 50.0} for seed in SEEDS}
+    supervising = {
+        ("small-ambiguous-33", seed): {"seconds": 6.0, "flops": 60, "peak_memory_mb": 50.0} for seed in SEEDS
+    }
     return evaluations, ledgers, supervising
 
 

@@ -42,7 +42,7 @@ def test_losses_of_other_programs_become_dynamics(tmp_path):
     dynamics = ftft.dynamics_of_losses(LOSSES)
     np.testing.assert_allclose(dynamics.p_true, np.exp(-LOSSES), rtol=1e-6)
     assert dynamics.uids == [str(row) for row in range(ROWS)]
-    with pytest.raises(DataError, match="no losses of responses"):
+    with pytest.raises(DataError, match="the argument 'losses' cannot be used"):
         ftft.dynamics_of_losses(-LOSSES)
 
 

@@ -171,9 +171,9 @@ CONTRACT = {
     ),
     "an evaluation set added": (
         add_evaluation_set,
-        {"prepare_data": 1, "check_data": 1, "evaluate": 5, **TABLE},
+        {"prepare_data": 1, "check_data": 1, "evaluate": 5, **ISSUES, **TABLE},
     ),
-    "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, **TABLE}),
+    "an evaluation set removed": (remove_evaluation_set, {"check_data": 1, **ISSUES, **TABLE}),
     "the table's metric": (
         edit(tables__table1__metric="macro_f1"),
         {"compare_methods": 1, "write_table": 1},
@@ -186,7 +186,7 @@ CONTRACT = {
     "who counts as hard-to-learn": (edit(figures={"hard_fraction": 0.2}), {"plot_true_class": 1}),
     "the leakage policy": (
         edit(checks__leakage="refuse"),
-        {"check_data": 1, "collect_scores": 1, "write_table": 1},
+        {"check_data": 1, "collect_scores": 1, "write_table": 1, **ISSUES},
     ),
     "values of two keys swapped": (swap_epochs_and_patience, ALL_TRAINING),
     "the training data": (
@@ -215,7 +215,7 @@ CONTRACT |= {
     ),
     "an evaluation set added and the selection rule": (
         both(add_evaluation_set, edit(selection={"rule": "quantile"})),
-        {"make_supervision": 1, "train_main": 2, "evaluate": 2 * 3 + 5, **FULL_RUNS, **SET_ADDED},
+        {"make_supervision": 1, "train_main": 2, "evaluate": 2 * 3 + 5, **FULL_RUNS, **ISSUES, **SET_ADDED},
     ),
 }
 
