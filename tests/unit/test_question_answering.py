@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from small import RECIPE, RUNTIME, require_all_selectors
@@ -20,6 +21,7 @@ from ftft.data.dataset import Dataset, object_array
 from ftft.errors import DataError
 from ftft.execution.progress import Progress
 from ftft.models.tokens import Tokens
+from ftft.results.map_page import shown_texts
 from ftft.tasks.base import ABSENT, Batch, kind_of
 from ftft.tasks.metrics import metric, normalised
 from ftft.tasks.prediction import encode, predict_outputs
@@ -367,3 +369,15 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_supervisions(encoder, tmp_p
     assert len(result.epochs) == 4 and set(result.outcome["validation"]) == {"span_f1", "exact_match"}
     save_dynamics(tmp_path / "dynamics.parquet", KIND, result.epochs, dataset, {})
     require_all_selectors(load_dynamics(tmp_path / "dynamics.parquet", dataset), dataset)
+
+
+def test_a_page_shows_contexts_with_their_answers_in_brackets(dataset, tmp_path):
+    dataset.save(tmp_path / "questions.parquet")
+    order = np.arange(len(dataset))[::-1]
+    rows = pq.read_table(tmp_path / "questions.parquet").take(pa.array(order))
+    _, contexts = (column.to_pylist() for column in shown_texts(rows, dataset, order).columns)
+    assert contexts == [
+        "nobody is here",
+        CONTEXTS[1].replace("old pilot", "[old pilot]"),
+        "the [nurse] is in the garden",
+    ]

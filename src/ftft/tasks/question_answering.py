@@ -37,6 +37,7 @@ class QuestionAnswering(Kind):
     pipeline = "question-answering"
     fewest_texts = 2
     first_token = False
+    shows_targets = True
 
     def columns(self, spec: dict) -> list[str]:
         """The columns of question, context and answers, and that of their starts, if it is one of its own."""
