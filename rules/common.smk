@@ -79,6 +79,9 @@ def one_of(names):
     return "(?:" + "|".join(re.escape(name) for name in names) + ")"
 
 
+SUPERVISION = rf"all|(?:{one_of(CHANCE)}|{one_of(settings.models)}-{one_of(SELECTORS)})-\d+(?:\.\d+)?"
+
+
 wildcard_constraints:
     task=one_of(settings.tasks),
     model=one_of(settings.models),
@@ -87,7 +90,7 @@ wildcard_constraints:
     ),
     verdict=one_of(verdicts.verdict_names(settings)),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    supervision=rf"all|(?:{one_of(CHANCE)}|{one_of(settings.models)}-{one_of(SELECTORS)})-\d+(?:\.\d+)?",
+    supervision=SUPERVISION,
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
     group=one_of(settings.figures.overlap),

@@ -1,7 +1,4 @@
 # The same run serves as ERM baseline and as reference model: one artifact, used by both.
-ruleorder: train_reference > train_main
-
-
 rule train_reference:
     input:
         encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
@@ -49,6 +46,9 @@ rule train_main:
         ledger=run_ledger("results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}/ledger.json"),
     log:
         "logs/train/{task}/{model}/{supervision}/{budget}/seed{seed}.log",
+    # Never a reference run: a cluster's job, which may run this rule alone, would train the one that it reads.
+    wildcard_constraints:
+        supervision=f"(?!all/full/)(?:{SUPERVISION})",
     cache: SHARED
     conda:
         "../envs/train.yaml"

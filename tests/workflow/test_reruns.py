@@ -473,3 +473,14 @@ def test_policy_is_named_where_the_default_profile_is_missing(copied):
     os.remove(copied.folder / target)
     without = copied.snakemake("--workflow-profile", "none", "--rerun-triggers", "mtime", "--", target)
     assert "Rerun triggers differ from profiles/default" in without.stdout
+
+
+def test_a_job_of_a_cluster_trains_its_own_run_alone(workflow):
+    run = "task=demo,model=large,supervision=small-ambiguous-33,budget=full,seed=0"
+    code, shown = workflow.dry_run(
+        *("--target-jobs", f"train_main:{run}", "--allowed-rules", "train_main", "--force"),
+        *("--rerun-triggers", "params", "input", "mtime", "--mode", "remote"),
+    )
+    assert code == 0 and re.findall(r"Job \d+: (.*)", shown) == [
+        "Fine-tune the main model large on small-ambiguous-33, budget full, seed 0"
+    ]
