@@ -13,7 +13,11 @@ class Interrupted(TrainingError):
     """The training was asked to end before it was done."""
 
     def __init__(self) -> None:
-        super().__init__("the training was interrupted", fix="run it again: it goes on from its saved state")
+        super().__init__(
+            "the training was interrupted",
+            fix="run it again: it goes on from its saved state",
+            passing=True,
+        )
 
 
 class Termination:
