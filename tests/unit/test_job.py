@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from ftft.errors import ModelError
-from ftft.pipeline.job import fault_of_the_machine, job
+from ftft.execution.interruption import Interrupted
+from ftft.pipeline.job import explained, fault_of_the_machine, job
 
 
 def failing(tmp_path, error):
@@ -42,6 +43,17 @@ def test_a_fault_of_the_machine_is_named_behind_another_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
         failing(tmp_path, error)
     assert "out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [(Interrupted(), True), (MemoryError(), True), (ModelError("no encoder"), False)],
+    ids=["interrupted", "memory", "encoder"],
+)
+def test_what_would_end_alike_is_not_tried_again(tmp_path, error, again):
+    with pytest.raises(SystemExit):
+        failing(tmp_path, error)
+    assert explained(tmp_path / "log.txt") is not again
 
 
 def test_our_own_errors_are_shown_as_they_are(tmp_path, capsys):
