@@ -42,19 +42,16 @@ from ftft.tasks.prediction import encode
 from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
 
+from . import ours
 from .corpora import ENCODER_NAME, LABELS, encoder_folder
 
 ROOT = Path(__file__).parents[1]
 FOLDS = 5
 RUNTIME = {"device": "cpu", "require_gpu": False, "evaluation_batch_tokens": 4096, "fast_models": True}
 RECIPE = {
+    **ours.RECIPE,
     "epochs": 3.0,
     "learning_rate": 5.0e-5,
-    "batch_size": 32,
-    "warmup_fraction": 0.1,
-    "weight_decay": 0.0,
-    "adam_epsilon": 1.0e-6,
-    "max_grad_norm": 1.0,
     "max_length": 128,
     "precision": "float32",
     "batch_plan": "random",

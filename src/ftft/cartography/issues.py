@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from .datamap import score_of
 from .dynamics import Dynamics
-from .scores import SCORES
+from .scores import SCORES, mean_ranks
 
 DEFAULT_SCORES = ("confidence",)
 
@@ -47,9 +47,7 @@ def _signed_ranks(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """The place [n] of each of n values among them, from 0 to 1; equal values share their mean place."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    first = np.cumsum(counts) - counts
-    return (first + (counts - 1) / 2)[inverse] / max(1, len(values) - 1)
+    return mean_ranks(values) / max(1, len(values) - 1)
 
 
 # The lowest probabilities decide on the share; a minimum over fewer instances than this is chance.

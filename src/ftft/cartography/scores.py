@@ -210,3 +210,9 @@ def softmax(logits: np.ndarray) -> Iterator[np.ndarray]:
     exponentials = [np.exp(values.astype(np.float64, order="C") - largest) for values in by_class]
     total = reduce(np.add, exponentials)
     return (exponential / total for exponential in exponentials)
+
+
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """The rank [n] of each value from 0 on, equal ones having their mean rank."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts + 1) / 2)[group]

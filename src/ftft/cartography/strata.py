@@ -7,7 +7,7 @@ by.
 import numpy as np
 
 from .mixtures import coverage_centric, of_each, signed
-from .scores import losses
+from .scores import losses, mean_ranks
 from .selection import (
     Pool,
     even_quotas,
@@ -96,9 +96,3 @@ def rank_within(values: np.ndarray, difficulty: np.ndarray, bins: int) -> np.nda
         own = np.flatnonzero(place == one)
         found[own] = (mean_ranks(values[own]) + 0.5) / len(own)
     return found
-
-
-def mean_ranks(values: np.ndarray) -> np.ndarray:
-    """The rank [n] of each value from 0 on, equal ones having their mean rank."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts + 1) / 2)[group]

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from ..errors import DataError
 from .overlap import overlap
-from .scores import confidence, learning_percentage, mean_loss, variability
+from .scores import confidence, learning_percentage, mean_loss, mean_ranks, variability
 from .selection import even_quotas, largest, random_places, selection_size
-from .strata import CLUSTERS, DIFFICULTY_BINS, clusters_of, mean_ranks, rank_within
+from .strata import CLUSTERS, DIFFICULTY_BINS, clusters_of, rank_within
 
 S2L_SEEDS = 3
 COLUMN = re.compile(r"(.+)\|(\d+)")

@@ -73,8 +73,8 @@ def require_unchanged(slice_: dict, content_of: Callable[[str], str | None] = co
 
     A job that reads a path asks afterwards, so that an edit in the midst of it is in no result.
     """
+    content_of.cache_clear()
     for path, content in (("path", "content"), ("corrections", "corrections_content")):
-        content_of.cache_clear()
         if content in slice_ and content_of(slice_[path]) != slice_[content]:
             raise ArtifactError(
                 f"{slice_[path]} has changed while it was read",

@@ -58,10 +58,10 @@ def fingerprint(script: str | Path, roots: tuple[str, ...] = ()) -> str:
 
 
 @cache
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the files of a folder and their names."""
+def folder_hash(*folders: Path) -> str:
+    """SHA-256 over the files of folders and their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
         digest.update(f"{path.name}\n{path.read_text(encoding='utf-8')}\n".encode())
     return digest.hexdigest()
 

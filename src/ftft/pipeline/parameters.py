@@ -29,7 +29,8 @@ from .plan import (
     task_cost_unit,
 )
 
-MAP_PAGE, MODEL_CARD, PREFLIGHT_PAGE = (REPORT / name for name in ("map_page", "model_card", "preflight"))
+MAP_PAGE, MODEL_CARD = REPORT / "map_page", REPORT / "model_card"
+LOOK, PREFLIGHT_PAGE = REPORT / "page", REPORT / "preflight"
 
 
 def dataset_slice(config: Configuration, task: str, dataset: str) -> dict:
@@ -281,7 +282,7 @@ def preflight_slice(config: Configuration, task: str) -> dict:
         "recorded": recorded_transfers(),
         "compared": compared,
         "consumed_shares": [share for name in compared for share in paper.consumed_shares(name)],
-        "template": folder_hash(PREFLIGHT_PAGE),
+        "template": folder_hash(LOOK, PREFLIGHT_PAGE),
     }
 
 

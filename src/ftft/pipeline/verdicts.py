@@ -1,12 +1,13 @@
 """What is judged at equal compute: the methods of a task's tables, and what each of them has to beat."""
 
+from ..places import REPORT
 from . import registry
 from .compare import compare_name, table_of
 from .config import Configuration, Row
 from .config.tables import matched_name
 from .fingerprint import folder_hash
 from .names import Run
-from .parameters import REPORT, row_entries
+from .parameters import LOOK, row_entries
 from .plan import erm, reference_runs, row_budget, row_runs, row_supervision, table_tasks, tables_of
 
 VERDICT_PAGE = REPORT / "verdict"
@@ -78,7 +79,7 @@ def verdict_slice(config: Configuration, verdict: str) -> dict:
             }
             for name, row in zip(names, rows, strict=True)
         ],
-        "template": folder_hash(VERDICT_PAGE),
+        "template": folder_hash(LOOK, VERDICT_PAGE),
         **config.statistics.dump(),
     }
 

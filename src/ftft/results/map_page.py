@@ -5,7 +5,6 @@ compressed and in base64, so that no text of an instance is ever markup; the pag
 """
 
 import base64
-import hashlib
 import html
 import json
 import zlib
@@ -23,9 +22,11 @@ from ..cartography.dynamics import load_dynamics
 from ..cartography.selection import regions
 from ..data.corrections import text_hash
 from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
+from ..notebook import WIDEST_VARIABILITY
 from ..places import REPORT
 from ..tasks.base import kind_of
 from .issues import listed
+from .web_page import policy
 
 TEMPLATES = REPORT / "map_page"
 SCRIPTS = ("data.js", "plot.js", "review.js", "app.js")
@@ -33,7 +34,6 @@ SCRIPTS = ("data.js", "plot.js", "review.js", "app.js")
 MOST_TEXT_BYTES = 80_000_000
 # Instances whose texts a browser unpacks together, to show one of them: a few milliseconds.
 CHUNK = 4096
-WIDEST_VARIABILITY = 0.5
 AMBIGUOUS, HARD_TO_LEARN = 1, 2
 
 
@@ -198,13 +198,4 @@ def fill(page: dict, first: dict[str, bytes], later: dict[str, bytes]) -> str:
         first="\n".join(data_block(name, content) for name, content in first.items()),
         code=code,
         later="\n".join(data_block(name, content) for name, content in later.items()),
-    )
-
-
-def policy(style: str, code: str) -> str:
-    """A content security policy: this style and this code, nothing else, and nothing from anywhere."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code)]
-    return (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
-        "base-uri 'none'; form-action 'none'"
     )

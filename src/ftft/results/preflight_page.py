@@ -1,11 +1,8 @@
 """The page of a task's preflight, without code: references in order, easy shares, numbers."""
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import pandas as pd
@@ -14,6 +11,7 @@ from ..artifacts import write_text
 from ..places import REPORT
 from ..statistics.frames import write_csv
 from ..tasks.metrics import metric as named_metric
+from . import web_page
 from .attribution import Attribution, attribute, class_table, traits, with_attribution
 from .easy_share import RATES
 from .preflight import RATE, Reference, build_preflight, findings, measure, parameter_count
@@ -57,11 +55,8 @@ def page(
     spec: dict, references: dict[str, Reference], table: pd.DataFrame, found: dict[str, Attribution]
 ) -> str:
     """The whole page; `table` is that of `attribution.with_attribution`."""
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=f"default-src 'none'; style-src 'sha256-{hashed}'; base-uri 'none'; form-action 'none'",
-        style=style,
+    return web_page.fill(
+        TEMPLATES,
         task=escape(plain(spec["task"])),
         references=_cards(spec, references, table, found),
         classes=_classes(class_table(found)),
@@ -137,7 +132,7 @@ def _classes(table: pd.DataFrame) -> str:
         f"<td>{row.runs}</td></tr>"
         for row, name in zip(table.itertuples(), table["class"], strict=True)
     ]
-    return _table(("Reference", "Class", "Easy", "Over independent halves", "Runs"), lines)
+    return web_page.table(("Reference", "Class", "Easy", "Over independent halves", "Runs"), lines)
 
 
 def _record(recorded: Sequence[dict]) -> str:
@@ -156,12 +151,7 @@ def _record(recorded: Sequence[dict]) -> str:
         "Threshold of easy shares",
         "Bands of the paper (constant there)",
     )
-    return _table(names, lines)
-
-
-def _table(names: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+    return web_page.table(names, lines)
 
 
 def _mark(kind: str, x: float, title: str) -> str:
@@ -196,7 +186,7 @@ def _numbers(references: dict[str, Reference], metric: str) -> str:
         ]
         row = "".join(f"<td>{cell}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row" dir="auto">{escape(plain(model))}</th>{row}</tr>')
-    return _table(names, lines)
+    return web_page.table(names, lines)
 
 
 def _spread(values: np.ndarray) -> str:

@@ -1,10 +1,8 @@
 """The page of a task's verdict at equal compute, without code: the answer, the figure, the numbers."""
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
-from string import Template
 
 import pandas as pd
 
@@ -12,6 +10,7 @@ from ..places import REPORT
 from ..statistics.verdicts import Lead
 from ..tasks.metrics import metric as named_metric
 from .texts import plain
+from .web_page import fill, table
 
 # Names of methods and models are cut; a sentence of several of them is not.
 SENTENCE = 4000
@@ -20,14 +19,9 @@ TEMPLATES = REPORT / "verdict"
 
 def page(spec: dict, verdict: dict, points: pd.DataFrame, leads: Sequence[Lead], drawing: bytes) -> str:
     """The whole page; `verdict` and `spec` as in `results.verdicts`, `drawing` is the figure as SVG."""
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{hashed}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return Template((TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=policy,
-        style=style,
+    return fill(
+        TEMPLATES,
+        images=True,
         title=escape(plain(spec["title"])),
         verdict=_paragraphs(verdict["sentences"]),
         figure=base64.b64encode(drawing).decode(),
@@ -68,5 +62,4 @@ def _leads(leads: Sequence[Lead]) -> str:
         row = "".join(f"<td>{cell}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row" dir="auto">{method}</th><td dir="auto">{rival}</td>{row}</tr>')
     header = ("Method", "Closest to it", "Compute", "Difference", "Interval", "Seeds", "Above all")
-    head = "".join(f'<th scope="col">{name}</th>' for name in header)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+    return table(header, lines)
