@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import itertools
 from pathlib import Path
 
 from ..artifacts import read_json
@@ -28,7 +27,7 @@ def issues(chosen: argparse.Namespace) -> None:
 
 def _show(path: Path, first: int) -> None:
     summary = read_json(path.with_suffix(".json"))
-    rows = _rows(path, first)
+    rows = _rows(path, summary["listed"])[: max(0, first)]
     print(f"{plain(path.stem)}: {_expected(summary)}; {summary['listed']} are listed in {plain(path)}\n")
     for place, row in enumerate(rows, 1):
         label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
@@ -38,13 +37,15 @@ def _show(path: Path, first: int) -> None:
         print(f"   {plain(row['reason'], 1000)}\n")
 
 
-def _rows(path: Path, count: int) -> list[dict[str, str]]:
-    """The first rows of a list; raises ArtifactError for a file that is damaged."""
+def _rows(path: Path, listed: int) -> list[dict[str, str]]:
+    """The rows of a list; raises ArtifactError for a file that is damaged or lacks some."""
     # A text may be longer than the csv module takes by default.
     csv.field_size_limit(2**31 - 1)
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            rows = list(itertools.islice(csv.DictReader(file, strict=True), max(0, count)))
+            rows = list(csv.DictReader(file, strict=True))
+        if len(rows) != listed:
+            raise ValueError(f"{len(rows)} rows of {listed}")
         for row in rows:
             if None in row or None in row.values() or not row.keys() >= set(BESIDE):
                 raise ValueError("a row has too many or too few cells")
