@@ -35,7 +35,7 @@ def wanted() -> bool:
 
 
 def run_beneath(command: list[str], logs: Path) -> int:
-    """Run `command`, draw the bars of trainings that leave their progress in `logs`, and return its exit code.
+    """Run `command`, with bars of the trainings that leave their progress in `logs`; returns its exit code.
 
     Where a signal ended the command, it ends this process too.
     """
@@ -89,7 +89,7 @@ def _read(master: int) -> bytes:
 
 
 def _pass_signals(process: subprocess.Popen, bars: "_Bars") -> None:
-    """Send on what a user sent to this process alone; what the terminal sends, it sends to the whole group."""
+    """Send on what a user sent to this process alone; the terminal sends to the whole group."""
     while caught := signal.sigtimedwait(SIGNALS, 0):
         if caught.si_code <= 0:
             process.send_signal(caught.si_signo)

@@ -1,4 +1,4 @@
-"""The call of snakemake that a job belongs to: its name in the environment, who draws bars for it, and whether it still lives."""
+"""The call of snakemake that a job belongs to: what its environment says, and whether it still lives."""
 
 import os
 import platform
