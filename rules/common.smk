@@ -60,6 +60,8 @@ if workflow.is_main_process:
 GPUS = 0 if settings.runtime.device == "cpu" else 1
 # Data and encoders are made before the first training starts, so that a fault of theirs costs no training.
 DATA_FIRST = 100
+# A model that is temporary is scored, and goes, before the next training starts.
+SCORES_SOON = 50
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.

@@ -7,6 +7,7 @@ rule evaluate:
         "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",
     log:
         "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.log",
+    priority: SCORES_SOON
     cache: SHARED
     conda:
         "../envs/train.yaml"
