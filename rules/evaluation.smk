@@ -7,8 +7,8 @@ rule evaluate:
         "results/evaluations/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.parquet",
     log:
         "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.log",
-    priority: SCORES_SOON
     cache: SHARED
+    priority: SCORES_SOON
     conda:
         "../envs/train.yaml"
     threads: settings.runtime.threads
