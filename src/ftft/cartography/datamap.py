@@ -6,6 +6,7 @@ Swayamdipta et al. (2020), section 2; paper, section 2. A map may hold further s
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from .scores import SCORES
 MINIMUM_EPOCHS = 2
 COORDINATES = ("confidence", "variability", "correctness")
 # Scores as they are: zstd with byte stream split would save a fifth of the file and double its writing time.
-STORAGE = {
+STORAGE: dict[str, Any] = {
     "compression": {"uid": "zstd", **dict.fromkeys(SCORES, "none")},
     "use_dictionary": ["correctness", "forgetting"],
     "column_encoding": {"uid": "DELTA_LENGTH_BYTE_ARRAY"},
@@ -77,7 +78,8 @@ class DataMap(InNotebooks):
                 fix="train the reference model for more epochs or steps",
             )
         scores = {name: score_of(dynamics, name, settings) for name in (*COORDINATES, *further)}
-        return cls(dynamics.uids, *(scores.pop(name) for name in COORDINATES), scores)
+        coordinates = {name: scores.pop(name) for name in COORDINATES}
+        return cls(dynamics.uids, further=scores, **coordinates)
 
     def save(self, path: str | Path, metadata: dict) -> None:
         """Write the map as Parquet: uid, and a column per score."""
@@ -95,8 +97,8 @@ class DataMap(InNotebooks):
         """Read a map and its metadata; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path, needed=("uid", *COORDINATES))
         scores = {name: to_numpy(table[name]) for name in table.column_names if name != "uid"}
-        coordinates = [scores.pop(name) for name in COORDINATES]
-        return cls(TextColumn(table["uid"]), *coordinates, scores), metadata
+        coordinates = {name: scores.pop(name) for name in COORDINATES}
+        return cls(TextColumn(table["uid"]), further=scores, **coordinates), metadata
 
     @classmethod
     def load_for(

@@ -7,6 +7,7 @@ They are those of the training-mode forward pass in which the instance was drawn
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ..tasks.base import Kind
 from . import arguments
 
 # Floats as they are: zstd with byte stream split would save a tenth of the file and triple its reading time.
-STORAGE = {
+STORAGE: dict[str, Any] = {
     "compression": "none",
     "use_dictionary": False,
     "column_encoding": dict.fromkeys(("epoch", "row"), "DELTA_BINARY_PACKED"),

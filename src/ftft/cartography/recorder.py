@@ -1,9 +1,10 @@
 """Recording training dynamics in a loop of one's own: arrays of NumPy, tensors of torch, or plain lists."""
 
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -249,7 +250,8 @@ class DynamicsRecorder:
     def _logits(self, outputs: np.ndarray, uids: list[str]) -> np.ndarray:
         """Finite float32 logits [m, classes]."""
         if self._kind == "probabilities":
-            wrong = (outputs < 0).any(1) | ~(np.abs(outputs.sum(1, dtype=np.float64) - 1) < 1e-2)
+            near = np.abs(outputs.sum(1, dtype=np.float64) - 1) < 1e-2
+            wrong = np.asarray((outputs < 0).any(1) | ~near)
             _refuse(wrong, uids, "some outputs are no probabilities", "numbers from 0 on that sum to 1")
             # The least normal number stands in for 0, whose logarithm is not finite.
             outputs = np.log(np.maximum(outputs.astype(np.float64), np.finfo(np.float32).tiny))
@@ -272,7 +274,7 @@ class DynamicsRecorder:
             )
 
 
-def _taken(name: str, values: Sequence) -> Sequence:
+def _taken(name: str, values: Any) -> Any:
     """A copy without gradients on the device that the values are on; a list of plain uids stays a list."""
     if hasattr(values, "detach"):
         if values.is_complex() or (name == "uids" and values.is_floating_point()):
@@ -295,7 +297,7 @@ def _names(uids: Sequence) -> list[str]:
     return arguments.uids(map(str, found), distinct=False) if found else []
 
 
-def _array(values: Sequence) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     if not hasattr(values, "detach"):
         return values
     # NumPy has no bfloat16.
@@ -303,8 +305,7 @@ def _array(values: Sequence) -> np.ndarray:
 
 
 def _require_once(uids: list[str], number: int) -> None:
-    seen: set[str] = set()
-    repeated = [uid for uid in uids if uid in seen or seen.add(uid)]
+    repeated = list((Counter(uids) - Counter(set(uids))).elements())
     if repeated:
         raise DataError(
             f"epoch {number} has instances more than once",

@@ -299,7 +299,7 @@ def largest(scores: np.ndarray, uids: Sequence[str], count: int) -> np.ndarray:
     above = np.flatnonzero(scores > last)
     tied = np.flatnonzero(scores == last)
     if len(above) + len(tied) > count:
-        by_hash = sorted(tied, key=lambda row: (uid_hash(uids[row]), uids[row]))
+        by_hash = sorted(tied.tolist(), key=lambda row: (uid_hash(uids[row]), uids[row]))
         tied = np.array(by_hash[: count - len(above)], np.int64)
     return np.sort(np.concatenate([above, tied]))
 

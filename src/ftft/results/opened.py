@@ -141,7 +141,7 @@ class OpenedRun:
         *parts, seed = names
         for name in parts:
             arguments.path("a name of a task or model", name)
-        return Path(self.results, folder, *parts, f"seed{arguments.whole('seed', seed)}.parquet")
+        return Path(self.results, folder, *map(str, parts), f"seed{arguments.whole('seed', seed)}.parquet")
 
 
 def _there(path: Path) -> Path:
