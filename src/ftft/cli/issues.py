@@ -42,31 +42,54 @@ def _unfinished(chosen: argparse.Namespace) -> None:
     for path in paths:
         frame, about = issues_so_far(path, chosen.results)
         of = f" of {about['planned']:g}" if about["planned"] else ""
-        run = "{task}, {model}, seed {seed}".format(**about["run"])
+        run = plain("{task}, {model}, seed {seed}".format(**about["run"]))
         share = (
             "" if about["share"] is None else f"; at most {100 * about['share']:.1f} % expected to be wrong"
         )
         print(f"{run}, after {about['epochs']}{of} epochs: {len(frame)} labels look wrong{share}\n")
-        for place, row in enumerate(frame.head(chosen.first).fillna("").astype(str).to_dict("records")):
+        shown = frame.head(max(0, chosen.first)).fillna("").astype(str).to_dict("records")
+        for place, row in enumerate(shown, 1):
             _print(place, row, _certainty(row).rstrip(", "))
 
 
 def _show(path: Path, first: int) -> None:
     summary = read_json(path.with_suffix(".json"))
-    print(f"{path.stem}: {_expected(summary)}; {summary['listed']} are listed in {path}{_cost(summary)}\n")
-    # A text may be longer than the csv module takes by default.
-    csv.field_size_limit(2**31 - 1)
-    with open(path, encoding="utf-8", newline="") as file:
-        for place, row in zip(range(first), csv.DictReader(file), strict=False):
-            _print(place, row, f"{_certainty(row)}listed by {row['agree']} runs")
+    rows = _rows(path, summary["listed"])[: max(0, first)]
+    listed = f"{summary['listed']} are listed in {plain(path)}"
+    print(f"{plain(path.stem)}: {_expected(summary)}; {listed}{_cost(summary)}\n")
+    for place, row in enumerate(rows, 1):
+        _print(place, row, f"{_certainty(row)}listed by {row['agree']} runs")
 
 
 def _print(place: int, row: dict[str, str], certainty: str) -> None:
     label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
-    print(f"{place + 1}. {plain(row['uid'])}: {label}{f' ({certainty})' if certainty else ''}")
+    print(f"{place}. {plain(row['uid'])}: {label}{f' ({certainty})' if certainty else ''}")
     for name in (name for name in row if name not in BESIDE):
         print(f"   {plain(name)}: {plain(row[name])}")
     print(f"   {plain(row['reason'], 1000)}\n")
+
+
+def _rows(path: Path, listed: int) -> list[dict[str, str]]:
+    """The rows of a list; raises ArtifactError for a file that is damaged or lacks some."""
+    # A text may be longer than the csv module takes by default.
+    csv.field_size_limit(2**31 - 1)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        if len(rows) != listed:
+            raise ValueError(f"{len(rows)} rows of {listed}")
+        for row in rows:
+            if None in row or None in row.values() or not row.keys() >= set(BESIDE):
+                raise ValueError("a row has too many or too few cells")
+            float(row["probability"] or 0)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ArtifactError(
+            f"{path} cannot be read",
+            got=next(iter(str(error).splitlines()), ""),
+            expected="the list as the workflow left it",
+            fix="delete it and make it again: ftft run issues",
+        ) from error
+    return rows
 
 
 def _expected(summary: dict) -> str:
