@@ -1,4 +1,4 @@
-"""Issues of a reference run that still trains: what it leaves after each epoch, and what `ftft issues` shows."""
+"""Issues of a reference run that still trains: what it leaves after each epoch, what `ftft issues` shows."""
 
 import numpy as np
 import pyarrow as pa

@@ -135,7 +135,8 @@ def fine_tune(
         if fold:
             unseen = replace(data, supervision=Supervision.of(left_out))
             autocast = make_accelerator(execution).autocast
-            given = outputs_of(result.model, unseen, runtime["evaluation_batch_tokens"], autocast)
+            tokens = evaluation_tokens(runtime, execution.torch_device)
+            given = outputs_of(result.model, unseen, tokens, autocast)
             save_outputs(outputs["held_out"], left_out, given, {"run": run})
         if "model" in outputs:
             kind.finish(result.model, dataset)
