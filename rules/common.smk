@@ -96,6 +96,8 @@ wildcard_constraints:
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
     group=one_of(settings.figures.overlap),
+    fold=r"[1-9]\d*of[1-9]\d*",
+    folds=r"[1-9]\d*",
 
 
 def spec(rule):

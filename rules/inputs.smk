@@ -285,6 +285,28 @@ def issue_files(wildcards):
     return collect("results/issues/{run.task}/{run.model}/seed{run.seed}.parquet", run=runs)
 
 
+def fold_files(name):
+    """A file of every training that leaves a fold out."""
+
+    def files(wildcards):
+        count = int(wildcards.folds)
+        folder = f"results/runs/{wildcards.task}/{wildcards.model}/without-{{fold}}/full/seed{wildcards.seed}"
+        return [f"{folder.format(fold=f'{number}of{count}')}/{name}" for number in range(1, count + 1)]
+
+    return files
+
+
+def issue_dynamics(wildcards):
+    """What the labels are held against: the reference run's dynamics, or those out of sample."""
+    if folds := settings.issues.folds:
+        return f"results/folds/{wildcards.task}/{wildcards.model}/{folds}/seed{wildcards.seed}.parquet"
+    return "results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet"
+
+
+def validation_set(wildcards):
+    return data_files(wildcards.task, [settings.tasks[wildcards.task].validation])
+
+
 def length_ledger(wildcards):
     return run_files(plan.length_run(settings, wildcards.task), "ledger.json")
 

@@ -71,6 +71,11 @@ def save_dynamics(
     write_parquet(path, pa.concat_tables(tables), {**metadata, **described}, **STORAGE)
 
 
+def unfinished_dynamics(scratch: str | Path, run: dict) -> Path:
+    """Where a reference run leaves the dynamics of its epochs so far while it trains."""
+    return Path(scratch) / "dynamics" / run["task"] / run["model"] / f"seed{run['seed']}.parquet"
+
+
 def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
     """Read the training dynamics of the instances of `dataset`, without their logits if asked.
 

@@ -130,6 +130,12 @@ def parser() -> argparse.ArgumentParser:
     issues.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
     issues.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
+    issues.add_argument(
+        "--unfinished", action="store_true", help="by reference runs that still train, after their last epoch"
+    )
+    issues.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
+    )
 
     shown = _command(commands, "open", "show the newest page (data map, preflight, report)", "ftft open")
     shown.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))

@@ -14,6 +14,9 @@ BESIDE = ("uid", "given", "suggested", "agree", "score", "probability", "reason"
 
 def issues(chosen: argparse.Namespace) -> None:
     """Print the first issues of one task or of all; raises ArtifactError where there is no list."""
+    if chosen.unfinished:
+        _unfinished(chosen)
+        return
     folder = chosen.results / "issues"
     paths = sorted(folder.glob("*.csv")) if chosen.task is None else [folder / f"{chosen.task}.csv"]
     if not paths or not paths[0].is_file():
@@ -25,16 +28,45 @@ def issues(chosen: argparse.Namespace) -> None:
         _show(path, chosen.first)
 
 
+def _unfinished(chosen: argparse.Namespace) -> None:
+    """Print the first issues by each reference run that is not at its end."""
+    from ..results.issues import issues_so_far
+
+    folder = (chosen.scratch or chosen.results / "scratch") / "dynamics"
+    paths = sorted(folder.glob(f"{chosen.task or '*'}/*/seed*.parquet"))
+    if not paths:
+        raise ArtifactError(
+            f"no reference run has left an epoch to look at in {folder}",
+            fix="wait for its first epoch (ftft status --watch); of runs at their end: ftft issues",
+        )
+    for path in paths:
+        frame, about = issues_so_far(path, chosen.results)
+        of = f" of {about['planned']:g}" if about["planned"] else ""
+        run = plain("{task}, {model}, seed {seed}".format(**about["run"]))
+        share = (
+            "" if about["share"] is None else f"; at most {100 * about['share']:.1f} % expected to be wrong"
+        )
+        print(f"{run}, after {about['epochs']}{of} epochs: {len(frame)} labels look wrong{share}\n")
+        shown = frame.head(max(0, chosen.first)).fillna("").astype(str).to_dict("records")
+        for place, row in enumerate(shown, 1):
+            _print(place, row, _certainty(row).rstrip(", "))
+
+
 def _show(path: Path, first: int) -> None:
     summary = read_json(path.with_suffix(".json"))
     rows = _rows(path, summary["listed"])[: max(0, first)]
-    print(f"{plain(path.stem)}: {_expected(summary)}; {summary['listed']} are listed in {plain(path)}\n")
+    listed = f"{summary['listed']} are listed in {plain(path)}"
+    print(f"{plain(path.stem)}: {_expected(summary)}; {listed}{_cost(summary)}\n")
     for place, row in enumerate(rows, 1):
-        label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
-        print(f"{place}. {plain(row['uid'])}: {label} ({_beside(row)})")
-        for name in (name for name in row if name not in BESIDE):
-            print(f"   {plain(name)}: {plain(row[name])}")
-        print(f"   {plain(row['reason'], 1000)}\n")
+        _print(place, row, f"{_certainty(row)}listed by {row['agree']} runs")
+
+
+def _print(place: int, row: dict[str, str], certainty: str) -> None:
+    label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
+    print(f"{place}. {plain(row['uid'])}: {label}{f' ({certainty})' if certainty else ''}")
+    for name in (name for name in row if name not in BESIDE):
+        print(f"   {plain(name)}: {plain(row[name])}")
+    print(f"   {plain(row['reason'], 1000)}\n")
 
 
 def _rows(path: Path, listed: int) -> list[dict[str, str]]:
@@ -70,6 +102,12 @@ def _expected(summary: dict) -> str:
     return f"{among} of {instances} labels at most are expected to be wrong"
 
 
-def _beside(row: dict[str, str]) -> str:
-    known = f"wrong with probability {float(row['probability']):.2f}, " if row["probability"] else ""
-    return f"{known}listed by {row['agree']} runs"
+def _cost(summary: dict) -> str:
+    """What the list cost beside the reference runs, where it did."""
+    further = [run["further_trainings"] for run in summary["runs"]]
+    number, seconds = (sum(one[name] for one in further) for name in ("number", "seconds"))
+    return f"; out of sample, by {number} further trainings of {seconds:.0f} seconds in all" if number else ""
+
+
+def _certainty(row: dict[str, str]) -> str:
+    return f"wrong with probability {float(row['probability']):.2f}, " if row["probability"] else ""
