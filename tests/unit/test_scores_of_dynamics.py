@@ -10,6 +10,7 @@ from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map,
 from ftft.cartography.dynamics import Dynamics, save_dynamics
 from ftft.cartography.scores import (
     SCORES,
+    UNTRAINED,
     area_under_margin,
     el2n,
     forgetting_events,
@@ -21,7 +22,10 @@ from ftft.data.dataset import Dataset
 from ftft.errors import DataError
 from ftft.tasks.base import kind_of, true_class_probability
 
-FURTHER = [name for name in SCORES if name not in COORDINATES]
+# Of what was recorded in training; tests/unit/test_generation.py has those of the pass before it.
+FURTHER = [
+    name for name, own in SCORES.items() if name not in COORDINATES and not {*own.needs} & {*UNTRAINED}
+]
 
 
 def of_courses(*courses):
