@@ -7,9 +7,9 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
+from ftft.execution.memory import CPU_TOKENS
 from ftft.models.precision import supports_bfloat16
 from ftft.models.tokens import Tokens
-from ftft.pipeline.config import load_schema
 
 from . import ours
 from .corpora import ENCODER_NAME, Corpus, corpus
@@ -20,7 +20,7 @@ from .report import Row, Table, compared
 
 BATCH_SIZE = 64
 ROWS = {"MNLI": 1024, "ANLI": 512}
-BATCH_TOKENS = load_schema()["properties"]["runtime"]["properties"]["evaluation_batch_tokens"]["default"]
+BATCH_TOKENS = CPU_TOKENS
 PEER = f"HF loop: dataset order, batches of {BATCH_SIZE} padded to the longest, fp32"
 OURS = {"bfloat16": "ours, bf16", "float32": "ours, fp32"}
 

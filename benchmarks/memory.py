@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ftft.execution.memory import CPU_TOKENS
 from ftft.models.fast import speed_up
 from ftft.models.heads import keep_layer_inputs_alone
 from ftft.models.tokens import Tokens
@@ -35,7 +36,6 @@ TRAINED = {
     "ours, fp32, both": {"quarters": True, "again": True},
 }
 EVALUATION = "ours, evaluation, fp32"
-BATCH_TOKENS = 16_384
 # Of MiniLM on CAD (MiB); of the rest the peak of the Trainer.
 MINILM_GOAL = 2048
 
@@ -66,7 +66,7 @@ def _table(shape: str, options: Options) -> Table:
     notes = [
         f"Batches of {rows} rows of {', '.join(map(str, widths))} tokens, in this order; random token ids.",
         "The peak is that of the whole process, with Python and its libraries (about 600 MiB).",
-        f"The Trainer evaluates {rows} rows at once, ours at most {BATCH_TOKENS:,} padded tokens, fewer of"
+        f"The Trainer evaluates {rows} rows at once, ours at most {CPU_TOKENS:,} padded tokens, fewer of"
         " long rows.",
         f"CPU seconds of the work: {'; '.join(f'{name}: {taken:.1f}' for name, taken in seconds.items())}.",
     ]
@@ -111,7 +111,7 @@ def one(name: str, shape: str, rows: int, widths: list[int]) -> None:
         accelerate = ours.accelerator("float32")
 
         def work() -> None:
-            ours.predictions(model, tokens, BATCH_TOKENS, accelerate.autocast)
+            ours.predictions(model, tokens, CPU_TOKENS, accelerate.autocast)
 
     else:
         work = peers.trainer_predictions(tokens, labels, rows, model)

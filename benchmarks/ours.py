@@ -9,7 +9,7 @@ from torch import nn
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
 from ftft.execution.identity import resolve_execution
-from ftft.execution.memory import FreedMemory
+from ftft.execution.memory import FreedMemory, trained_tokens
 from ftft.execution.processes import make_accelerator
 from ftft.models.tokens import Tokens
 from ftft.tasks.base import kind_of
@@ -17,7 +17,7 @@ from ftft.tasks.prediction import predict_outputs
 from ftft.training.feed import Feed, TrainingData
 from ftft.training.nonfinite import FiniteWatch
 from ftft.training.recording import EpochRecorder
-from ftft.training.step import TrainingStep
+from ftft.training.step import AtOnce, TrainingStep
 
 from .corpora import LABELS, encoder_folder
 from .harness import Work
@@ -63,9 +63,9 @@ def training(
     rows = Dataset(list(map(str, range(len(tokens)))), (), labels, LABELS)
     data = TrainingData(KIND, tokens, rows, everything)
     feed = Feed(data, model.config, accelerate.device)
-    step = TrainingStep(
-        model.train(), feed, recipe, PLANNED_STEPS, accelerate, micro_batch_size=micro_batch_size
-    )
+    runtime = {"micro_batch_size": micro_batch_size}
+    at_once = AtOnce(micro_batch_size, trained_tokens(runtime, accelerate.device))
+    step = TrainingStep(model.train(), feed, recipe, PLANNED_STEPS, accelerate, at_once=at_once)
     recorder = EpochRecorder(len(tokens), len(LABELS))
     watch, memory = FiniteWatch(step, accelerate.device), FreedMemory()
 

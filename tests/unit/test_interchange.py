@@ -10,7 +10,7 @@ from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.interchange import export_cartography, import_cartography, write_dynamics
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
-from ftft.tasks.base import kind_of
+from ftft.tasks.base import ABSENT, kind_of
 
 UIDS = ["b", "a", "ç 'quoted \"", "10", "9"]
 DATA = Dataset(UIDS, (["text"] * 5,), np.array([1, 0, 1, 2, 0]), ["x", "y", "z"])
@@ -79,6 +79,26 @@ def test_epochs_may_be_logged_in_any_order_and_guids_be_numbers(tmp_path):
     found = import_cartography(written(tmp_path, EPOCH_0, EPOCH_1))
     assert (found.uids, found.labels.tolist()) == (["7", "8"], [0, 1])
     assert found.logits.tolist() == [[[0.5, -1], [2, 3]], [[6, 7], [4, 5]]]
+
+
+def test_a_line_holds_as_many_scores_as_its_question_has_choices(tmp_path):
+    dataset = Dataset(
+        ["two", "three"],
+        (["q", "r"], [["a", "b"], ["a", "b", "c"]]),
+        np.array([1, 2]),
+        [],
+        kind="multiple_choice",
+    )
+    kind = kind_of("multiple_choice")
+    epochs = [np.array([[0.5, 1.5, ABSENT], [1, 2, 3]], np.float32)]
+    dataset.save(tmp_path / "data.parquet")
+    save_dynamics(tmp_path / "dynamics.parquet", kind, epochs, dataset, {})
+    export_cartography(tmp_path / "dynamics.parquet", tmp_path / "data.parquet", tmp_path / "out")
+    lines = (tmp_path / "out" / "dynamics_epoch_0.jsonl").read_text().splitlines()
+    assert list(map(json.loads, lines)) == [
+        {"guid": "two", "logits_epoch_0": [0.5, 1.5], "gold": 1},
+        {"guid": "three", "logits_epoch_0": [1.0, 2.0, 3.0], "gold": 2},
+    ]
 
 
 def test_imported_dynamics_become_the_workflows_files_and_the_same_jsonl_again(tmp_path):

@@ -84,7 +84,25 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
     table, metadata = read_parquet(path, None if logits else list(KEYS))
     if metadata.get("data_hash") != dataset.content_hash:
         raise _mismatch(path, "training dynamics that were recorded on other data")
-    epochs, instances = metadata["epochs"], len(dataset)
+    return _whole(path, table, metadata["epochs"], dataset.uids, dataset.labels)
+
+
+def load_numbered(path: str | Path) -> Dynamics:
+    """Read training dynamics without their data set and logits: the instances are numbered from 0 on.
+
+    Raises ArtifactError as `load_dynamics` does, and for a file that holds something else.
+    """
+    table, metadata = read_parquet(path, list(KEYS))
+    if not {"epochs", "instances"} <= metadata.keys():
+        raise _mismatch(path, "a file of other content")
+    return _whole(path, table, metadata["epochs"], [str(row) for row in range(metadata["instances"])])
+
+
+def _whole(
+    path: str | Path, table: pa.Table, epochs: int, uids: Sequence[str], labels: np.ndarray | None = None
+) -> Dynamics:
+    """The dynamics in a table, of complete epochs and finite probabilities; otherwise ArtifactError."""
+    instances = len(uids)
     shape = (epochs, instances)
     expected = np.arange(epochs * instances)
     if (
@@ -98,16 +116,15 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
         epoch, row = np.argwhere(~np.isfinite(p_true))[0]
         raise ArtifactError(
             f"the training dynamics in {path} are not finite",
-            got=f"{(~np.isfinite(p_true)).sum()} value(s), first at epoch {epoch}, "
-            f"instance {dataset.uids[row]}",
+            got=f"{(~np.isfinite(p_true)).sum()} value(s), first at epoch {epoch}, instance {uids[row]}",
             expected="a probability for every instance and epoch",
             fix="the reference run diverged: lower its learning rate, then run it again",
         )
     correct = to_numpy(table["correct"].cast(pa.uint8())).astype(bool).reshape(shape)
-    names = [name for name in table.column_names if name.startswith("logit_")] if logits else []
+    names = [name for name in table.column_names if name.startswith("logit_")]
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
-    return Dynamics(dataset.uids, p_true, correct, dataset.labels, stacked)
+    return Dynamics(uids, p_true, correct, labels, stacked)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:

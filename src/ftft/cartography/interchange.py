@@ -9,6 +9,7 @@ import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 from ..artifacts import replacing
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
-from ..tasks.base import kind_of, true_class_probability
+from ..tasks.base import ABSENT, kind_of, true_class_probability
 from . import arguments
 from .dynamics import Dynamics, load_dynamics, save_dynamics
 
@@ -39,7 +40,8 @@ class Record(NamedTuple):
 def export_cartography(dynamics_file: str | Path, data_file: str | Path, folder: str | Path) -> None:
     """Write training dynamics as `folder`/dynamics_epoch_N.jsonl.
 
-    Every float32 is written as the double that it is, so that reading gives it back exactly. The function
+    Every float32 is written as the double that it is, so that reading gives it back exactly. Of a multiple
+    choice each line holds the scores of the instance's own choices, whatever their number. The function
     raises ArtifactError for files that are torn or do not belong together, and for a folder that cannot be
     written.
     """
@@ -47,13 +49,14 @@ def export_cartography(dynamics_file: str | Path, data_file: str | Path, folder:
     data_file = arguments.path("data_file", data_file)
     folder = arguments.path("folder", folder)
     dynamics = load_dynamics(dynamics_file, Dataset.load(data_file))
+    dynamics, widths = _padded(dynamics)
     logits, labels = _classification(dynamics)
     with ExitStack() as stack:
         stack.enter_context(_writing(folder))
         for epoch, values in enumerate(logits):
             temporary = stack.enter_context(replacing(folder / _name(epoch)))
             with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(_lines(epoch, dynamics.uids, labels, values))
+                file.writelines(_lines(epoch, dynamics.uids, labels, values, widths))
 
 
 def import_cartography(folder: str | Path) -> Dynamics:
@@ -118,6 +121,14 @@ def dynamics_of_logits(uids: list[str], labels: np.ndarray, logits: np.ndarray) 
     return Dynamics(uids, p_true, logits.argmax(-1) == labels, labels, logits)
 
 
+def _padded(dynamics: Dynamics) -> tuple[Dynamics, np.ndarray | None]:
+    """Dynamics whose absent choices have a logit too, and how many choices each instance has, [n]."""
+    if dynamics.logits is None:
+        return dynamics, None
+    absent = np.isnan(dynamics.logits[0])
+    return replace(dynamics, logits=np.where(absent, ABSENT, dynamics.logits)), (~absent).sum(-1)
+
+
 def _classification(dynamics: Dynamics) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels, float32 [epochs, n, classes] and int64 [n]."""
     if dynamics.logits is None or dynamics.labels is None:
@@ -154,11 +165,14 @@ def _name(epoch: int) -> str:
     return f"dynamics_epoch_{epoch}.jsonl"
 
 
-def _lines(epoch: int, uids: list[str], labels: np.ndarray, logits: np.ndarray) -> Iterator[str]:
+def _lines(
+    epoch: int, uids: list[str], labels: np.ndarray, logits: np.ndarray, widths: np.ndarray
+) -> Iterator[str]:
+    """A line for each instance, with the first of its logits [n, classes], as many as `widths` [n] says."""
     key = f"logits_epoch_{epoch}"
     values = logits.astype(np.float64).tolist()
-    for uid, of_instance, label in zip(uids, values, labels.tolist(), strict=True):
-        yield json.dumps({"guid": uid, key: of_instance, "gold": label}, ensure_ascii=False) + "\n"
+    for uid, of_instance, label, width in zip(uids, values, labels.tolist(), widths.tolist(), strict=True):
+        yield json.dumps({"guid": uid, key: of_instance[:width], "gold": label}, ensure_ascii=False) + "\n"
 
 
 def _epoch_files(folder: Path) -> list[Path]:

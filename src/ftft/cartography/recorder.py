@@ -1,6 +1,5 @@
 """Recording training dynamics in a loop of one's own: arrays of NumPy, tensors of torch, or plain lists."""
 
-import hashlib
 import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from . import arguments
 from .datamap import DataMap, build_map
 from .dynamics import Dynamics
 from .interchange import dynamics_of_logits, write_dynamics
+from .recorder_state import opened, sealed
 
 KINDS = ("logits", "probabilities")
-STATE = "ftft.DynamicsRecorder/1"
+STATE = "ftft.DynamicsRecorder/2"
 EXPECTED = {
     "uids": "texts or whole numbers, one per instance, in order",
     "outputs": "numbers, [batch, classes]",
@@ -188,22 +188,14 @@ class DynamicsRecorder:
             writer.write_table(table)
         recorded = sink.getvalue().to_pybytes()
         state = {"format": STATE, "outputs": self._kind, "epochs": self.epochs, "recorded": recorded}
-        return {**state, "hash": _state_hash(state)}
+        return sealed(state)
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` gave; what was recorded before is forgotten.
 
         The method raises DataError for what is no state, a state that was damaged, and one of other outputs.
         """
-        keys = {"format", "outputs", "epochs", "recorded", "hash"}
-        if not isinstance(state, dict) or state.keys() != keys or state["format"] != STATE:
-            raise DataError(
-                "this is no state of a DynamicsRecorder",
-                got=f"keys {', '.join(map(str, state))}" if isinstance(state, dict) else type(state).__name__,
-                expected=f"what state_dict() gives, {STATE}",
-            )
-        if state["hash"] != _state_hash(state):
-            raise DataError("the state of a DynamicsRecorder was damaged", expected="what state_dict() gave")
+        state = opened(state, STATE, {"outputs", "epochs", "recorded"})
         if state["outputs"] != self._kind:
             raise DataError(
                 "the state is that of a recorder of other outputs",
@@ -331,11 +323,3 @@ def _refuse(wrong: np.ndarray, uids: list[str], what: str, expected: str) -> Non
 
 def _first(uids: list[str]) -> str:
     return f" (first {reprlib.repr(uids[0])})" if uids else ""
-
-
-def _state_hash(state: dict) -> str:
-    digest = hashlib.sha256()
-    for key in ("format", "outputs", "epochs", "recorded"):
-        value = state[key]
-        digest.update(value if isinstance(value, bytes) else f"{key}={value};".encode())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import FtftError
+from .neutral import neutral_text
 from .run import VERBS
 
 # The module and the function behind a command.
@@ -50,7 +51,17 @@ def main(arguments: list[str] | None = None) -> int:
     except FtftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"ftft {chosen.command}: {_named(error)}", file=sys.stderr)
+        print("  what to do: name a place where files can be read and written", file=sys.stderr)
+        return 1
     return 0
+
+
+def _named(error: OSError) -> str:
+    """Which file, and what is wrong with it."""
+    file = error.filename2 or error.filename
+    return ": ".join([*([neutral_text(os.fsdecode(file))] if file else []), error.strerror or str(error)])
 
 
 def _chosen(arguments: list[str]) -> argparse.Namespace:

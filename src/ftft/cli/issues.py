@@ -27,16 +27,37 @@ def issues(chosen: argparse.Namespace) -> None:
 
 def _show(path: Path, first: int) -> None:
     summary = read_json(path.with_suffix(".json"))
-    print(f"{path.stem}: {_expected(summary)}; {summary['listed']} are listed in {path}\n")
+    rows = _rows(path, summary["listed"])[: max(0, first)]
+    print(f"{plain(path.stem)}: {_expected(summary)}; {summary['listed']} are listed in {plain(path)}\n")
+    for place, row in enumerate(rows, 1):
+        label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
+        print(f"{place}. {plain(row['uid'])}: {label} ({_beside(row)})")
+        for name in (name for name in row if name not in BESIDE):
+            print(f"   {plain(name)}: {plain(row[name])}")
+        print(f"   {plain(row['reason'], 1000)}\n")
+
+
+def _rows(path: Path, listed: int) -> list[dict[str, str]]:
+    """The rows of a list; raises ArtifactError for a file that is damaged or lacks some."""
     # A text may be longer than the csv module takes by default.
     csv.field_size_limit(2**31 - 1)
-    with open(path, encoding="utf-8", newline="") as file:
-        for place, row in zip(range(first), csv.DictReader(file), strict=False):
-            label = f"{plain(row['given'])} -> {plain(row['suggested']) or '?'}"
-            print(f"{place + 1}. {plain(row['uid'])}: {label} ({_beside(row)})")
-            for name in (name for name in row if name not in BESIDE):
-                print(f"   {plain(name)}: {plain(row[name])}")
-            print(f"   {plain(row['reason'], 1000)}\n")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        if len(rows) != listed:
+            raise ValueError(f"{len(rows)} rows of {listed}")
+        for row in rows:
+            if None in row or None in row.values() or not row.keys() >= set(BESIDE):
+                raise ValueError("a row has too many or too few cells")
+            float(row["probability"] or 0)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ArtifactError(
+            f"{path} cannot be read",
+            got=next(iter(str(error).splitlines()), ""),
+            expected="the list as the workflow left it",
+            fix="delete it and make it again: ftft run issues",
+        ) from error
+    return rows
 
 
 def _expected(summary: dict) -> str:

@@ -12,7 +12,8 @@ from ..models.precision import supports_bfloat16
 @dataclass(frozen=True)
 class Execution:
     """How a training is run: `precision` is float32 or bfloat16, `kernels` are `own` (this library's code for
-    an architecture) or `stock` (that of transformers), `threads` are those of one process."""
+    an architecture) or `stock` (that of transformers), `threads` are those of one process, `sharding` is
+    `none` (every process has all weights) or `fsdp2`."""
 
     device_type: str
     device: str
@@ -20,6 +21,7 @@ class Execution:
     kernels: str
     processes: int
     threads: int
+    sharding: str = "none"
 
     def ledger(self) -> dict:
         """All of it, for a run's ledger."""
@@ -28,7 +30,8 @@ class Execution:
     def identity(self) -> dict:
         """What may change the result's last bits or more."""
         names = ("device_type", "precision", "kernels", "processes")
-        return {name: getattr(self, name) for name in names}
+        identity = {name: getattr(self, name) for name in names}
+        return identity if self.sharding == "none" else {**identity, "sharding": self.sharding}
 
     @property
     def name(self) -> str:
@@ -57,15 +60,19 @@ def resolve_execution(precision: str, runtime: dict, processes: int = 1) -> Exec
             fix="run it where a GPU is visible, or set runtime.require_gpu: false",
         )
     device = _own_gpu() if use_gpu else torch.device("cpu")
+    sharding = runtime.get("sharding", "none") if processes > 1 else "none"
+    # Our own code reads a layer's weights without calling the layer: they would not be gathered.
+    own = runtime["fast_models"] and sharding == "none"
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     return Execution(
         device_type=device.type,
         device=torch.cuda.get_device_name(device) if use_gpu else "cpu",
         precision=precision,
-        kernels="own" if runtime["fast_models"] else "stock",
+        kernels="own" if own else "stock",
         processes=processes,
         threads=torch.get_num_threads(),
+        sharding=sharding,
     )
 
 

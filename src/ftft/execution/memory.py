@@ -1,4 +1,4 @@
-"""Freed memory that the C library keeps: what lies between other allocations stays with the process.
+"""Memory of a training: how many tokens it takes at once, and what the C library keeps of freed memory.
 
 Batches of many lengths leave holes of many sizes, so that a training may come to hold twice what it uses.
 """
@@ -6,9 +6,27 @@ Batches of many lengths leave holes of many sizes, so that a training may come t
 import ctypes
 import resource
 
+import torch
+
 # Giving back costs time, as the kernel has to clear every page that is wanted again: at 256 MB, steps of
 # MiniLM on 8 rows of up to 300 tokens took a sixth more CPU time.
 KEPT_MB = 1024
+# A GPU wants many tokens at once; a core is as fast with these, and needs less memory.
+GPU_EVALUATION_TOKENS = 16_384
+CPU_TOKENS = 3072
+
+
+def evaluation_tokens(runtime: dict, device: torch.device) -> int:
+    """Padded tokens of a forward pass when sets are scored: as `runtime` says, else what suits the device."""
+    suits = CPU_TOKENS if device.type == "cpu" else GPU_EVALUATION_TOKENS
+    return runtime.get("evaluation_batch_tokens") or suits
+
+
+def trained_tokens(runtime: dict, device: torch.device) -> int | None:
+    """Padded tokens that a training takes at once; None for no bound, as on a GPU and where `runtime` has a
+    `micro_batch_size`.
+    """
+    return CPU_TOKENS if device.type == "cpu" and not runtime.get("micro_batch_size") else None
 
 
 class FreedMemory:

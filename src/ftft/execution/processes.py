@@ -60,8 +60,12 @@ class ProcessGroup:
 
     def share(self, count: int) -> slice:
         """Which of `count` things are this process's; those of the last processes may be fewer, or none."""
+        return self.shares(count)[self.rank]
+
+    def shares(self, count: int) -> list[slice]:
+        """What `share` is in every process, by rank."""
         each = self._each(count)
-        return slice(min(self.rank * each, count), min((self.rank + 1) * each, count))
+        return [slice(min(rank * each, count), min((rank + 1) * each, count)) for rank in range(self.size)]
 
     def gather(self, values: torch.Tensor, count: int) -> torch.Tensor:
         """All `count` rows, in order, where every process has the rows [share, ...] of its share."""

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import platform
+import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,15 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ..artifacts import canonical_json
+from ..artifacts import canonical_json, file_hash
 from ..errors import TrainingError
 from .identity import Execution
 from .orchestrator import orphaned
+from .processes import ALONE, ProcessGroup
 from .progress import Progress
+from .sharding import join_sharded, read_shards, split_sharded, write_shards
 from .state import read_state, write_state
 
 LOCK = "lock"
 STEP_DIGITS = 12
+SHARDS = "shards"
 ANY_STATE = "[0-9]*.*"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 logger = logging.getLogger(__name__)
@@ -34,13 +39,22 @@ class Scratch:
     `identity` holds all that determines the course of the training, but for the `execution` that it runs on;
     `budget` names how long it goes on. Runs that differ in their budget alone read each other's states. A
     state of another device, precision, number of processes or other kernels is left alone: bits would differ.
-    Of several processes that train one run, one `writes`; the others read.
+    Of the processes of a `group` that train one run, the first writes and the others read; what is sharded
+    each writes its part of, in a folder beside the state.
     """
 
-    def __init__(self, identity: dict, execution: Execution, budget: str, runtime: dict, writes: bool = True):
+    def __init__(
+        self,
+        identity: dict,
+        execution: Execution,
+        budget: str,
+        runtime: dict,
+        group: ProcessGroup = ALONE,
+    ):
         name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
         self._identity = {**identity, "execution": execution.identity()}
-        self._execution, self._runtime, self._writes = execution.name, runtime, writes
+        self._execution, self._runtime, self._group = execution.name, runtime, group
+        self._sharded, self._device = execution.sharding != "none", execution.torch_device
         self._root = Path(runtime["scratch"])
         self._folder = self._root / "states" / name / budget
         self._saved = time.monotonic()
@@ -49,7 +63,7 @@ class Scratch:
     def held(self, progress: Progress) -> Iterator[None]:
         """Be the only job that trains this run; `progress` is told whom this one has to wait for, and of the
         lock. Raises TrainingError where the file system has no locks."""
-        if not self._writes:
+        if self._group.rank != 0:
             yield
             return
         with self._lock(progress) as lock:
@@ -96,6 +110,15 @@ class Scratch:
     def states(self) -> Iterator[dict]:
         """Every whole state of this training, the furthest first."""
         files = sorted(self._folder.parent.glob("*/*.safetensors"), key=lambda path: path.name, reverse=True)
+        if (
+            self._sharded
+            and len({tuple(names) for names in self._group.collect([p.name for p in files])}) > 1
+        ):
+            raise TrainingError(
+                "the processes of this training see different states",
+                got=f"{len(files)} of them in {self._folder.parent} by process {self._group.rank}",
+                fix="let runtime.scratch be a folder that all machines see",
+            )
         for path in files:
             if not self._of_this_execution(path):
                 logger.warning(
@@ -103,13 +126,15 @@ class Scratch:
                 )
                 continue
             state = read_state(path, self._identity)
+            if self._sharded:
+                state = self._with_shards(path, state)
             if state is not None:
                 logger.info("found the training state %s", path)
                 yield state
 
     def due(self) -> bool:
         """Whether it is time to save a state again."""
-        return self._writes and time.monotonic() - self._saved >= 60 * self._runtime["state_minutes"]
+        return self._group.rank == 0 and time.monotonic() - self._saved >= 60 * self._runtime["state_minutes"]
 
     def keeps_end(self, stopped_early: bool) -> bool:
         """Whether the state at a run's end outlives it.
@@ -120,22 +145,67 @@ class Scratch:
         return orphaned() or (stopped_early and self._runtime["keep_states"])
 
     def save(self, step: int, state: dict) -> None:
-        """Write the state after `step`, then drop those before it."""
-        if not self._writes:
+        """Write the state after `step`, then drop those before it. All processes call this."""
+        name, shards = f"{step:0{STEP_DIGITS}d}.{self._execution}", None
+        if self._sharded:
+            state, shards = self._write_shards(name, state)
+        if self._group.rank != 0:
             return
-        new = write_state(self._folder, f"{step:0{STEP_DIGITS}d}.{self._execution}", state, self._identity)
+        new = write_state(self._folder, name, state, self._identity)
         for path in self._folder.glob(ANY_STATE):
-            if path != new and path.name[:STEP_DIGITS] <= new.name and self._of_this_execution(path):
-                path.unlink(missing_ok=True)
+            before = path.name[:STEP_DIGITS] <= new.name and self._of_this_execution(path)
+            if before and path not in (new, shards):
+                _drop(path)
         self._saved = time.monotonic()
 
     def clear(self) -> None:
         """Drop all states of this run."""
         for path in self._folder.glob(ANY_STATE):
-            path.unlink(missing_ok=True)
+            _drop(path)
+
+    def _write_shards(self, name: str, state: dict) -> tuple[dict, Path]:
+        """`state` with the folder and the hashes of the shards in place of these, and the folder.
+
+        Its name is new: what another state needs is never written over.
+        """
+        state, sharded = split_sharded(state)
+        own = f"{name}.{secrets.token_hex(4)}.shards"
+        folder = self._folder / self._group.collect(own)[0]
+        write_shards(folder, sharded)
+        self._group.wait()
+        files = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+        return {**state, SHARDS: {"folder": folder.name, "files": files}}, folder
+
+    def _with_shards(self, path: Path, state: dict | None) -> dict | None:
+        """A `state` with its shards; None where a process finds it, or them, damaged."""
+        whole = state is not None and _unharmed(path.parent, state[SHARDS], self._group)
+        if not all(self._group.collect(whole)):
+            logger.warning("ignoring the training state %s: a process finds it or its shards damaged", path)
+            return None
+        shards = state.pop(SHARDS)
+        return join_sharded(state, read_shards(path.parent / shards["folder"], self._device))
 
     def _of_this_execution(self, path: Path) -> bool:
         return path.name.split(".")[1:2] == [self._execution]
+
+
+def _unharmed(parent: Path, shards: dict, group: ProcessGroup) -> bool:
+    """Whether this process's share of the files holds what was saved."""
+    names = sorted(shards["files"])
+    try:
+        return all(
+            file_hash(parent / shards["folder"] / name) == shards["files"][name]
+            for name in names[group.share(len(names))]
+        )
+    except OSError:
+        return False
+
+
+def _drop(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _holder(lock: TextIO) -> str:

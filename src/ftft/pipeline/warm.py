@@ -24,7 +24,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 ADDRESS = "FTFT_WARM_START"
-LIBRARIES = ("numpy", "torch", "accelerate", "transformers.models.bert.modeling_bert")
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "pydantic",
+    "torch",
+    "accelerate",
+    "transformers.models.bert.modeling_bert",
+)
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
 MESSAGE_BYTES = 1 << 20
 # A fork is there, and may begin.

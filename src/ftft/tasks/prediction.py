@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +26,37 @@ def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, c
     return cached_tokens(lambda: kind.tokenize(dataset, tokenizer, max_length), origin, tokenizer, cache)
 
 
-@torch.inference_mode()
+def evaluation_batches(kind: Kind, tokens: Tokens, batch_tokens: int) -> list[np.ndarray]:
+    """The rows of each forward pass over all instances: at most `batch_tokens` padded tokens, of which a kind
+    may use a share, or one instance.
+    """
+    return list(budget_batches(tokens.total_lengths, int(batch_tokens * kind.evaluation_share)))
+
+
+# Not in inference mode: weights that a sharded model gathers there could not be trained afterwards.
+@torch.no_grad()
 def predict_outputs(
-    kind: Kind, model: nn.Module, tokens: Tokens, width: int, batch_tokens: int, autocast
+    kind: Kind,
+    model: nn.Module,
+    tokens: Tokens,
+    width: int,
+    batch_tokens: int,
+    autocast: Callable,
+    batches: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """What the model predicts in evaluation mode, [n, width] float32, of all instances in data order.
 
     It is what `Kind.predictions` takes; of a kind with logits, these.
 
-    `autocast` makes the context of the forward pass; a batch holds at most `batch_tokens` padded tokens, of
-    which a kind may use a share, or one instance. The model's mode is left as it was. Raises ModelError where
-    an output is not finite.
+    `autocast` makes the context of the forward pass; `batches` are by default `evaluation_batches`, and
+    rows in none of them get 0. The model's mode is left as it was. Raises ModelError where an output is not
+    finite.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    outputs = torch.empty((len(tokens), width), device=device)
-    room = int(batch_tokens * kind.evaluation_share)
-    for rows in budget_batches(tokens.total_lengths, room):
+    outputs = torch.zeros((len(tokens), width), device=device)
+    for rows in evaluation_batches(kind, tokens, batch_tokens) if batches is None else batches:
         with autocast():
             batch = kind.collate(tokens, rows, model.config, device, width)
             predicted = kind.predicted(kind.outputs(model, batch), batch)

@@ -12,12 +12,13 @@ from torch import nn
 
 from ..data.dataset import target_column
 from ..execution.processes import ALONE, ProcessGroup
+from ..execution.sharding import is_sharded
 from ..models.adapters import load_trained_state, trained_state
 from ..models.flops import Workload
-from ..models.tokens import budget_batches
+from ..models.tokens import Tokens
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
-from ..tasks.prediction import predict_outputs
+from ..tasks.prediction import evaluation_batches, predict_outputs
 from .feed import Development
 from .stopping import EarlyStopping, monitored_score, read_early
 
@@ -51,10 +52,8 @@ class Checkpoints:
         self.seconds = 0.0
         self._kind, self._model, self._group = kind, model, group
         self._development, self._metrics = development, metrics
-        self._shares = {
-            name: part.tokens.share(group.share(len(part.tokens))) for name, part in development.items()
-        }
         self._batch_tokens, self._autocast = batch_tokens, autocast
+        self._batches = {name: self._own_batches(part.tokens) for name, part in development.items()}
         self._rule = early_stopping
         self._stopping = EarlyStopping(early_stopping["patience"]) if early_stopping else None
         self._best: dict[str, torch.Tensor] = {}
@@ -103,7 +102,7 @@ class Checkpoints:
         """What the passes over the development sets at all checkpoints took, batched as by one process."""
         work = Workload()
         for part in self._development.values():
-            for rows in budget_batches(part.tokens.total_lengths, self._batch_tokens):
+            for rows in evaluation_batches(self._kind, part.tokens, self._batch_tokens):
                 work.add(part.tokens.feature_lengths[part.tokens.features_of(rows)])
         return work.times(self.count)
 
@@ -162,11 +161,29 @@ class Checkpoints:
         }
         return found, floors(self._metrics, part.dataset.labels, part.dataset.label_names)
 
+    def _own_batches(self, tokens: Tokens) -> list[np.ndarray]:
+        """The rows of each forward pass of this process over a set."""
+        by_process = [
+            [
+                rows + share.start
+                for rows in evaluation_batches(self._kind, tokens.share(share), self._batch_tokens)
+            ]
+            for share in self._group.shares(len(tokens))
+        ]
+        own = by_process[self._group.rank]
+        if is_sharded(self._model):
+            # The processes gather a layer's weights together: all make as many passes.
+            own += [np.arange(1)] * (max(map(len, by_process)) - len(own))
+        return own
+
     def _score_set(self, checkpoint: int, name: str, part: Development) -> dict[str, float]:
-        kind, dataset, share = self._kind, part.dataset, self._shares[name]
+        kind, dataset = self._kind, part.dataset
         width = kind.prediction_width(dataset)
-        own = predict_outputs(kind, self._model, share, width, self._batch_tokens, self._autocast)
-        outputs = self._group.gather(torch.from_numpy(own), len(dataset)).numpy()
+        found = predict_outputs(
+            kind, self._model, part.tokens, width, self._batch_tokens, self._autocast, self._batches[name]
+        )
+        own = torch.from_numpy(found[self._group.share(len(dataset))])
+        outputs = self._group.gather(own, len(dataset)).numpy()
         predictions = kind.predictions(outputs, dataset)
         place = [pa.repeat(value, len(dataset)) for value in (checkpoint, name)]
         columns = dict(zip(PREDICTED, [*place, target_column(predictions)], strict=True))

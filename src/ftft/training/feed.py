@@ -9,7 +9,7 @@ import torch
 
 from ..cartography.supervision import Supervision
 from ..data.dataset import Dataset
-from ..models.tokens import Tokens
+from ..models.tokens import Tokens, budget_batches
 from ..tasks.base import Batch, Kind
 from .objectives import Guidance
 
@@ -55,6 +55,14 @@ class Feed:
     def batch(self, positions: np.ndarray) -> Batch:
         """The inputs of the instances at `positions`."""
         return self.kind.collate(self._tokens, self._rows[positions], self._config, self._device, self.width)
+
+    def parts(self, positions: np.ndarray, tokens: int) -> list[np.ndarray]:
+        """The places in `positions` of instances to compute together: as they are where these have at most
+        `tokens` padded tokens, else in parts of like length (`budget_batches`).
+        """
+        lengths = self._tokens.total_lengths[self._rows[positions]]
+        parts = list(budget_batches(lengths, int(tokens * self.kind.evaluation_share)))
+        return parts if len(parts) > 1 else [np.arange(len(positions))]
 
     def compared(self, positions: np.ndarray, batch: Batch):
         """What the outputs for their `batch` are compared with."""

@@ -24,6 +24,7 @@ from ..data.columns import text_column
 from ..data.dataset import Dataset, target_column
 from ..errors import TrainingError
 from ..execution.identity import resolve_execution
+from ..execution.memory import evaluation_tokens
 from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
@@ -110,7 +111,7 @@ def fine_tune(
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
     execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
-    scratch = Scratch(identity, execution, run["budget"], runtime, writes=group.rank == 0)
+    scratch = Scratch(identity, execution, run["budget"], runtime, group)
     with scratch.held(progress):
         result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
         if group.rank != 0:
@@ -199,7 +200,7 @@ def evaluate(
     model.to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
     _tell_of_cut(dataset_name, tokens.cut, spec["max_length"])
-    batch_tokens = runtime["evaluation_batch_tokens"]
+    batch_tokens = evaluation_tokens(runtime, accelerator.device)
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
     predictions = kind.completed(

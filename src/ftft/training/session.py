@@ -13,13 +13,14 @@ from torch import nn
 from ..errors import TrainingError
 from ..execution.identity import Execution
 from ..execution.interruption import Interrupted, Termination
-from ..execution.memory import FreedMemory
+from ..execution.memory import FreedMemory, evaluation_tokens, trained_tokens
 from ..execution.meter import Meter, peak_memory, total_energy, total_work
 from ..execution.processes import ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
+from ..execution.sharding import is_sharded, whole
 from ..execution.state import random_state, restore_random_state
-from ..models.adapters import adapt
+from ..models.adapters import adapt, load_trained_state, trained_state
 from ..models.flops import Workload
 from ..models.heads import keep_layer_inputs_alone, parameter_counts
 from .checkpoints import Checkpoints
@@ -27,7 +28,7 @@ from .feed import Feed, TrainingData
 from .nonfinite import FiniteWatch
 from .recording import EpochRecorder
 from .schedule import checkpoint_interval, planned_steps
-from .step import TrainingStep
+from .step import AtOnce, TrainingStep
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,21 @@ class Session:
         self._accelerator = make_accelerator(execution, group, progress.tracking)
         self._device = self._accelerator.device
         set_seed(seed)
-        self._model = data.kind.load(encoder, data.dataset.label_names, execution.kernels == "own")
-        self._adapter = spec.get("adapter")
-        if self._adapter:
-            adapt(self._model, self._adapter)
+        self._adapter, self._encoder = spec.get("adapter"), encoder
+        self._model = self._untrained()
         if runtime.get("gradient_checkpointing"):
             keep_layer_inputs_alone(self._model)
         self._steps = planned_steps(recipe, len(data.dataset))
         self._interval = checkpoint_interval(recipe, self._steps)
         if group.size > 1:
             set_seed(group.seed(seed))
-        micro = runtime.get("micro_batch_size")
+        at_once = AtOnce(runtime.get("micro_batch_size"), trained_tokens(runtime, self._device))
         # The step moves the model to its device, the feed its data.
         feed = Feed(data, self._model.config, self._device)
-        self.step = TrainingStep(self._model, feed, recipe, self._steps, self._accelerator, group, micro)
+        sharded = execution.sharding == "fsdp2"
+        self.step = TrainingStep(
+            self._model, feed, recipe, self._steps, self._accelerator, group, at_once, sharded
+        )
         self.recorder = EpochRecorder(len(data.supervision.rows), feed.width)
         self._checkpoints = Checkpoints(
             data.kind,
@@ -90,13 +92,18 @@ class Session:
             data.development,
             spec["metrics"],
             spec["early_stopping"],
-            runtime["evaluation_batch_tokens"],
+            evaluation_tokens(runtime, self._device),
             self._accelerator.autocast,
             group,
         )
         self._workload, self._meter, self._memory = Workload(), Meter(self._device), FreedMemory()
         self._watch = FiniteWatch(self.step, self._device)
         self._saved = {"step": self.step, "checkpoints": self._checkpoints, "dynamics": self.recorder}
+
+    def _untrained(self) -> nn.Module:
+        kind, names = self._data.kind, self._data.dataset.label_names
+        model = kind.load(self._encoder, names, self._execution.kernels == "own")
+        return adapt(model, self._adapter) if self._adapter else model
 
     def resume(self) -> None:
         """Go on from the furthest saved state that this run, by its own stop rule, comes to."""
@@ -227,7 +234,19 @@ class Session:
                 self._model.config, self._data.kind.head, False, self._adapter
             ),
         }
+        model = self._whole_model()
         self._group.leave()
         checkpoints = self._checkpoints
         recorded = self.recorder.epochs, checkpoints.trajectory, checkpoints.predictions
-        return TrainingResult(self._model, *recorded, outcome, cost)
+        return TrainingResult(model, *recorded, outcome, cost)
+
+    def _whole_model(self) -> nn.Module:
+        """The model with all its weights; where they are sharded, in process 0 alone, on the CPU."""
+        if not is_sharded(self._model):
+            return self._model
+        state = whole(trained_state(self._model), keep=self._group.rank == 0)
+        if self._group.rank != 0:
+            return self._model
+        model = self._untrained()
+        load_trained_state(model, state)
+        return model

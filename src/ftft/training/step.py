@@ -1,6 +1,7 @@
 """One step of fine-tuning: forward, backward, clipping, AdamW (paper, Appendix A.1)."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,18 +9,27 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..execution.processes import ALONE, ProcessGroup
+from ..execution.sharding import gradients_kept_apart, is_sharded, shard
 from ..models.adapters import load_trained_state, trained_state
 from .feed import Feed
 from .objectives import OBJECTIVES
 from .schedule import learning_rate_factor
 
 
+@dataclass(frozen=True)
+class AtOnce:
+    """How much a process computes at once: `instances`, or `tokens` with their padding; None: no bound."""
+
+    instances: int | None = None
+    tokens: int | None = None
+
+
 class TrainingStep:
     """Trains `model` in place on what `feed` gives it; `number` counts the steps done.
 
     `recipe` gives the optimiser's settings, `steps` the planned length that the schedule is made for. The
-    processes of a `group` learn from the same batches and keep the same weights. A process computes at most
-    `micro_batch_size` instances at once (None: its whole share) and adds their gradients up.
+    processes of a `group` learn from the same batches and keep the same weights. A process computes no more
+    than `at_once` and adds the gradients up. `sharded`: it keeps a part of the weights.
     """
 
     def __init__(
@@ -30,8 +40,11 @@ class TrainingStep:
         steps: int,
         accelerator: Accelerator,
         group: ProcessGroup = ALONE,
-        micro_batch_size: int | None = None,
+        at_once: AtOnce = AtOnce(),
+        sharded: bool = False,
     ):
+        if sharded:
+            shard(model, accelerator.device)
         optimizer = torch.optim.AdamW(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=recipe["learning_rate"],
@@ -41,9 +54,10 @@ class TrainingStep:
         )
         self.number = 0
         self._feed, self._recipe, self._steps = feed, recipe, steps
-        self._accelerator, self._group, self._micro = accelerator, group, micro_batch_size
+        self._accelerator, self._group, self._at_once = accelerator, group, at_once
         self._objective = OBJECTIVES[feed.objective]
-        self._model, self._optimizer = accelerator.prepare(model, optimizer)
+        self._optimizer = accelerator.prepare(optimizer)
+        self._model = model if sharded else accelerator.prepare(model)
 
     def learning_rate(self, number: int) -> float:
         """The learning rate of step `number`, counted from 1."""
@@ -59,23 +73,45 @@ class TrainingStep:
             group["lr"] = self.learning_rate(self.number)
         own = positions[self._group.share(len(positions))]
         total = self._feed.weights_of(positions).sum()
-        # A process without a share computes one instance that counts for nothing: the others wait for its
-        # gradients.
-        computed = own if len(own) else positions[:1]
-        size = self._micro or len(computed)
-        parts = [computed[start : start + size] for start in range(0, len(computed), size)]
+        parts = self._parts(positions)
         results = []
-        for place, part in enumerate(parts):
-            last = place == len(parts) - 1
-            with nullcontext() if last else self._accelerator.no_sync(self._model):
-                results.append(self._differentiate(part, total, counts=len(own) > 0))
-        recorded, losses = (torch.cat(values)[: len(own)] for values in zip(*results, strict=True))
+        for number, part in enumerate(parts):
+            # A process whose share is done computes one instance that counts for nothing: the others wait for
+            # its gradients, or its weights.
+            computed = own[part] if len(part) else positions[:1]
+            with nullcontext() if number == len(parts) - 1 else self._gradients_kept_apart():
+                found = self._differentiate(computed, total, counts=len(part) > 0)
+            results.append([values[: len(part)] for values in found])
+        order = torch.from_numpy(np.concatenate(parts).argsort()).to(total.device)
+        recorded, losses = (torch.cat(values)[order] for values in zip(*results, strict=True))
         self._accelerator.clip_grad_norm_(self._model.parameters(), self._recipe["max_grad_norm"])
         self._optimizer.step()
         self._optimizer.zero_grad()
         both = self._group.gather(torch.cat([recorded, losses[:, None]], 1), len(positions))
         recorded, losses = both[:, :-1], both[:, -1]
         return (self._feed.weights_of(positions) * losses).sum() / total, recorded
+
+    def _parts(self, positions: np.ndarray) -> list[np.ndarray]:
+        """The places in this process's share of what is computed at once; in all processes as many, the last
+        of them empty where the share is done.
+        """
+        by_process = []
+        for share in self._group.shares(len(positions)):
+            held = positions[share]
+            if self._at_once.tokens and len(held):
+                by_process.append(self._feed.parts(held, self._at_once.tokens))
+            else:
+                size = self._at_once.instances or max(1, len(held))
+                by_process.append(
+                    [np.arange(len(held))[start : start + size] for start in range(0, len(held), size)]
+                )
+        parts = by_process[self._group.rank]
+        return parts + [np.arange(0)] * (max(map(len, by_process)) - len(parts))
+
+    def _gradients_kept_apart(self) -> AbstractContextManager:
+        if is_sharded(self._model):
+            return gradients_kept_apart(self._model)
+        return self._accelerator.no_sync(self._model)
 
     def _differentiate(
         self, part: np.ndarray, total: torch.Tensor, counts: bool

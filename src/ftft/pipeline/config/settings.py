@@ -13,6 +13,7 @@ FAILED_REFERENCES = ("refuse", "mark")
 LEAKAGE = ("refuse", "warn", "ignore")
 DEVICES = ("auto", "cpu")
 TRACKERS = ("tensorboard", "wandb", "trackio")
+SHARDINGS = ("none", "fsdp2")
 KEPT = ("all", "finetuned", "none")
 Positive = Annotated[Whole, Field(ge=1)]
 
@@ -142,17 +143,23 @@ class Runtime(Part):
         "dynamics and data order of one, weights to rounding (dropout draws other masks). See "
         "[docs/clusters.md](../docs/clusters.md)",
     )
+    sharding: Annotated[str, OneOf(lambda: SHARDINGS)] = key(
+        "none",
+        meaning="what the processes of one training share out beside the batches: `none`, or `fsdp2`: "
+        "weights, gradients and the optimiser's moments too, for models whose training no one GPU holds, "
+        "with transformers' code; the same to rounding (dropout draws other masks). An evaluation is one "
+        "process with the whole model",
+    )
     micro_batch_size: Maybe[Positive] = key(
         None,
         meaning="instances that a process trains on at once: a batch is worked off in parts of this size "
         "and gives the same step to rounding, in less memory",
-        shown="the whole batch",
+        shown="on a GPU the whole batch, on a CPU rows of 3,072 padded tokens together",
     )
     gradient_checkpointing: Truth = key(
         False,
         meaning="keep only the input of each layer for the backward pass, and compute the rest again: the "
-        "same step to rounding in less memory, slower by a third or more; on a CPU a small "
-        "`micro_batch_size` saves more and costs nothing",
+        "same step to rounding in less memory, slower by a third or more",
     )
     threads: Positive = key(
         1,
@@ -165,8 +172,11 @@ class Runtime(Part):
         "attempt",
     )
     minutes: Positive = key(720, meaning="time limit (minutes) of these jobs; doubled on a second attempt")
-    evaluation_batch_tokens: Positive = key(
-        16_384, meaning="padded tokens per batch when development and evaluation sets are scored"
+    evaluation_batch_tokens: Maybe[Positive] = key(
+        None,
+        meaning="padded tokens per batch when development and evaluation sets are scored; rows of more "
+        "than 128 tokens come in batches of fewer",
+        shown="`16384` on a GPU, `3072` on a CPU",
     )
     fast_models: Truth = key(
         True,
