@@ -44,8 +44,8 @@ def demo_dataset(split: str, rows: int) -> Dataset:
 
 
 def require_all_selectors(dynamics: Dynamics, dataset: Dataset) -> None:
-    """Every selector that needs no logits, and no pass before training, takes half of the instances, or what its
-    mixture makes of these.
+    """Every selector that needs no logits, and no pass before training, takes half of the instances, or what
+    its mixture makes of these.
     """
     beyond = {"logits", *UNTRAINED}
     without = [name for name, score in SCORES.items() if not beyond & {*score.needs}]

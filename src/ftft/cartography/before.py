@@ -13,7 +13,7 @@ from ..errors import ArtifactError
 def save_before(
     path: str | Path, outputs: np.ndarray, alone: np.ndarray, dataset: Dataset, metadata: dict
 ) -> None:
-    """Write what a language model gave for every response, [n, 4] each as it is recorded (`tasks.generation`),
+    """Write what a language model gave for every response, [n, 4] each as recorded (`tasks.generation`),
     after its prompt and, `alone`, without it.
 
     Columns: row, tokens, log_p, mean_p, tokens_right; alone_log_p, alone_mean_p, alone_tokens_right.

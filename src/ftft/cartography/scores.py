@@ -1,8 +1,8 @@
 """Scores of instances from training dynamics: those of the data map, and further ones, each defined once.
 
 A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n], logits
-[epochs, n, classes], labels [n], before [n], alone [n]; it gives float64 [n]. The decorator registers it. Sums go epoch after epoch
-and class after class, so that an instance's score does not depend on who is beside it.
+[epochs, n, classes], labels [n], before [n], alone [n]; it gives float64 [n]. The decorator registers it.
+Sums go epoch after epoch and class after class, so that an instance's score does not depend on who is beside it.
 """
 
 import inspect

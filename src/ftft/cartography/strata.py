@@ -41,7 +41,7 @@ def high_mean_low_variance(pool: Pool) -> np.ndarray:
 
 @ranking("ifd", scores=["ifd"])
 def instruction_following_difficulty(pool: Pool) -> np.ndarray:
-    """The largest Instruction-Following Difficulty below 1, of a model before any training (Li et al. 2023, IFD).
+    """The largest Instruction-Following Difficulty (IFD) below 1, before any training (Li et al. 2023).
 
     Rows at 1 or above, whose prompt makes the response less likely, come last, as Li et al. leave them out.
     """

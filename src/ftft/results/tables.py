@@ -81,7 +81,8 @@ def load_supervising(
     supervising = {}
     for ledger in map(read_json, supervision_files):
         key = references.get(ledger["supervision"]), ledger["seed"]
-        built = [maps[key]] if key in maps else []
+        trained = ledger.get("trained", True)
+        built = [maps[key]] if trained and key in maps else []
         built += [ledger["before"]] if "before" in ledger else []
         supervising[ledger["supervision"], ledger["seed"]] = {
             # A choice compares scores: there is nothing to multiply.
@@ -89,7 +90,7 @@ def load_supervising(
             "seconds": sum(part["seconds"] for part in (ledger, *built)),
             "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
             "shared": ledger.get("shared"),
-            "trained": ledger.get("trained", True),
+            "trained": trained,
         }
     return supervising
 

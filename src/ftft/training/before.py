@@ -1,4 +1,4 @@
-"""Epoch 0: what a language model makes of every response before it is trained, with and without its prompt."""
+"""Epoch 0: how likely a language model finds every response before training, with and without its prompt."""
 
 from pathlib import Path
 

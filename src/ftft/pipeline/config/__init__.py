@@ -91,7 +91,9 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
         update={
             "models": models,
             "tasks": {name: _with_formats(task) for name, task in given.tasks.items()},
-            "tables": {name: _with_baselines(_with_selectors(table), given) for name, table in tables.items()},
+            "tables": {
+                name: _with_baselines(_with_selectors(table), given) for name, table in tables.items()
+            },
             "selections": {**_matched(given), **given.selections},
             "finetune": {
                 name: entry.model_copy(update={"seeds": entry.seeds or given.seeds[:1]})

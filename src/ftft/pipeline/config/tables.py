@@ -85,7 +85,7 @@ class Table(Part):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)] = key(meaning="list of rows, below")
     baselines: bool = key(
         True,
-        meaning="`generation`: rows of random, `longest` and `ifd` selections are added where they are absent",
+        meaning="`generation`: rows of random, `longest` and `ifd` selections are added where absent",
     )
     left_out: Made[tuple[str, ...]] = key((), meaning="the paper's rows whose models are absent")
 
@@ -95,8 +95,8 @@ class Table(Part):
         return self.cost_of or self.rows[-1].main
 
     def with_baselines(self, names: Iterable[str]) -> "Table":
-        """The table with a row for each of these selectors beside every selection of a reference, where it has
-        none; costs stay those of the same model.
+        """The table with a row for each of these selectors beside every selection of a reference, where it
+        has none; costs stay those of the same model.
         """
         rows = {(row.main, row.model, row.selector, row.fraction, row.steps) for row in self.rows}
         added = []
