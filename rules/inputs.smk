@@ -105,6 +105,19 @@ def reference_dynamics(wildcards):
     return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/dynamics.parquet"
 
 
+def pass_before_training(wildcards):
+    """What the model gave before its training, where a score is taken from that."""
+    before = registry.goes_by_the_untrained([wildcards.score])
+    return "results/before/{task}/{model}.parquet" if before else []
+
+
+def ledger_before_training(wildcards):
+    """What the pass before training took, where a supervision goes by it."""
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    before = registry.goes_by_the_untrained(slices.further_scores(settings, wildcards.supervision))
+    return f"results/before/{wildcards.task}/{reference}.json" if before else []
+
+
 def table(wildcards):
     try:
         return compare.table_of(settings, wildcards.table)

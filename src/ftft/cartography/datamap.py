@@ -4,7 +4,7 @@ Swayamdipta et al. (2020), section 2; paper, section 2. A map may hold further s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
 from ..notebook import InNotebooks
 from .arguments import checked
+from .before import read_before
 from .dynamics import Dynamics, load_dynamics
-from .scores import SCORES
+from .scores import SCORES, UNTRAINED
 
 MINIMUM_EPOCHS = 2
 COORDINATES = ("confidence", "variability", "correctness")
@@ -134,7 +135,8 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     class may win with less. Errors are those of `DataMap.of`.
     """
     dynamics = Dynamics(list(uids), p_true, logits.argmax(-1) == labels, labels, logits)
-    return DataMap.of(dynamics, [name for name in SCORES if name not in COORDINATES])
+    further = [name for name, own in SCORES.items() if not {*own.needs} & {*UNTRAINED}]
+    return DataMap.of(dynamics, [name for name in further if name not in COORDINATES])
 
 
 def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
@@ -171,11 +173,21 @@ def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Pa
 
 
 def write_score(
-    dynamics_file: str | Path, data_file: str | Path, output: str | Path, name: str, **settings: object
+    dynamics_file: str | Path,
+    data_file: str | Path,
+    output: str | Path,
+    name: str,
+    before_file: str | Path | None = None,
+    **settings: object,
 ) -> None:
-    """Write one further score of every instance: uid, score."""
+    """Write one further score of every instance: uid, score. `before_file` holds the pass before training,
+    where the score is taken from it.
+    """
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+    if before_file:
+        before, alone = read_before(before_file, dataset)
+        dynamics = replace(dynamics, before=before, alone=alone)
     table = pa.table(
         {"uid": text_column(dataset.uids), "score": to_arrow(score_of(dynamics, name, settings))}
     )

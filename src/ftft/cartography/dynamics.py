@@ -32,7 +32,8 @@ class Dynamics:
     """Training dynamics of n instances over all complete epochs, joined to who they belong to.
 
     uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
-    classes] where the kind of task has them, else None.
+    classes] where the kind of task has them, else None. before and alone [n]: the mean loss per token of each
+    response before any training, after its prompt and without it, where that pass was made.
     """
 
     uids: Sequence[str]
@@ -40,6 +41,8 @@ class Dynamics:
     correct: np.ndarray
     labels: np.ndarray | None = None
     logits: np.ndarray | None = None
+    before: np.ndarray | None = None
+    alone: np.ndarray | None = None
 
 
 def save_dynamics(

@@ -251,7 +251,7 @@ class DynamicsRecorder:
         """Finite float32 logits [m, classes]."""
         if self._kind == "probabilities":
             near = np.abs(outputs.sum(1, dtype=np.float64) - 1) < 1e-2
-            wrong = np.asarray((outputs < 0).any(1) | ~near)
+            wrong = (outputs < 0).any(1) | ~near
             _refuse(wrong, uids, "some outputs are no probabilities", "numbers from 0 on that sum to 1")
             # The least normal number stands in for 0, whose logarithm is not finite.
             outputs = np.log(np.maximum(outputs.astype(np.float64), np.finfo(np.float32).tiny))
@@ -316,7 +316,7 @@ def _require_once(uids: list[str], number: int) -> None:
         )
 
 
-def _refuse(wrong: np.ndarray, uids: list[str], what: str, expected: str) -> None:
+def _refuse(wrong: np.ndarray | np.bool, uids: list[str], what: str, expected: str) -> None:
     if wrong.any():
         found = [uids[row] for row in np.flatnonzero(wrong)]
         raise DataError(what, got=f"{len(found)} instance(s){_first(found)}", expected=expected)

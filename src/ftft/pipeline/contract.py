@@ -149,6 +149,12 @@ RULES = {
         ("results/maps/{task}/{model}/seed{seed}.{score}.parquet",),
         _score_roots,
     ),
+    "look_before_training": Rule(
+        "look_before_training.py",
+        slices.before_slice,
+        ("results/before/{task}/{model}.parquet", "results/before/{task}/{model}.json"),
+        _kind_roots,
+    ),
     "make_supervision": Rule(
         "make_supervision.py",
         slices.supervision_slice,

@@ -152,6 +152,11 @@ def score_slice(config: Configuration, score: str) -> dict:
     )
 
 
+def before_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines the pass before training, beside model and data."""
+    return config.models[model].training.dump("max_length", "precision")
+
+
 def supervision_slice(config: Configuration, supervision: str) -> dict:
     """What defines a supervision beside its data map: `fraction`, `selector`, `settings`, `rule`."""
     chosen = Supervision.parse(supervision)
