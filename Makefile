@@ -6,7 +6,7 @@ PLUGINS := $(CURDIR)/$(VENV)/plugins
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 paper test test-all test-cluster cluster-overhead bench style
+.PHONY: table1 paper test test-all test-cluster cluster-overhead bench docs style
 
 table1: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- results/tables/table1.csv
@@ -16,10 +16,10 @@ paper: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- paper
 
 # A file at a time for each process, as tests of one file share runs of the workflow.
-test: $(READY)
+test: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile
 
-test-all: $(READY)
+test-all: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile -m "slow or not slow"
 
 # Through a SLURM on this machine, which is installed where Debian's packages may be; a quarter of an hour.
@@ -32,6 +32,10 @@ cluster-overhead: $(VENV)/.plugins
 # All sections beside their peers (an hour or two), or make bench SECTIONS="input evaluation".
 bench: $(VENV)/.bench
 	python -m benchmarks $(SECTIONS)
+
+# The documentation as a site, in site/; a dead link is an error.
+docs: $(VENV)/.docs
+	mkdocs build --strict
 
 style: $(READY)
 	ruff format .
@@ -47,6 +51,10 @@ $(READY): requirements.lock requirements-examples.lock pyproject.toml
 
 $(VENV)/.bench: $(READY) requirements-benchmarks.lock
 	pip install --quiet --no-deps --requirement requirements-benchmarks.lock
+	touch $@
+
+$(VENV)/.docs: $(READY) requirements-docs.lock
+	pip install --quiet --no-deps --requirement requirements-docs.lock
 	touch $@
 
 # Aside: snakemake loads every plugin that it finds at every start.

@@ -1,0 +1,1 @@
+"""Data sets: sources, readers, checks, and the generated task of the demonstration."""
