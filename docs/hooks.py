@@ -1,4 +1,4 @@
-"""What MkDocs builds besides the pages of this folder: pages from elsewhere, the command line, the library."""
+"""What MkDocs builds besides the pages of this folder: pages from elsewhere, commands, the library."""
 
 import argparse
 import posixpath
