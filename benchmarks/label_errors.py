@@ -2,12 +2,14 @@
 
 `python -m benchmarks.label_errors [setting ...]` plants wrong labels as the setting says, or takes those that
 people corrected, trains once on all rows and once without each fifth, and writes a row per method to
-docs/results/label_errors.csv. A setting is saved as soon as it is done.
+docs/results/label_errors.csv. A setting is saved as soon as it is done; `--keep FOLDER` also saves what the
+models gave, from which `--from FOLDER` computes the table again without training.
 """
 
 import argparse
 import json
 import os
+import pickle
 import shlex
 import tempfile
 import time
@@ -23,6 +25,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from cleanlab.count import num_label_issues
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from cleanlab.token_classification.rank import get_label_quality_scores as sentence_quality_scores
@@ -132,14 +135,32 @@ def corrected(data: Path, rows: int) -> Case:
 
 
 SETTINGS = {
+    f"{CONLL}, real errors": (corrected, 1500),
     f"{MNLI}, uniform 10 %": (planted(MNLI, 0.10, uniform), 2000),
-    f"{CONLL}, real errors": (corrected, 3000),
-    f"{MNLI}, to the neighbouring class 10 %": (planted(MNLI, 0.10, neighbour), 2000),
-    f"{CAD}, uniform 10 %": (planted(CAD, 0.10, uniform), 2000),
-    f"{MNLI}, one genre 10 %": (planted(MNLI, 0.10, uniform, one_region=True), 2000),
-    f"{MNLI}, uniform 20 %": (planted(MNLI, 0.20, uniform), 2000),
-    f"{MNLI}, uniform 5 %": (planted(MNLI, 0.05, uniform), 2000),
+    f"{CAD}, uniform 10 %": (planted(CAD, 0.10, uniform), 1500),
+    f"{MNLI}, to the neighbouring class 10 %": (planted(MNLI, 0.10, neighbour), 1000),
+    f"{CAD}, one source 10 %": (planted(CAD, 0.10, uniform, one_region=True), 1000),
+    f"{MNLI}, one genre 10 %": (planted(MNLI, 0.10, uniform, one_region=True), 1000),
+    f"{MNLI}, uniform 20 %": (planted(MNLI, 0.20, uniform), 1000),
+    f"{CAD}, uniform 20 %": (planted(CAD, 0.20, uniform), 1000),
+    f"{MNLI}, uniform 5 %": (planted(MNLI, 0.05, uniform), 1000),
+    f"{CAD}, uniform 5 %": (planted(CAD, 0.05, uniform), 1000),
 }
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the models of one setting gave for its rows, and the CPU seconds that it took.
+
+    epochs: what one run on all rows recorded, [n, width] each; inside, outside: probabilities of all classes
+    by that run at its end, and by the runs that lacked the row, [classes] or [words, classes] for each row.
+    """
+
+    epochs: list[np.ndarray]
+    inside: list[np.ndarray]
+    outside: list[np.ndarray]
+    seconds: float
+    folds_seconds: float
 
 
 class Trainer:
@@ -193,43 +214,60 @@ def taken(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, uids=uids, texts=texts, labels=dataset.labels[rows])
 
 
-def run(title: str, data: Path, rows: int | None) -> pd.DataFrame:
-    """A row per method for one setting."""
+def trained(dataset: Dataset) -> Outputs:
+    """One run on all rows, and one without each fold."""
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, everything = Trainer(dataset, Path(scratch)), np.arange(len(dataset))
+        result, seconds = trainer.train(everything)
+        inside = trainer.probabilities(result.model, everything)
+        outside, folds_seconds = out_of_sample(trainer)
+    return Outputs(result.epochs, inside, outside, seconds, folds_seconds)
+
+
+def run(title: str, data: Path, rows: int | None, keep: Path | None, kept: Path | None) -> pd.DataFrame:
+    """A row per method for one setting; models are trained unless their outputs were `kept`."""
     make, default = SETTINGS[title]
     case = make(data, rows or default)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = Trainer(case.dataset, Path(scratch))
-        everything = np.arange(len(case.dataset))
-        result, seconds = trainer.train(everything)
-        shares = {}
-        found = {
-            f"ours, {name}": (scores, seconds)
-            for name, scores in own_scores(trainer, result.epochs, shares).items()
-        }
-        inside = trainer.probabilities(result.model, everything)
-        found |= {
-            f"cleanlab in sample, {name}": (s, seconds) for name, s in peers(case.dataset, inside).items()
-        }
-        outside, folds_seconds = out_of_sample(trainer)
-        found |= {
-            f"cleanlab on {FOLDS} folds, {name}": (scores, folds_seconds)
-            for name, scores in peers(case.dataset, outside).items()
-        }
-    found["random"] = (np.random.default_rng(3).random(len(case.wrong)), 0.0)
-    frame = pd.DataFrame([{"method": name, **measured(case.wrong, *of)} for name, of in found.items()])
-    frame.insert(0, "setting", title)
+    name = f"{title}.pickle"
+    outputs = pickle.loads((kept / name).read_bytes()) if kept else trained(case.dataset)
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        (keep / name).write_bytes(pickle.dumps(outputs))
+    return compared(case, outputs).assign(setting=title)
+
+
+def compared(case: Case, outputs: Outputs) -> pd.DataFrame:
+    """A row per method. What is scored after an epoch has cost the epochs until then."""
+    dataset, count = case.dataset, len(outputs.epochs)
+    rows = []
+
+    def add(method: str, scores: np.ndarray, seconds: float, share: float | None = None) -> None:
+        figures = measured(case.wrong, scores)
+        rows.append({"method": method, **figures, "cpu_seconds": seconds, "estimated_share": share})
+
+    for epoch in range(1, count + 1):
+        after = "" if epoch == count else f" after epoch {epoch}"
+        scores, share = own_scores(dataset, outputs.epochs[:epoch])
+        for name, values in scores.items():
+            add(f"ours, {name}{after}", values, outputs.seconds * epoch / count, share)
+    for name, values, share in peers(dataset, outputs.inside):
+        add(f"cleanlab in sample, {name}", values, outputs.seconds, share)
+    for name, values, share in peers(dataset, outputs.outside):
+        add(f"cleanlab on {FOLDS} folds, {name}", values, outputs.folds_seconds, share)
+    add("random", np.random.default_rng(3).random(len(case.wrong)), 0.0)
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "setting", "")
     return frame.assign(
-        rows=len(case.wrong),
-        wrong=int(case.wrong.sum()),
-        estimated_share=shares.get("share"),
-        compute=(frame["cpu_seconds"] / seconds),
+        compute=frame["cpu_seconds"] / outputs.seconds, rows=len(case.wrong), wrong=int(case.wrong.sum())
     )
 
 
-def own_scores(trainer: Trainer, epochs: list[np.ndarray], shares: dict) -> dict[str, np.ndarray]:
-    """Suspicion [n] by each registered score of one run's dynamics, and by the mean rank of several."""
-    dataset, kind = trainer.dataset, trainer.kind
+def own_scores(dataset: Dataset, epochs: list[np.ndarray]) -> tuple[dict[str, np.ndarray], float | None]:
+    """Suspicion [n] by each registered score of one run's dynamics, and by the mean rank of several; and the
+    share of labels that is estimated to be wrong.
+    """
+    kind, share = kind_of(dataset.kind), None
     pools = {"": {}} if dataset.kind == "classification" else {"": {}, " (worst word)": {"pool": "min"}}
     found = {}
     for pool, settings in pools.items():
@@ -237,7 +275,7 @@ def own_scores(trainer: Trainer, epochs: list[np.ndarray], shares: dict) -> dict
         with tempfile.TemporaryDirectory() as folder:
             save_dynamics(f"{folder}/dynamics.parquet", kind, epochs, pooled, {})
             dynamics = load_dynamics(f"{folder}/dynamics.parquet", pooled)
-        names = [name for name, entry in SCORES.items() if entry.wrong]
+        names = [name for name, one in SCORES.items() if one.wrong and one.epochs <= len(epochs)]
         if dynamics.logits is None:
             names = [name for name in names if "logits" not in SCORES[name].needs]
         found |= {name + pool: suspicion(dynamics, [name]) for name in names}
@@ -245,8 +283,8 @@ def own_scores(trainer: Trainer, epochs: list[np.ndarray], shares: dict) -> dict
         if len(averaged) > 1:
             found["mean rank of " + ", ".join(averaged)] = suspicion(dynamics, averaged)
         if dynamics.logits is not None:
-            shares["share"] = estimate(softmax(dynamics.logits, -1).mean(0), dataset.labels).share
-    return found
+            share = estimate(softmax(dynamics.logits, -1).mean(0), dataset.labels).share
+    return found, share
 
 
 def out_of_sample(trainer: Trainer) -> tuple[list[np.ndarray], float]:
@@ -263,21 +301,28 @@ def out_of_sample(trainer: Trainer) -> tuple[list[np.ndarray], float]:
     return found, total
 
 
-def peers(dataset: Dataset, probabilities: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Suspicion [n] by cleanlab's scores, and by its choice of rows, all chosen ones being alike."""
+def peers(dataset: Dataset, probabilities: list[np.ndarray]) -> list[tuple[str, np.ndarray, float | None]]:
+    """cleanlab's scores by name, as suspicion [n], and its choice of rows, all chosen ones being alike; each
+    with the share of labels that it takes for wrong.
+    """
     if dataset.kind == "token_classification":
         labels = [row.tolist() for row in dataset.labels]
-        return {
-            name: -np.asarray(sentence_quality_scores(labels, probabilities, token_score_method=name)[0])
+        return [
+            (
+                name,
+                -np.asarray(sentence_quality_scores(labels, probabilities, token_score_method=name)[0]),
+                None,
+            )
             for name in ("self_confidence", "normalized_margin")
-        }
-    table = np.stack(probabilities)
+        ]
+    table, labels = np.stack(probabilities), dataset.labels
+    share = num_label_issues(labels, table) / len(labels)
     names = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
-    found = {name: -get_label_quality_scores(dataset.labels, table, method=name) for name in names}
-    return {**found, "find_label_issues": find_label_issues(dataset.labels, table).astype(float)}
+    found = [(name, -get_label_quality_scores(labels, table, method=name), share) for name in names]
+    return [*found, ("find_label_issues", find_label_issues(labels, table).astype(float), share)]
 
 
-def measured(wrong: np.ndarray, scores: np.ndarray, seconds: float) -> dict:
+def measured(wrong: np.ndarray, scores: np.ndarray) -> dict:
     """How well suspicion [n] tells the wrong labels [n]: the area under the ROC curve, average precision, and
     precision among as many as are wrong, ties by chance.
     """
@@ -286,7 +331,6 @@ def measured(wrong: np.ndarray, scores: np.ndarray, seconds: float) -> dict:
         "roc_auc": roc_auc_score(wrong, scores),
         "average_precision": average_precision_score(wrong, scores),
         "precision": wrong[order[: wrong.sum()]].mean(),
-        "cpu_seconds": seconds,
     }
 
 
@@ -296,13 +340,15 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="setting", help="; ".join(SETTINGS))
     parser.add_argument("--rows", type=int, help="rows of each setting")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--keep", type=Path, help="folder for what the models gave")
+    parser.add_argument("--from", type=Path, dest="kept", help="such a folder, in place of training")
     parser.add_argument("--write", type=Path, default=ROOT / "docs/results/label_errors.csv")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.settings) - set(SETTINGS)):
         parser.error(f"unknown setting(s) {shlex.join(unknown)}: choose from {shlex.join(SETTINGS)}")
     print(f"{ENCODER_NAME}; cleanlab {cleanlab.__version__}; {RECIPE}")
     for title in asked.settings or SETTINGS:
-        frame = run(title, asked.data, asked.rows)
+        frame = run(title, asked.data, asked.rows, asked.keep, asked.kept)
         if asked.write.exists():
             before = pd.read_csv(asked.write)
             frame = pd.concat([before[before["setting"] != title], frame])

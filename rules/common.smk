@@ -30,7 +30,7 @@ from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import verdicts, warm
 from ftft.pipeline.job import TERMINAL, prefer_code
-from ftft.execution.orchestrator import ORCHESTRATOR, this_process
+from ftft.execution.orchestrator import BARS, ORCHESTRATOR, this_process
 
 for folder in SOURCES:
     # Jobs find an installed package by themselves.
@@ -60,6 +60,8 @@ if workflow.is_main_process:
 GPUS = 0 if settings.runtime.device == "cpu" else 1
 # Data and encoders are made before the first training starts, so that a fault of theirs costs no training.
 DATA_FIRST = 100
+# A model that is temporary is scored, and goes, before the next training starts.
+SCORES_SOON = 50
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.
@@ -94,6 +96,8 @@ wildcard_constraints:
     budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
     seed=r"\d+",
     group=one_of(settings.figures.overlap),
+    fold=r"[1-9]\d*of[1-9]\d*",
+    folds=r"[1-9]\d*",
 
 
 def spec(rule):
@@ -152,7 +156,8 @@ def prepare_jobs():
     """Let the jobs of this call know whether they run alone, and keep torch loaded for small ones."""
     os.environ[ORCHESTRATOR] = this_process()
     budget = workflow.global_resources.get("gpu")
-    if workflow.resource_settings.cores == 1 or (GPUS and budget == 1):
+    alone = workflow.resource_settings.cores == 1 or (GPUS and budget == 1)
+    if alone and BARS not in os.environ:
         os.environ[TERMINAL] = "1"
     # Real GPU runs are long enough to start cold, and CUDA does not survive a fork.
     if settings.runtime.warm_start and not GPUS:

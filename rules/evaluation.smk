@@ -8,6 +8,7 @@ rule evaluate:
     log:
         "logs/evaluate/{task}/{model}/{supervision}/{budget}/seed{seed}/{dataset}.log",
     cache: SHARED
+    priority: SCORES_SOON
     conda:
         "../envs/train.yaml"
     threads: settings.runtime.threads

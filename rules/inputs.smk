@@ -105,6 +105,19 @@ def reference_dynamics(wildcards):
     return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/dynamics.parquet"
 
 
+def pass_before_training(wildcards):
+    """What the model gave before its training, where a score is taken from that."""
+    before = registry.goes_by_the_untrained([wildcards.score])
+    return "results/before/{task}/{model}.parquet" if before else []
+
+
+def ledger_before_training(wildcards):
+    """What the pass before training took, where a supervision goes by it."""
+    reference = plan.Supervision.parse(wildcards.supervision).reference
+    before = registry.goes_by_the_untrained(slices.further_scores(settings, wildcards.supervision))
+    return f"results/before/{wildcards.task}/{reference}.json" if before else []
+
+
 def table(wildcards):
     try:
         return compare.table_of(settings, wildcards.table)
@@ -283,6 +296,28 @@ def finetune_reference_ledgers(wildcards):
 def issue_files(wildcards):
     runs = plan.issue_runs(settings, wildcards.task)
     return collect("results/issues/{run.task}/{run.model}/seed{run.seed}.parquet", run=runs)
+
+
+def fold_files(name):
+    """A file of every training that leaves a fold out."""
+
+    def files(wildcards):
+        count = int(wildcards.folds)
+        folder = f"results/runs/{wildcards.task}/{wildcards.model}/without-{{fold}}/full/seed{wildcards.seed}"
+        return [f"{folder.format(fold=f'{number}of{count}')}/{name}" for number in range(1, count + 1)]
+
+    return files
+
+
+def issue_dynamics(wildcards):
+    """What the labels are held against: the reference run's dynamics, or those out of sample."""
+    if folds := settings.issues.folds:
+        return f"results/folds/{wildcards.task}/{wildcards.model}/{folds}/seed{wildcards.seed}.parquet"
+    return "results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet"
+
+
+def validation_set(wildcards):
+    return data_files(wildcards.task, [settings.tasks[wildcards.task].validation])
 
 
 def length_ledger(wildcards):

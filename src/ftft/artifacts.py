@@ -244,7 +244,7 @@ def file_hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 def _read_stamped_json(path: str | Path, defines: bool = True) -> tuple[dict, dict]:
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-        stamp = value.pop(STAMP)
+        stamp = dict(value.pop(STAMP))
         content = value_hash({**value, STAMP: {key: stamp[key] for key in stamp if key != "content"}})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error

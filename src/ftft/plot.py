@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from .cartography import arguments
 from .cartography.datamap import DataMap
 from .results.figures.data_map import draw_points, map_frame
 from .results.figures.style import look
@@ -18,6 +19,7 @@ def data_map(data_map: DataMap, *, fraction: float = 0.33, ax: "Axes | None" = N
     At most 25,000 instances are drawn, those whose uids hash lowest. Raises DataError for a `fraction` that
     is not above 0 and at most 1.
     """
+    arguments.instance("data_map", data_map, DataMap)
     frame = map_frame(data_map, fraction)
     if ax is None:
         import matplotlib.pyplot

@@ -6,7 +6,7 @@ import numpy as np
 
 from ftft.cartography.datamap import COORDINATES, DataMap
 from ftft.cartography.dynamics import Dynamics
-from ftft.cartography.scores import SCORES
+from ftft.cartography.scores import SCORES, UNTRAINED
 from ftft.cartography.selection import SELECTORS, Pool, choose, scores_read
 from ftft.data import demo
 from ftft.data.dataset import Dataset
@@ -44,8 +44,11 @@ def demo_dataset(split: str, rows: int) -> Dataset:
 
 
 def require_all_selectors(dynamics: Dynamics, dataset: Dataset) -> None:
-    """Every selector that needs no logits takes half of the instances, or what its mixture makes of these."""
-    without = [name for name, score in SCORES.items() if "logits" not in score.needs]
+    """Every selector that needs no logits, and no pass before training, takes half of the instances, or what
+    its mixture makes of these.
+    """
+    beyond = {"logits", *UNTRAINED}
+    without = [name for name, score in SCORES.items() if not beyond & {*score.needs}]
     data_map = DataMap.of(dynamics, [name for name in without if name not in COORDINATES])
     assert data_map.confidence.min() >= 0 and data_map.variability.max() <= 0.5
     pool = replace(Pool.of(dataset, kind_of(dataset.kind), data_map, 0.5, 0, "exact"), dynamics=dynamics)

@@ -174,3 +174,19 @@ def test_the_first_issues_are_printed_for_a_terminal(runs, capsys):
 def test_a_missing_list_is_told(tmp_path, capsys):
     assert main(["issues", "demo", "--results", str(tmp_path)]) == 1
     assert "ftft run issues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"\xff" + content,
+        lambda content: content.replace(b"given", b"givem", 1),
+        lambda content: b"",
+    ],
+)
+def test_a_list_that_is_damaged_is_told(runs, capsys, damage):
+    path = runs / "issues/demo.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    code = main(["issues", "--results", str(runs), "--first", "1000"])
+    assert code == 1 and "demo.csv cannot be read" in capsys.readouterr().err

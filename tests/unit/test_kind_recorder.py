@@ -157,3 +157,16 @@ def test_what_does_not_fit_is_refused_and_left_out():
         KindRecorder(DATA["token_classification"]).record(["b"], np.zeros((1, 5, 3)), PLACES[:1])
     with pytest.raises(DataError, match="scores of choices"):
         KindRecorder(DATA["multiple_choice"]).record(["b"], np.zeros((1, 2)))
+
+
+def test_a_damaged_state_is_refused():
+    recorder = recorded("regression", outputs_of("regression")[:1])
+    state = recorder.state_dict()
+    for key, value in (
+        ("recorded", bytes([state["recorded"][0] ^ 1]) + state["recorded"][1:]),
+        ("seen", b""),
+        ("epochs", -1),
+        ("recorded", None),
+    ):
+        with pytest.raises(DataError, match="was damaged"):
+            recorder.load_state_dict({**state, key: value})

@@ -178,3 +178,22 @@ def test_trls_trainer_records(tmp_path):
         RecordingSFTTrainer(
             model(), arguments, train_dataset=datasets.Dataset.from_list(data), processing_class=tokenizer
         )
+
+
+def test_a_damaged_state_and_labels_out_of_range_are_refused():
+    recorder = ftft.ResponseRecorder()
+    logits, labels = torch.zeros(1, 3, 4), torch.tensor([[-100, 1, 2]])
+    for uids, outputs, gold in (
+        (None, logits, labels),
+        ([0.5], logits, labels),
+        ([0], None, labels),
+        ([0], logits, labels + 2),
+        ([0], logits, labels.float()),
+    ):
+        with pytest.raises(DataError, match="cannot be used"):
+            recorder.record(uids, outputs, gold)
+    recorder.record([0], logits, labels)
+    state = recorder.state_dict()
+    for key, value in (("recorded", b"\0" * 16), ("uids", [7]), ("epochs", 10**30), ("current", None)):
+        with pytest.raises(DataError, match="was damaged"):
+            recorder.load_state_dict({**state, key: value})

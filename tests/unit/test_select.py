@@ -111,9 +111,29 @@ def test_rows_give_ids_and_lengths(files, capsys):
         (["nothing.parquet"], "there is no file"),
         (["."], "holds no training dynamics"),
         (["dynamics.parquet", "--rows", "few.jsonl"], "holds other rows"),
+        (["dynamics.parquet", "--fraction", "nan"], "'--fraction' cannot be used"),
+        (["dynamics.parquet", "--fraction", "33"], "write a percentage as a fraction: 0.33"),
+        (["dynamics.parquet", "--seed", "-1"], "'--seed' cannot be used"),
+        (["dynamics.parquet", "--rule", "s2l", "--clusters", "0"], "'--clusters' cannot be used"),
+        (
+            ["dynamics.parquet", "--rule", "within_lengths", "--selector", "best"],
+            "'--selector' cannot be used",
+        ),
+        (["dynamics.parquet", "--rows", "lines.jsonl", "--uid", "id"], "has several lines"),
     ],
 )
 def test_what_cannot_be_selected_is_refused(files, capsys, arguments, message):
+    (files / "lines.jsonl").write_text("".join(json.dumps({"id": f"{row}\nx"}) + "\n" for row in range(ROWS)))
     (files / "few.jsonl").write_text('{"id": "u0", "response": "x"}\n' * 2)
     assert main(["select", *arguments, "--out", "ids.txt"]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", [0.5, [0.5] * ROWS, [-1.0] * ROWS, [float("nan")] * ROWS, ["1"] * ROWS, [[1.0]] * ROWS]
+)
+def test_perplexities_that_are_none_are_refused(tmp_path, content):
+    folder = small2large(tmp_path / "small")
+    (folder / "epoch-2.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match=r"epoch-2\.pkl cannot be read"):
+        ftft.import_small2large(folder)

@@ -405,9 +405,10 @@ def test_selecting_takes_its_data_map_along(tmp_path):
         ledger = {"supervision": name, "seed": 0, "seconds": 1.0, "peak_memory_mb": 50.0}
         write_json(tmp_path / name, ledger)
     files = [tmp_path / "small-ambiguous-33", tmp_path / "random-33"]
+    untold = {"shared": None, "trained": True}
     assert load_supervising([RANDOM, FTFT], files, [tmp_path / "map"]) == {
-        ("small-ambiguous-33", 0): {"flops": 7, "seconds": 3.0, "peak_memory_mb": 90.0},
-        ("random-33", 0): {"flops": 0, "seconds": 1.0, "peak_memory_mb": 50.0},
+        ("small-ambiguous-33", 0): {"flops": 7, "seconds": 3.0, "peak_memory_mb": 90.0, **untold},
+        ("random-33", 0): {"flops": 0, "seconds": 1.0, "peak_memory_mb": 50.0, **untold},
     }
 
 

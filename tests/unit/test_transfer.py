@@ -9,6 +9,7 @@ import pytest
 
 from ftft.cartography.transfer import SCORES, read_losses, spearman, transfer
 from ftft.cli import main
+from ftft.errors import DataError
 
 RANDOM = np.random.default_rng(0)
 ROWS = 300
@@ -116,3 +117,38 @@ def test_published_losses_give_the_measured_overlaps(name, real_data):
         if data == name:
             assert found[score, "opt-13b"] == pytest.approx(same_family, abs=tolerance), score
             assert found[score, "llama2-13b"] == pytest.approx(other_family, abs=tolerance), score
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"uid": ["u"] * ROWS}, "repeated"),
+        ({"uid": [None, *UIDS[1:]]}, "of other types"),
+        ({"uid": [[1]] * ROWS}, "of other types"),
+        ({"small|1": ["x"] * ROWS}, "losses that are no numbers"),
+        ({"small|1": [True] * ROWS}, "losses that are no numbers"),
+        ({"small|1": [[1.0]] * ROWS}, "losses that are no numbers"),
+    ],
+)
+def test_columns_of_other_values_are_refused(tmp_path, changed, message):
+    file = file_of(tmp_path, small=LOSSES, large=LOSSES)
+    pq.write_table(pa.table({**pq.read_table(file).to_pydict(), **changed}), file)
+    with pytest.raises(DataError, match=message):
+        read_losses(file)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--fraction", "nan"], "'fraction' cannot be used"),
+        (["--fraction", "2"], "'fraction' cannot be used"),
+        (["--responses", "nowhere.parquet"], "there is no file nowhere.parquet"),
+        (["made.parquet"], "two files of losses have one name"),
+        (["--output", "made.parquet/t.csv"], "made.parquet"),
+    ],
+)
+def test_arguments_that_cannot_be_used_end_in_a_message(tmp_path, monkeypatch, capsys, more, message):
+    monkeypatch.chdir(tmp_path)
+    file_of(tmp_path, small=LOSSES, large=LOSSES)
+    assert main(["transfer", "made.parquet", *more]) == 1
+    assert message in capsys.readouterr().err

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -256,11 +257,16 @@ def kill_job_of(rule: str, call: Call) -> bool:
     return False
 
 
+def without_times(table: Path) -> str:
+    """A table without the costs by seconds, to which a map that is made again contributes its own."""
+    return pd.read_csv(table, dtype=str, keep_default_na=False).drop(columns="cost_by_seconds").to_csv()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", SHORT_JOBS)
 def test_short_jobs_are_killed_and_the_same_bytes(copied, rule):
     expected = contents(copied)
-    table = (copied.folder / TARGETS[0]).read_bytes()
+    table = without_times(copied.folder / TARGETS[0])
     for name in SHORT_JOBS[rule]:
         shutil.rmtree(copied.folder / "results" / name)
     call = Call(copied, "--retries", "0", targets=TARGETS[:1])
@@ -270,7 +276,7 @@ def test_short_jobs_are_killed_and_the_same_bytes(copied, rule):
     run = copied.snakemake("--", "paper")
     assert run.returncode == 0, run.stdout
     assert contents(copied) == expected
-    assert (copied.folder / TARGETS[0]).read_bytes() == table
+    assert without_times(copied.folder / TARGETS[0]) == table
     assert leftovers(copied) == []
 
 

@@ -3,4 +3,5 @@ from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     source, name = snakemake.input, snakemake.wildcards.score
-    write_score(source.dynamics, source.train, snakemake.output[0], name, **specification(snakemake))
+    before, output = source.get("before") or None, snakemake.output[0]
+    write_score(source.dynamics, source.train, output, name, before, **specification(snakemake))

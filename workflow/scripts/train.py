@@ -24,8 +24,10 @@ def train(streams):
         from ftft.execution.processes import ProcessGroup
         from ftft.training.runs import fine_tune
 
-        files = ("trajectory", "development", "ledger", "dynamics")
+        files = ("trajectory", "development", "ledger", "dynamics", "held_out")
         outputs = {name: path for name, path in snakemake.output.items() if name in files}
+        if "model" in dict(snakemake.output.items()):
+            outputs["model"] = Path(snakemake.output.model).parent
         fine_tune(
             spec=spec,
             code=code_of(snakemake),
@@ -36,10 +38,11 @@ def train(streams):
             supervision_file=snakemake.input.get("supervision") or None,
             reference_ledger=(snakemake.input.get("reference") or None) if refuses else None,
             failure_metric=snakemake.config["tasks"][run["task"]]["metric"],
-            outputs={**outputs, "model": Path(snakemake.output.model).parent},
+            outputs=outputs,
             runtime=runtime,
             progress=progress,
             group=ProcessGroup(launch.rank() or 0, processes),
+            fold=snakemake.wildcards.get("fold"),
         )
 
 

@@ -4,8 +4,9 @@ Swayamdipta et al. (2020), section 2; paper, section 2. A map may hold further s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +17,14 @@ from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
 from ..notebook import InNotebooks
 from .arguments import checked
+from .before import read_before
 from .dynamics import Dynamics, load_dynamics
-from .scores import SCORES
+from .scores import SCORES, UNTRAINED
 
 MINIMUM_EPOCHS = 2
 COORDINATES = ("confidence", "variability", "correctness")
 # Scores as they are: zstd with byte stream split would save a fifth of the file and double its writing time.
-STORAGE = {
+STORAGE: dict[str, Any] = {
     "compression": {"uid": "zstd", **dict.fromkeys(SCORES, "none")},
     "use_dictionary": ["correctness", "forgetting"],
     "column_encoding": {"uid": "DELTA_LENGTH_BYTE_ARRAY"},
@@ -77,7 +79,8 @@ class DataMap(InNotebooks):
                 fix="train the reference model for more epochs or steps",
             )
         scores = {name: score_of(dynamics, name, settings) for name in (*COORDINATES, *further)}
-        return cls(dynamics.uids, *(scores.pop(name) for name in COORDINATES), scores)
+        coordinates = {name: scores.pop(name) for name in COORDINATES}
+        return cls(dynamics.uids, further=scores, **coordinates)
 
     def save(self, path: str | Path, metadata: dict) -> None:
         """Write the map as Parquet: uid, and a column per score."""
@@ -95,8 +98,8 @@ class DataMap(InNotebooks):
         """Read a map and its metadata; raises ArtifactError where it is torn."""
         table, metadata = read_parquet(path, needed=("uid", *COORDINATES))
         scores = {name: to_numpy(table[name]) for name in table.column_names if name != "uid"}
-        coordinates = [scores.pop(name) for name in COORDINATES]
-        return cls(TextColumn(table["uid"]), *coordinates, scores), metadata
+        coordinates = {name: scores.pop(name) for name in COORDINATES}
+        return cls(TextColumn(table["uid"]), further=scores, **coordinates), metadata
 
     @classmethod
     def load_for(
@@ -132,7 +135,8 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     class may win with less. Errors are those of `DataMap.of`.
     """
     dynamics = Dynamics(list(uids), p_true, logits.argmax(-1) == labels, labels, logits)
-    return DataMap.of(dynamics, [name for name in SCORES if name not in COORDINATES])
+    further = [name for name, own in SCORES.items() if not {*own.needs} & {*UNTRAINED}]
+    return DataMap.of(dynamics, [name for name in further if name not in COORDINATES])
 
 
 def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
@@ -169,11 +173,21 @@ def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Pa
 
 
 def write_score(
-    dynamics_file: str | Path, data_file: str | Path, output: str | Path, name: str, **settings: object
+    dynamics_file: str | Path,
+    data_file: str | Path,
+    output: str | Path,
+    name: str,
+    before_file: str | Path | None = None,
+    **settings: object,
 ) -> None:
-    """Write one further score of every instance: uid, score."""
+    """Write one further score of every instance: uid, score. `before_file` holds the pass before training,
+    where the score is taken from it.
+    """
     dataset = Dataset.load(data_file, texts=False)
     dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+    if before_file:
+        before, alone = read_before(before_file, dataset)
+        dynamics = replace(dynamics, before=before, alone=alone)
     table = pa.table(
         {"uid": text_column(dataset.uids), "score": to_arrow(score_of(dynamics, name, settings))}
     )

@@ -7,6 +7,7 @@ They are those of the training-mode forward pass in which the instance was drawn
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ..tasks.base import Kind
 from . import arguments
 
 # Floats as they are: zstd with byte stream split would save a tenth of the file and triple its reading time.
-STORAGE = {
+STORAGE: dict[str, Any] = {
     "compression": "none",
     "use_dictionary": False,
     "column_encoding": dict.fromkeys(("epoch", "row"), "DELTA_BINARY_PACKED"),
@@ -31,7 +32,8 @@ class Dynamics:
     """Training dynamics of n instances over all complete epochs, joined to who they belong to.
 
     uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
-    classes] where the kind of task has them, else None.
+    classes] where the kind of task has them, else None. before and alone [n]: the mean loss per token of each
+    response before any training, after its prompt and without it, where that pass was made.
     """
 
     uids: Sequence[str]
@@ -39,6 +41,8 @@ class Dynamics:
     correct: np.ndarray
     labels: np.ndarray | None = None
     logits: np.ndarray | None = None
+    before: np.ndarray | None = None
+    alone: np.ndarray | None = None
 
 
 def save_dynamics(
@@ -70,6 +74,11 @@ def save_dynamics(
     write_parquet(path, pa.concat_tables(tables), {**metadata, **described}, **STORAGE)
 
 
+def unfinished_dynamics(scratch: str | Path, run: dict) -> Path:
+    """Where a reference run leaves the dynamics of its epochs so far while it trains."""
+    return Path(scratch) / "dynamics" / run["task"] / run["model"] / f"seed{run['seed']}.parquet"
+
+
 def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
     """Read the training dynamics of the instances of `dataset`, without their logits if asked.
 
@@ -81,7 +90,25 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
     table, metadata = read_parquet(path, None if logits else list(KEYS))
     if metadata.get("data_hash") != dataset.content_hash:
         raise _mismatch(path, "training dynamics that were recorded on other data")
-    epochs, instances = metadata["epochs"], len(dataset)
+    return _whole(path, table, metadata["epochs"], dataset.uids, dataset.labels)
+
+
+def load_numbered(path: str | Path) -> Dynamics:
+    """Read training dynamics without their data set and logits: the instances are numbered from 0 on.
+
+    Raises ArtifactError as `load_dynamics` does, and for a file that holds something else.
+    """
+    table, metadata = read_parquet(path, list(KEYS))
+    if not {"epochs", "instances"} <= metadata.keys():
+        raise _mismatch(path, "a file of other content")
+    return _whole(path, table, metadata["epochs"], [str(row) for row in range(metadata["instances"])])
+
+
+def _whole(
+    path: str | Path, table: pa.Table, epochs: int, uids: Sequence[str], labels: np.ndarray | None = None
+) -> Dynamics:
+    """The dynamics in a table, of complete epochs and finite probabilities; otherwise ArtifactError."""
+    instances = len(uids)
     shape = (epochs, instances)
     expected = np.arange(epochs * instances)
     if (
@@ -95,16 +122,15 @@ def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dy
         epoch, row = np.argwhere(~np.isfinite(p_true))[0]
         raise ArtifactError(
             f"the training dynamics in {path} are not finite",
-            got=f"{(~np.isfinite(p_true)).sum()} value(s), first at epoch {epoch}, "
-            f"instance {dataset.uids[row]}",
+            got=f"{(~np.isfinite(p_true)).sum()} value(s), first at epoch {epoch}, instance {uids[row]}",
             expected="a probability for every instance and epoch",
             fix="the reference run diverged: lower its learning rate, then run it again",
         )
     correct = to_numpy(table["correct"].cast(pa.uint8())).astype(bool).reshape(shape)
-    names = [name for name in table.column_names if name.startswith("logit_")] if logits else []
+    names = [name for name in table.column_names if name.startswith("logit_")]
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
-    return Dynamics(dataset.uids, p_true, correct, dataset.labels, stacked)
+    return Dynamics(uids, p_true, correct, labels, stacked)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:

@@ -7,11 +7,11 @@ import itertools
 import json
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,8 @@ def import_cartography(folder: str | Path) -> Dynamics:
     The first epoch says which instances there are. The function raises DataError that names file and line.
     """
     paths = _epoch_files(arguments.path("folder", folder))
-    gold, classes = {}, 0
+    gold: dict[str, int] = {}
+    classes = 0
     for record in _records(paths[0], 0):
         gold.setdefault(record.guid, record.gold)
         classes = classes or len(record.logits)
@@ -166,7 +167,7 @@ def _name(epoch: int) -> str:
 
 
 def _lines(
-    epoch: int, uids: list[str], labels: np.ndarray, logits: np.ndarray, widths: np.ndarray
+    epoch: int, uids: Sequence[str], labels: np.ndarray, logits: np.ndarray, widths: np.ndarray
 ) -> Iterator[str]:
     """A line for each instance, with the first of its logits [n, classes], as many as `widths` [n] says."""
     key = f"logits_epoch_{epoch}"
@@ -223,7 +224,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path} cannot be read", got=error.strerror or type(error).__name__)
 
 
-def _is_logit(value: object) -> bool:
+def _is_logit(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= FLOAT32_MAX
 
 

@@ -11,8 +11,9 @@ from ..tasks.base import KINDS, kind_of
 from . import arguments
 from .datamap import DataMap
 from .dynamics import Dynamics, save_dynamics
+from .recorder_state import opened, sealed
 
-STATE = "ftft.KindRecorder/1"
+STATE = "ftft.KindRecorder/2"
 
 
 class KindRecorder:
@@ -129,23 +130,19 @@ class KindRecorder:
 
     def state_dict(self) -> dict:
         """All that was recorded, the epoch in progress included, of plain values, for a checkpoint."""
-        return {
-            "format": STATE,
-            "data": self._dataset.content_hash,
-            "epochs": self.epochs,
-            "recorded": np.stack([*self._epochs, self._current]).tobytes(),
-            "seen": self._seen.tobytes(),
-        }
+        return sealed(
+            {
+                "format": STATE,
+                "data": self._dataset.content_hash,
+                "epochs": self.epochs,
+                "recorded": np.stack([*self._epochs, self._current]).tobytes(),
+                "seen": self._seen.tobytes(),
+            }
+        )
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` gave; raises DataError for anything else, and for other data."""
-        keys = {"format", "data", "epochs", "recorded", "seen"}
-        if not isinstance(state, dict) or state.keys() != keys or state["format"] != STATE:
-            raise DataError(
-                "this is no state of a KindRecorder",
-                got=f"keys {', '.join(map(str, state))}" if isinstance(state, dict) else type(state).__name__,
-                expected=f"what state_dict() gives, {STATE}",
-            )
+        state = opened(state, STATE, {"data", "epochs", "recorded", "seen"})
         if state["data"] != self._dataset.content_hash:
             raise DataError(
                 "the state is that of a recorder of other data",

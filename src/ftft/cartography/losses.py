@@ -3,6 +3,7 @@
 p_true is exp(-mean loss per token). Whether a response was right is not known of them.
 """
 
+import math
 import pickle
 import re
 from collections.abc import Sequence
@@ -44,7 +45,10 @@ def import_s2l(folder: str | Path) -> np.ndarray:
     }
 
     def read(path: Path) -> list[float]:
-        return [float(loss) for loss in torch.load(path, map_location="cpu", weights_only=True)]
+        losses = [float(loss) for loss in torch.load(path, map_location="cpu", weights_only=True)]
+        if not all(math.isfinite(loss) and loss >= 0 for loss in losses):
+            raise ValueError("mean losses per token are finite and 0 or more")
+        return losses
 
     return _stacked([found[number] for number in sorted(found)], read, folder, f"checkpoint-N/{S2L_FILE}")
 
@@ -62,7 +66,12 @@ def import_small2large(folder: str | Path) -> np.ndarray:
 
     def read(path: Path) -> list[float]:
         with open(path, "rb") as file:
-            return np.log(np.array(_Plain(file).load(), np.float64)).tolist()
+            perplexities = _Plain(file).load()
+        if not isinstance(perplexities, list | tuple) or not all(type(own) is float for own in perplexities):
+            raise ValueError("not a list of floating point numbers")
+        if not all(math.isfinite(own) and own >= 1 for own in perplexities):
+            raise ValueError("perplexities are finite and 1 or more")
+        return [math.log(own) for own in perplexities]
 
     return _stacked([found[epoch] for epoch in sorted(found)], read, folder, "epoch-N.pkl")
 
@@ -75,7 +84,10 @@ def _stacked(paths: list[Path], read, folder: Path, named: str) -> np.ndarray:
         except DataError:
             raise
         except Exception as error:  # pickles and tensors fail in many ways
-            raise DataError(f"{path} cannot be read", got=f"{type(error).__name__}: {error}") from error
+            raise DataError(
+                f"{path} cannot be read",
+                got=f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+            ) from error
     if len({len(own) for own in rows}) != 1 or len(rows) < 2 or not rows[0]:
         raise DataError(
             f"{folder} holds no losses of several epochs of the same rows",

@@ -7,7 +7,7 @@ import numpy as np
 from . import arguments
 
 
-def overlap(rows_a: Sequence[int], rows_b: Sequence[int]) -> float:
+def overlap(rows_a: Sequence[int] | np.ndarray, rows_b: Sequence[int] | np.ndarray) -> float:
     """The shared fraction of two selections of distinct rows: |A ∩ B| / min(|A|, |B|).
 
     Two independent selections of the fraction q of the data are expected to share q. The function raises
@@ -16,7 +16,7 @@ def overlap(rows_a: Sequence[int], rows_b: Sequence[int]) -> float:
     return float(_shared([arguments.rows("rows_a", rows_a), arguments.rows("rows_b", rows_b)])[0, 1])
 
 
-def overlap_matrix(selections: Iterable[Sequence[int]]) -> np.ndarray:
+def overlap_matrix(selections: Iterable[Sequence[int] | np.ndarray]) -> np.ndarray:
     """The overlap of every selection with every other: [selections, selections], symmetric, diagonal 1.
 
     The function raises DataError as `overlap` does, and where there is no selection.

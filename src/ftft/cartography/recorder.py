@@ -1,10 +1,10 @@
 """Recording training dynamics in a loop of one's own: arrays of NumPy, tensors of torch, or plain lists."""
 
-import hashlib
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,10 @@ from . import arguments
 from .datamap import DataMap, build_map
 from .dynamics import Dynamics
 from .interchange import dynamics_of_logits, write_dynamics
+from .recorder_state import opened, sealed
 
 KINDS = ("logits", "probabilities")
-STATE = "ftft.DynamicsRecorder/1"
+STATE = "ftft.DynamicsRecorder/2"
 EXPECTED = {
     "uids": "texts or whole numbers, one per instance, in order",
     "outputs": "numbers, [batch, classes]",
@@ -188,22 +189,14 @@ class DynamicsRecorder:
             writer.write_table(table)
         recorded = sink.getvalue().to_pybytes()
         state = {"format": STATE, "outputs": self._kind, "epochs": self.epochs, "recorded": recorded}
-        return {**state, "hash": _state_hash(state)}
+        return sealed(state)
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` gave; what was recorded before is forgotten.
 
         The method raises DataError for what is no state, a state that was damaged, and one of other outputs.
         """
-        keys = {"format", "outputs", "epochs", "recorded", "hash"}
-        if not isinstance(state, dict) or state.keys() != keys or state["format"] != STATE:
-            raise DataError(
-                "this is no state of a DynamicsRecorder",
-                got=f"keys {', '.join(map(str, state))}" if isinstance(state, dict) else type(state).__name__,
-                expected=f"what state_dict() gives, {STATE}",
-            )
-        if state["hash"] != _state_hash(state):
-            raise DataError("the state of a DynamicsRecorder was damaged", expected="what state_dict() gave")
+        state = opened(state, STATE, {"outputs", "epochs", "recorded"})
         if state["outputs"] != self._kind:
             raise DataError(
                 "the state is that of a recorder of other outputs",
@@ -257,7 +250,8 @@ class DynamicsRecorder:
     def _logits(self, outputs: np.ndarray, uids: list[str]) -> np.ndarray:
         """Finite float32 logits [m, classes]."""
         if self._kind == "probabilities":
-            wrong = (outputs < 0).any(1) | ~(np.abs(outputs.sum(1, dtype=np.float64) - 1) < 1e-2)
+            near = np.abs(outputs.sum(1, dtype=np.float64) - 1) < 1e-2
+            wrong = (outputs < 0).any(1) | ~near
             _refuse(wrong, uids, "some outputs are no probabilities", "numbers from 0 on that sum to 1")
             # The least normal number stands in for 0, whose logarithm is not finite.
             outputs = np.log(np.maximum(outputs.astype(np.float64), np.finfo(np.float32).tiny))
@@ -280,7 +274,7 @@ class DynamicsRecorder:
             )
 
 
-def _taken(name: str, values: Sequence) -> Sequence:
+def _taken(name: str, values: Any) -> Any:
     """A copy without gradients on the device that the values are on; a list of plain uids stays a list."""
     if hasattr(values, "detach"):
         if values.is_complex() or (name == "uids" and values.is_floating_point()):
@@ -303,7 +297,7 @@ def _names(uids: Sequence) -> list[str]:
     return arguments.uids(map(str, found), distinct=False) if found else []
 
 
-def _array(values: Sequence) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
     if not hasattr(values, "detach"):
         return values
     # NumPy has no bfloat16.
@@ -311,8 +305,7 @@ def _array(values: Sequence) -> np.ndarray:
 
 
 def _require_once(uids: list[str], number: int) -> None:
-    seen: set[str] = set()
-    repeated = [uid for uid in uids if uid in seen or seen.add(uid)]
+    repeated = list((Counter(uids) - Counter(set(uids))).elements())
     if repeated:
         raise DataError(
             f"epoch {number} has instances more than once",
@@ -323,7 +316,7 @@ def _require_once(uids: list[str], number: int) -> None:
         )
 
 
-def _refuse(wrong: np.ndarray, uids: list[str], what: str, expected: str) -> None:
+def _refuse(wrong: np.ndarray | np.bool, uids: list[str], what: str, expected: str) -> None:
     if wrong.any():
         found = [uids[row] for row in np.flatnonzero(wrong)]
         raise DataError(what, got=f"{len(found)} instance(s){_first(found)}", expected=expected)
@@ -331,11 +324,3 @@ def _refuse(wrong: np.ndarray, uids: list[str], what: str, expected: str) -> Non
 
 def _first(uids: list[str]) -> str:
     return f" (first {reprlib.repr(uids[0])})" if uids else ""
-
-
-def _state_hash(state: dict) -> str:
-    digest = hashlib.sha256()
-    for key in ("format", "outputs", "epochs", "recorded"):
-        value = state[key]
-        digest.update(value if isinstance(value, bytes) else f"{key}={value};".encode())
-    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """Recording the training dynamics of responses in a loop of one's own, or in a trainer of language models."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,12 @@ from torch.nn.functional import cross_entropy
 from ..data.dataset import Dataset, object_array
 from ..errors import DataError
 from ..tasks.base import kind_of
+from . import arguments
 from .datamap import DataMap
 from .dynamics import Dynamics, save_dynamics
+from .recorder_state import opened, sealed
 
-STATE = "ftft.ResponseRecorder/1"
+STATE = "ftft.ResponseRecorder/2"
 # What no loss counts, by the convention of transformers.
 IGNORED = -100
 KIND = kind_of("generation")
@@ -75,12 +76,20 @@ class ResponseRecorder:
         """Take a batch: uids [b], logits [b, tokens, vocabulary], labels [b, tokens], -100 where a token is
         none of the response. Raises DataError, and the batch is left out.
         """
-        names = torch.as_tensor(uids).reshape(-1).tolist()
+        names = arguments.labels(_in_memory(uids), argument="uids").tolist()
+        arguments.instance("logits", logits, torch.Tensor)
+        arguments.instance("labels", labels, torch.Tensor)
         if logits.dim() != 3 or labels.shape != logits.shape[:2] or len(names) != len(labels):
             raise DataError(
                 "these are not logits of tokens with their labels",
                 got=f"{len(names)} uids, logits {list(logits.shape)}, labels {list(labels.shape)}",
                 expected="[b], [b, tokens, vocabulary] and [b, tokens]; rows that are not packed together",
+            )
+        vocabulary = logits.shape[2]
+        counted = labels[labels != IGNORED]
+        if labels.is_floating_point() or ((counted < 0) | (counted >= vocabulary)).any():
+            raise arguments.refuse(
+                "labels", f"{labels.dtype}", f"whole numbers from 0 to {vocabulary - 1}, and {IGNORED}"
             )
         found = response_statistics(logits.detach(), labels).cpu().numpy()
         if not (found[:, 0] > 0).all() or not np.isfinite(found).all():
@@ -139,18 +148,17 @@ class ResponseRecorder:
         rows = [*self._epochs, np.array([*self._current.values()], np.float32).reshape(-1, WIDTH)]
         recorded = np.concatenate(rows).tobytes()
         state = {"format": STATE, "uids": self._uids, "epochs": self.epochs, "current": [*self._current]}
-        digest = hashlib.sha256(repr(state).encode() + recorded).hexdigest()
-        return {**state, "hash": digest, "recorded": recorded}
+        return sealed({**state, "recorded": recorded})
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` gave; raises DataError for anything else."""
-        keys = {"format", "uids", "epochs", "current", "hash", "recorded"}
-        if not isinstance(state, dict) or state.keys() != keys or state["format"] != STATE:
-            raise DataError("this is no state of a ResponseRecorder", expected=STATE)
+        state = opened(state, STATE, {"uids", "epochs", "current", "recorded"})
         rows = np.frombuffer(state["recorded"], np.float32).reshape(-1, WIDTH).copy()
         done = state["epochs"] * len(state["uids"])
-        if len(rows) != done + len(state["current"]):
-            raise DataError("the state of a ResponseRecorder is torn", got=f"{len(rows)} rows")
         self._uids = list(state["uids"])
         self._epochs = np.split(rows[:done], state["epochs"]) if state["epochs"] else []
         self._current = dict(zip(state["current"], rows[done:].tolist(), strict=True))
+
+
+def _in_memory(values: object) -> object:
+    return values.cpu() if isinstance(values, torch.Tensor) else values

@@ -1,8 +1,10 @@
 """Scores of instances from training dynamics: those of the data map, and further ones, each defined once.
 
-A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n], logits
-[epochs, n, classes], labels [n]; it gives float64 [n]. The decorator registers it. Sums go epoch after epoch
-and class after class, so that an instance's score does not depend on who is beside it.
+A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n],
+logits [epochs, n, classes], labels [n], before [n], alone [n]; it gives float64 [n]. The decorator registers
+it.
+Sums go epoch after epoch and class after class, so that an instance's score does not depend on who is beside
+it.
 """
 
 import inspect
@@ -19,7 +21,9 @@ from .dynamics import Dynamics
 EL2N_EPOCHS = (1,)
 # Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
 CACHED = 1 << 14
-SIGNALS = ("p_true", "correct", "logits", "labels")
+SIGNALS = ("p_true", "correct", "logits", "labels", "before", "alone")
+# Those of a pass before training, which ask for no trained model.
+UNTRAINED = ("before", "alone")
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,23 @@ def learning_percentage(p_true: np.ndarray) -> np.ndarray:
     """
     first, second, last = (1 / np.maximum(p.astype(np.float64), 1e-12) for p in p_true[[0, 1, -1]])
     return np.divide(first - second, first - last, where=first > last, out=np.zeros(len(first)))
+
+
+@score("loss_before_training")
+def loss_before_training(before: np.ndarray) -> np.ndarray:
+    """The mean loss per token of a response before any training."""
+    return before.astype(np.float64)
+
+
+@score("ifd")
+def instruction_following_difficulty(before: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """The perplexity of a response after its prompt over that without it, before any training (IFD).
+
+    Li et al. (2023, arXiv 2308.12032), section 2.2; as a ratio of perplexities, of a small model, Li et al.
+    (2024, arXiv 2402.00530). Above 1 the prompt makes its response less likely. Li et al. first train the
+    model on a few rows; here it is as it came.
+    """
+    return np.exp(before.astype(np.float64) - alone)
 
 
 def _parts(instances: int) -> Iterator[slice]:

@@ -18,6 +18,8 @@ from ..tasks.base import Kind, kind_of
 from .arguments import checked
 from .datamap import DataMap
 from .dynamics import Dynamics, load_dynamics
+from .overlap import overlap
+from .scores import SCORES, UNTRAINED
 from .supervision import CROSS_ENTROPY, Supervision
 
 LENGTH_PARTS = 10
@@ -165,6 +167,12 @@ ENTROPY = end("entropy", "entropy", 1.0, "The largest entropy of the mean predic
 THRESHOLD = end("threshold", "threshold", 1.0, "Confidence closest to one half (Chang et al. 2017).")
 
 
+HIGH_LOSS_BEFORE = end(
+    "high_loss_before",
+    "loss_before_training",
+    1.0,
+    "The largest loss of a response before any training, which needs no trained reference.",
+)
 HIGH_LOSS = end("high_loss", "mean_loss", 1.0, "The largest mean of -log p_true.")
 SLOW_TO_LEARN = end(
     "slow_to_learn", "learning_percentage", -1.0, "The smallest learning percentage (Mekala et al. 2024)."
@@ -189,9 +197,19 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*entry.scores, *other]))
 
 
-def needs_texts(spec: dict) -> bool:
-    """Whether `select` by this `spec` takes a data set with its texts."""
-    return SELECTORS[spec.get("selector", "random")].looks
+def needs_training(spec: dict) -> bool:
+    """Whether `select` by this `spec` goes by more of a reference than what it gives before its training."""
+    name, settings = spec["selector"], spec.get("settings", {})
+    read = {need for score in scores_read(name, settings) for need in SCORES[score].needs}
+    return bool(SELECTORS[name].signals or read - {*UNTRAINED})
+
+
+def read_training_set(spec: dict, file: str | Path) -> Dataset:
+    """The data set that `select` by this `spec` takes: with its texts where the selector or its kind looks at
+    them.
+    """
+    dataset = Dataset.load(file, texts=SELECTORS[spec.get("selector", "random")].looks)
+    return Dataset.load(file) if not dataset.texts and kind_of(dataset.kind).baselines else dataset
 
 
 def select(
@@ -202,13 +220,14 @@ def select(
     output: str | Path,
     score_files: Iterable[str | Path] = (),
     dynamics_file: str | Path | None = None,
-) -> None:
+) -> dict[str, float] | None:
     """Make the supervision that `spec` describes and write it.
 
     `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
     the selector's `settings`; `score_files` hold further scores of the map's instances, `dynamics_file` the
     training dynamics, where the selector reads them. Raises ArtifactError for a map or dynamics of other
-    data, DataError for an epoch that the dynamics lack.
+    data, DataError for an epoch that the dynamics lack. Returns what the selection shares with random rows,
+    drawn by another seed, and with the longest, for kinds whose tables show these as baselines; else None.
     """
     data_map = DataMap.load_for(map_file, dataset, score_files) if map_file else None
     name = spec.get("selector", "ambiguous" if map_file else "random")
@@ -219,6 +238,11 @@ def select(
         pool = replace(pool, dynamics=_dynamics(dynamics_file, dataset, SELECTORS[name], settings))
     chosen = choose(name, pool, settings)
     chosen.save(output, dataset, {**spec, "selector": name, "seed": seed})
+    if not kind.baselines:
+        return None
+    by_chance = select_random(dataset.uids, spec["fraction"], seed + 1)
+    by_length = largest(pool.lengths.astype(np.float64), dataset.uids, pool.size)
+    return {"random": overlap(chosen.rows, by_chance), "longest": overlap(chosen.rows, by_length)}
 
 
 def _dynamics(file: str | Path, dataset: Dataset, entry: Selector, settings: dict) -> Dynamics:
@@ -299,7 +323,7 @@ def largest(scores: np.ndarray, uids: Sequence[str], count: int) -> np.ndarray:
     above = np.flatnonzero(scores > last)
     tied = np.flatnonzero(scores == last)
     if len(above) + len(tied) > count:
-        by_hash = sorted(tied, key=lambda row: (uid_hash(uids[row]), uids[row]))
+        by_hash = sorted(tied.tolist(), key=lambda row: (uid_hash(uids[row]), uids[row]))
         tied = np.array(by_hash[: count - len(above)], np.int64)
     return np.sort(np.concatenate([above, tied]))
 

@@ -39,6 +39,16 @@ def high_mean_low_variance(pool: Pool) -> np.ndarray:
     return mean_ranks(pool.data_map.confidence) - mean_ranks(pool.data_map.variability)
 
 
+@ranking("ifd", scores=["ifd"])
+def instruction_following_difficulty(pool: Pool) -> np.ndarray:
+    """The largest Instruction-Following Difficulty (IFD) below 1, before any training (Li et al. 2023).
+
+    Rows at 1 or above, whose prompt makes the response less likely, come last, as Li et al. leave them out.
+    """
+    found = pool.data_map["ifd"]
+    return np.where(found < 1, found, -found)
+
+
 @selector("within_lengths", of_another=True, looks=True)
 def within_lengths(pool: Pool, selector: str) -> np.ndarray:
     """The end of a score in every tenth of the lengths, with as many rows of each as all rows have."""

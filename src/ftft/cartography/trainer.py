@@ -31,7 +31,7 @@ class RecordingMixin:
     size, accumulation or seed; and at the first batch for uids, labels or outputs that it cannot record.
     """
 
-    recorder_class = DynamicsRecorder
+    recorder_class: type[DynamicsRecorder] | type[ResponseRecorder] = DynamicsRecorder
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -249,8 +249,8 @@ def _logits(outputs, has_loss: bool):
     loss."""
     found = outputs
     if isinstance(outputs, dict):
-        rest = [name for name in outputs if name != "loss"]
-        name = rest[0] if len(rest) == 1 else "logits"
+        names = [name for name in outputs if name != "loss"]
+        name = names[0] if len(names) == 1 else "logits"
         found = outputs.get("logits", outputs.get(name))
     elif isinstance(outputs, tuple | list):
         rest = outputs[1:] if has_loss else outputs

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError
+from . import arguments
 from .overlap import overlap
 from .scores import confidence, learning_percentage, mean_loss, mean_ranks, variability
 from .selection import even_quotas, largest, random_places, selection_size
 from .strata import CLUSTERS, DIFFICULTY_BINS, clusters_of, rank_within
 
 S2L_SEEDS = 3
-COLUMN = re.compile(r"(.+)\|(\d+)")
+COLUMN = re.compile(r"(.+)\|(0|[1-9]\d{0,5})")
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
 
 
@@ -121,6 +122,12 @@ def read_losses(path: str | Path) -> tuple[list[str], dict[str, np.ndarray]]:
             expected="uid, and for two models or more MODEL|0, before training, MODEL|1, MODEL|2, MODEL|3",
             fix="write mean losses per response token, a column for each model and epoch",
         )
+    if other := [name for own in found.values() for name in own.values() if not _holds_numbers(table, name)]:
+        raise DataError(
+            f"{path} holds losses that are no numbers",
+            got=f"column '{other[0]}' of {table.schema.field(other[0]).type}",
+            expected="floating point numbers",
+        )
     losses = {
         model: np.stack([table[own[epoch]].to_numpy().astype(np.float64) for epoch in sorted(own)])
         for model, own in found.items()
@@ -132,7 +139,14 @@ def read_losses(path: str | Path) -> tuple[list[str], dict[str, np.ndarray]]:
                 got=f"{int((~np.isfinite(values) | (values < 0)).sum())} values",
                 expected="mean losses per token, in nats",
             )
-    return table["uid"].cast(pa.string()).to_pylist(), losses
+    numbered = pa.types.is_integer(table.schema.field("uid").type)
+    uids = (table["uid"].cast(pa.string()) if numbered else table["uid"]).to_pylist()
+    return arguments.uids(uids, argument=f"uid in {path}"), losses
+
+
+def _holds_numbers(table: pa.Table, name: str) -> bool:
+    form = table.schema.field(name).type
+    return pa.types.is_floating(form) or pa.types.is_integer(form) or pa.types.is_null(form)
 
 
 def transfer(
@@ -149,7 +163,7 @@ def transfer(
     the correlation of the reference's score with length, the mean words of its selection and of all rows, and
     its overlap with the longest.
     """
-    size = selection_size(fraction, len(uids))
+    size = selection_size(arguments.fraction(fraction), len(uids))
     scores: dict[str, dict[str, np.ndarray]] = {}
     for model, own in losses.items():
         p_true = np.exp(-own[1:])

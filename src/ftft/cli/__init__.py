@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import FtftError
+from .neutral import neutral_text
 from .run import VERBS
 
 # The module and the function behind a command.
@@ -50,7 +51,17 @@ def main(arguments: list[str] | None = None) -> int:
     except FtftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"ftft {chosen.command}: {_named(error)}", file=sys.stderr)
+        print("  what to do: name a place where files can be read and written", file=sys.stderr)
+        return 1
     return 0
+
+
+def _named(error: OSError) -> str:
+    """Which file, and what is wrong with it."""
+    file = error.filename2 or error.filename
+    return ": ".join([*([neutral_text(os.fsdecode(file))] if file else []), error.strerror or str(error)])
 
 
 def _chosen(arguments: list[str]) -> argparse.Namespace:
@@ -119,6 +130,12 @@ def parser() -> argparse.ArgumentParser:
     issues.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
     issues.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
     issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
+    issues.add_argument(
+        "--unfinished", action="store_true", help="by reference runs that still train, after their last epoch"
+    )
+    issues.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
+    )
 
     shown = _command(commands, "open", "show the newest page (data map, preflight, report)", "ftft open")
     shown.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from ..artifacts import Provenance, working
 from ..errors import ConfigError
 from ..pipeline import parameters, plan
 from ..pipeline.config import Configuration, check_file, resolve
+from ..pipeline.contract import Expectations
 from ..pipeline.names import Run
 from ..results.archive import write_archive
 from ..results.tables import load_supervising
@@ -19,7 +21,7 @@ def archive(chosen: argparse.Namespace) -> None:
     `chosen.results`, in the folder `chosen.folder`.
 
     Raises ConfigError for a table that the configuration lacks, and ArtifactError for files that are missing,
-    damaged, or hold texts.
+    damaged, made by other settings, or hold texts.
     """
     merged: dict = {}
     for file in chosen.configfile:
@@ -33,25 +35,26 @@ def archive(chosen: argparse.Namespace) -> None:
     table = config.tables[chosen.table]
     runs = plan.table_runs(table, config)
     results = chosen.results
-    supervising = load_supervising(
-        parameters.table_slice(config, chosen.table)["rows"],
-        _files(results, (run.files().get("supervision_ledger") for run in runs)),
-        [
-            results / "maps" / run.task / run.model / f"seed{run.seed}.json"
-            for run in plan.table_reference_runs(table, config)
-        ],
-    )
-    write_archive(
-        _specs(config, chosen.table),
-        [
-            results / "evaluations" / run.path / f"{name}.parquet"
-            for run in runs
-            for name in config.tasks[table.task].evaluate
-        ],
-        _files(results, (run.files()["ledger"] for run in _counted(runs, config, chosen.table))),
-        supervising,
-        chosen.folder,
-    )
+    with working(Provenance(expected=Expectations(config))):
+        supervising = load_supervising(
+            parameters.table_slice(config, chosen.table)["rows"],
+            _files(results, (run.files().get("supervision_ledger") for run in runs)),
+            [
+                results / "maps" / run.task / run.model / f"seed{run.seed}.json"
+                for run in plan.table_reference_runs(table, config)
+            ],
+        )
+        write_archive(
+            _specs(config, chosen.table),
+            [
+                results / "evaluations" / run.path / f"{name}.parquet"
+                for run in runs
+                for name in config.tasks[table.task].evaluate
+            ],
+            _files(results, (run.files()["ledger"] for run in _counted(runs, config, chosen.table))),
+            supervising,
+            chosen.folder,
+        )
     print(f"{chosen.folder}: {len(runs)} runs; python -m ftft.results.archive {chosen.folder} checks it")
 
 

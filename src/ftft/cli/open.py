@@ -17,7 +17,7 @@ def open_page(chosen: argparse.Namespace) -> None:
 
     Raises ArtifactError where no page has been made.
     """
-    pages = [path for pattern in PAGES for path in chosen.results.glob(pattern)]
+    pages = [path for pattern in PAGES for path in chosen.results.glob(pattern) if path.is_file()]
     pages += [REPORT] if REPORT.is_file() else []
     if not pages:
         raise ArtifactError(

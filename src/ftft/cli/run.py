@@ -28,18 +28,23 @@ VERBS = {
 
 def run(chosen: argparse.Namespace) -> None:
     """Print the call of Snakemake that `chosen` stands for, and become it: exit code, signals and output are
-    Snakemake's.
+    Snakemake's. On a terminal the bars of trainings are drawn beneath, and so Snakemake is a child.
 
     Raises ConfigError where no configuration is given and the folder has none, and FtftError where Snakemake
     is not installed.
     """
     if find_spec("snakemake") is None:
         raise FtftError("snakemake is not installed", fix='pip install "ftft[workflow]"')
+    from . import bars
+
     verb = [VERBS[chosen.command][0]] if chosen.command in VERBS else []
     arguments = snakemake_arguments(chosen.arguments, verb)
     print(shlex.join(["snakemake", *arguments]), file=sys.stderr, flush=True)
     # -P: a file of this folder is no module of Snakemake's.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "snakemake", *arguments])
+    command = [sys.executable, "-P", "-m", "snakemake", *arguments]
+    if bars.wanted():
+        raise SystemExit(bars.run_beneath(command, Path(_said(arguments).directory, "logs", "train")))
+    os.execv(sys.executable, command)
 
 
 def snakemake_arguments(given: Sequence[str], targets: Sequence[str] = ()) -> list[str]:
@@ -78,6 +83,7 @@ def _said(options: list[str]) -> argparse.Namespace:
     parser.add_argument("--resources", "--res", nargs="*")
     parser.add_argument("--configfile", "--configfiles", nargs="*")
     parser.add_argument("--profile")
+    parser.add_argument("--directory", "-d", default="")
     return parser.parse_known_args(options)[0]
 
 

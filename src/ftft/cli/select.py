@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import read_parquet, to_numpy, write_text
+from ..artifacts import write_text
+from ..cartography import arguments
 from ..cartography.controls import longest
 from ..cartography.datamap import COORDINATES, DataMap
-from ..cartography.dynamics import Dynamics
+from ..cartography.dynamics import Dynamics, load_numbered
 from ..cartography.interchange import import_cartography
 from ..cartography.losses import dynamics_of_losses, import_s2l, import_small2large
 from ..cartography.overlap import overlap
 from ..cartography.selection import SELECTORS, Pool, choose, scores_read, select_random
 from ..data.dataset import require
+from ..data.rows import visible
 from ..errors import DataError
 from .parts import read_rows
 
@@ -33,6 +35,9 @@ def select_ids(chosen: argparse.Namespace) -> None:
 
     Raises DataError for a rule that these dynamics do not give, and for rows that are not theirs.
     """
+    arguments.fraction(chosen.fraction, "--fraction")
+    arguments.whole("--seed", chosen.seed)
+    arguments.whole("--clusters", chosen.clusters, least=1)
     dynamics = load(chosen.dynamics)
     records, uids, lengths = None, list(dynamics.uids), None
     if chosen.rows:
@@ -64,12 +69,7 @@ def load(path: Path) -> Dynamics:
         raise DataError(f"{path} holds no training dynamics", expected=f"one of {', '.join(FOLDERS)}")
     if not path.is_file():
         raise DataError(f"there is no file {path}", got=f"nothing of that name in {Path.cwd()}")
-    table, metadata = read_parquet(path)
-    require(table, ["epoch", "row", "p_true", "correct"], path.name, "name a file dynamics.parquet")
-    shape = metadata["epochs"], metadata["instances"]
-    columns = [to_numpy(table[name].cast(kind)) for name, kind in (("p_true", "float"), ("correct", "uint8"))]
-    p_true, correct = (column.reshape(shape) for column in columns)
-    return Dynamics([str(row) for row in range(shape[1])], p_true, correct.astype(bool))
+    return load_numbered(path)
 
 
 def pool_of(dynamics: Dynamics, lengths: np.ndarray | None, chosen: argparse.Namespace) -> Pool:
@@ -78,6 +78,7 @@ def pool_of(dynamics: Dynamics, lengths: np.ndarray | None, chosen: argparse.Nam
     fitting = [name for name, own in SELECTORS.items() if not own.all_rows]
     if entry is None or entry.all_rows:
         raise DataError(f"there is no rule '{chosen.rule}'", expected=f"one of {', '.join(fitting)}")
+    arguments.choice("--selector", chosen.selector, fitting)
     scores = scores_read(chosen.rule, {"selector": chosen.selector})
     if entry.looks and lengths is None:
         raise DataError(
@@ -103,8 +104,13 @@ def _rows(records: pa.Table, chosen: argparse.Namespace, count: int) -> tuple[li
             expected=f"{count}, in the order in which the model was trained on them",
         )
     uids = records[chosen.uid].to_pylist() if chosen.uid else [str(row) for row in range(count)]
-    if len(set(uids)) < count or None in uids:
-        raise DataError(f"column '{chosen.uid}' of {chosen.rows} has no id for every row, each once")
+    arguments.uids(uids, argument=f"--uid {chosen.uid}")
+    if broken := [uid for uid in uids if len(uid.splitlines()) != 1]:
+        raise DataError(
+            f"an id in column '{chosen.uid}' of {chosen.rows} has several lines",
+            got=visible(broken[0]),
+            expected="ids of one line, for there is one on each line of the result",
+        )
     if not chosen.response:
         return uids, None
     return uids, np.array([len(text or "") for text in records[chosen.response].to_pylist()], np.int64)

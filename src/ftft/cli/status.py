@@ -8,6 +8,7 @@ import fcntl
 import json
 import math
 import os
+import platform
 import re
 import stat
 import sys
@@ -103,6 +104,27 @@ def training_runs(results: Path, logs: Path, scratch: Path) -> list[dict]:
     return sorted(runs, key=lambda run: (STATES.index(run["state"]), run["run"]))
 
 
+def running_runs(logs: Path, since: float) -> list[dict]:
+    """Runs that train, by the progress files below `logs` that were written after `since` (seconds since the
+    epoch): as in `training_runs`, without what their ledgers and logs say.
+
+    Of a run on another machine it is not known whether its process was killed.
+    """
+    runs = []
+    for path in _files(logs, ".json"):
+        entries = _read_json(path) if _written(path) > since else {}
+        if entries.get("state") == "running" and not _was_killed(entries):
+            name = path.relative_to(logs).with_suffix("").as_posix()
+            runs.append({"run": name, "state": "running", **_progress(entries)})
+    return runs
+
+
+def _was_killed(progress: dict) -> bool:
+    """Whether the process that left its progress is gone from this machine."""
+    pid, here = progress.get("pid"), progress.get("host") == platform.node()
+    return here and isinstance(pid, int) and not Path(f"/proc/{pid}").exists()
+
+
 def failed_jobs(logs: Path) -> list[dict]:
     """Jobs other than trainings whose log holds an error: log, last_lines."""
     texts = {path: _tail(path) for path in _files(logs, ".log") if not path.is_relative_to(logs / "train")}
@@ -186,13 +208,16 @@ def _read_json(path: Path, limit: int = READ_BYTES) -> dict:
 
 def _age(path: Path) -> float:
     """Seconds since the log or progress file at `path` was written, 0 if that is to come."""
-    written = []
-    for file in (path.with_suffix(".log"), path.with_suffix(".json")):
-        try:
-            written.append(file.stat().st_mtime)
-        except OSError:
-            continue
-    return max(0.0, time.time() - max(written)) if written else math.inf
+    written = max(map(_written, (path.with_suffix(".log"), path.with_suffix(".json"))))
+    return max(0.0, time.time() - written)
+
+
+def _written(path: Path) -> float:
+    """When a file was written, in seconds since the epoch; long ago where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return -math.inf
 
 
 def _number(value: object) -> float | int | None:

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from ..cartography.transfer import read_losses, transfer
 from ..data.dataset import require
+from ..errors import DataError
 from ..results.rendering import Rendering, to_markdown
+from .parts import read_rows
 
 
 def transfer_table(chosen: argparse.Namespace) -> None:
@@ -19,8 +19,13 @@ def transfer_table(chosen: argparse.Namespace) -> None:
 
     words = _words(chosen.responses) if chosen.responses else None
     rows = []
-    for path in chosen.losses:
-        rows += transfer(path.stem.removeprefix("trajectories_"), *read_losses(path), chosen.fraction, words)
+    names = [path.stem.removeprefix("trajectories_") for path in chosen.losses]
+    if len(set(names)) < len(names):
+        raise DataError(
+            "two files of losses have one name", got=", ".join(names), expected="names that differ"
+        )
+    for name, path in zip(names, chosen.losses, strict=True):
+        rows += transfer(name, *read_losses(path), chosen.fraction, words)
     folder = chosen.output.parent
     folder.mkdir(parents=True, exist_ok=True)
     plot(
@@ -58,8 +63,8 @@ def _words(paths: list[Path]) -> dict[str, int]:
     """By uid, the words of its response."""
     found = {}
     for path in paths:
-        table = pq.read_table(path)
-        require(table, ["uid", "response"], path.name, "name files with the responses of these rows")
-        pairs = zip(table["uid"].to_pylist(), table["response"].to_pylist(), strict=True)
-        found |= {str(uid): len(response.split()) for uid, response in pairs}
+        records, _ = read_rows(str(path), None)
+        require(records, ["uid", "response"], path.name, "name files with the responses of these rows")
+        pairs = zip(records["uid"].to_pylist(), records["response"].to_pylist(), strict=True)
+        found |= {uid: len((response or "").split()) for uid, response in pairs}
     return found

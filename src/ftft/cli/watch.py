@@ -23,6 +23,8 @@ STYLES = {
 BAR_WIDTH = 12
 # Lines that are not of runs: heading, workflow, what is left out, and the prompt.
 OTHER_LINES = 5
+# The part of a terminal's lines that runs may take beneath other output; long names take two lines.
+BENEATH = 4
 
 
 def watch(
@@ -60,13 +62,29 @@ def picture(state: State, height: int) -> RenderableType:
         if failed["last_lines"]
     ]
     room = max(1, height - OTHER_LINES - min(len(why), height // 3))
+    return Group(*lines, lines_of(state.runs, room), *why[: height // 3])
+
+
+def lines_of(runs: list[dict], room: int) -> RenderableType:
+    """A line and a bar for each of the first `room` runs, and how many more there are."""
     table = Table.grid(padding=(0, 1))
-    for run in state.runs[:room]:
+    for run in runs[:room]:
         table.add_row(*_cells(run))
-    lines.append(table)
-    if len(state.runs) > room:
-        lines.append(Text(f"and {len(state.runs) - room} more: ftft status", "dim"))
-    return Group(*lines, *why[: height // 3])
+    more = [Text(f"and {len(runs) - room} more: ftft status", "dim")] if len(runs) > room else []
+    return Group(table, *more)
+
+
+def drawn_beneath(runs: list[dict], live: Live | None) -> Live:
+    """The runs in at most a quarter of the lines of standard error's terminal, below what is written there.
+
+    They are drawn again in the place of `live`; stopping what is returned erases them.
+    """
+    if live is None:
+        options = {"redirect_stdout": False, "redirect_stderr": False}
+        live = Live(console=Console(stderr=True), auto_refresh=False, transient=True, **options)
+        live.start()
+    live.update(lines_of(runs, max(1, live.console.height // BENEATH)), refresh=True)
+    return live
 
 
 def _cells(run: dict) -> tuple[RenderableType, ...]:

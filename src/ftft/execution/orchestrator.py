@@ -1,4 +1,4 @@
-"""The call of snakemake that a job belongs to: its name in the environment, and whether it still lives."""
+"""The call of snakemake that a job belongs to: what its environment says, and whether it still lives."""
 
 import os
 import platform
@@ -6,6 +6,8 @@ from pathlib import Path
 
 # The machine and the process of the call of snakemake.
 ORCHESTRATOR = "FTFT_ORCHESTRATOR"
+# Set where the caller of snakemake draws the bars of all trainings.
+BARS = "FTFT_BARS"
 
 
 def this_process() -> str:

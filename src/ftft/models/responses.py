@@ -1,6 +1,7 @@
 """Prompts and the responses to them as a causal language model reads them: one row of tokens each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,23 @@ def responses(
     )
     tell_of_unknown(tokens, tokenizer_file)
     return tokens
+
+
+def responses_alone(tokens: Tokens, tokenizer_file: str | Path) -> Tokens:
+    """The same responses without their prompts: behind the tokens that stand before a text, or the end token
+    where none do.
+    """
+    tokenizer, settings = load_tokenizer(tokenizer_file)
+    before = np.array(_before_a_text(tokenizer) or [tokenizer.token_to_id(settings["end"])], np.int32)
+    ours = tokens.aligned["response"] == 1
+    lengths = np.add.reduceat(ours, tokens.offsets[:-1], dtype=np.int64)
+    starts = (lengths.cumsum() - lengths).repeat(len(before))
+    ids = np.insert(tokens.ids[ours], starts, np.tile(before, len(lengths)))
+    marks = np.insert(np.ones(ours.sum(), np.int32), starts, 0)
+    offsets = np.concatenate([[0], (lengths + len(before)).cumsum()])
+    return replace(
+        tokens, ids=ids, types=np.zeros(len(ids), np.uint8), offsets=offsets, aligned={"response": marks}
+    )
 
 
 def packed(tokens: Tokens, rows: np.ndarray, pad_id: int, round_width: bool) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """The table that `snakemake compare` adds to a model that is taken home: did FTFT pay on these data?"""
 
+from . import registry
 from .config import Configuration, Row, Table
 from .config.tables import matched_name
 from .plan import finetune_row
@@ -30,7 +31,8 @@ def compare_table(config: Configuration, task: str) -> Table:
         Row.model_validate({key: value for key, value in row.items() if value is not None}) for row in rows
     ]
     title = f"FTFT beside what it has to beat: {task}"
-    return Table.model_validate({"task": task, "title": title, "rows": (*made, ftft)})
+    table = Table.model_validate({"task": task, "title": title, "rows": (*made, ftft)})
+    return table.with_baselines(registry.KINDS[config.tasks[task].kind].baselines)
 
 
 def table_of(config: Configuration, name: str) -> Table:

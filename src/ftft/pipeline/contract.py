@@ -26,7 +26,15 @@ from .names import ALL_DATA, Supervision
 
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
-WILDCARDS = {"seed": r"\d+", "score": r"[a-z0-9_]+", "dataset": r"[^/]+?", "table": r"[^/]+?"}
+WITHOUT_A_FOLD = "results/runs/{task}/{model}/without-{fold}/full/seed{seed}"
+WILDCARDS = {
+    "fold": r"\d+of\d+",
+    "folds": r"\d+",
+    "seed": r"\d+",
+    "score": r"[a-z0-9_]+",
+    "dataset": r"[^/]+?",
+    "table": r"[^/]+?",
+}
 # Each objective is a function of its name there; the module imports torch, and is not imported here.
 OBJECTIVES = "ftft.training.objectives"
 LEFT_BY_A_RUN = ("model/config.json", "trajectory.parquet", "development.parquet", "ledger.json")
@@ -114,6 +122,18 @@ RULES = {
         tuple(f"{REFERENCE}/{name}" for name in (*LEFT_BY_A_RUN, "dynamics.parquet")),
         _training_roots,
     ),
+    "train_fold": Rule(
+        "train.py",
+        slices.fold_slice,
+        tuple(f"{WITHOUT_A_FOLD}/{name}" for name in ("held_out.parquet", "ledger.json")),
+        _training_roots,
+    ),
+    "gather_folds": Rule(
+        "gather_folds.py",
+        slices.map_slice,
+        ("results/folds/{task}/{model}/{folds}/seed{seed}.parquet",),
+        _kind_roots,
+    ),
     "train_main": Rule(
         "train.py", slices.training_slice, tuple(f"{RUN}/{name}" for name in LEFT_BY_A_RUN), _training_roots
     ),
@@ -128,6 +148,12 @@ RULES = {
         slices.score_slice,
         ("results/maps/{task}/{model}/seed{seed}.{score}.parquet",),
         _score_roots,
+    ),
+    "look_before_training": Rule(
+        "look_before_training.py",
+        slices.before_slice,
+        ("results/before/{task}/{model}.parquet", "results/before/{task}/{model}.json"),
+        _kind_roots,
     ),
     "make_supervision": Rule(
         "make_supervision.py",

@@ -56,7 +56,8 @@ def code_of(snakemake: Any) -> str:
 def run_of(snakemake: Any) -> dict:
     """Which run the job's wildcards name."""
     wildcards = dict(snakemake.wildcards.items())
-    names = {"supervision": "all", "budget": "full", **wildcards}
+    rows = f"without-{wildcards['fold']}" if "fold" in wildcards else "all"
+    names = {"supervision": rows, "budget": "full", **wildcards}
     keys = ("task", "model", "supervision", "budget")
     return {**{key: names[key] for key in keys}, "seed": int(wildcards["seed"])}
 

@@ -113,6 +113,21 @@ def reference_slice(config: Configuration, task: str, model: str) -> dict:
     return training_slice(config, task, model, budget="full")
 
 
+def fold_slice(config: Configuration, task: str, model: str, fold: str) -> dict:
+    """What defines the training of a fold: that of the reference, with as many passes over the fewer rows,
+    scored once, at its end, on the validation set alone.
+    """
+    count = int(fold.split("of")[1])
+    slice_ = reference_slice(config, task, model)
+    recipe = {key: value for key, value in slice_["recipe"].items() if key != "checkpoint_every"}
+    if "steps" in recipe:
+        recipe["steps"] = max(1, round(recipe["steps"] * (count - 1) / count))
+    else:
+        recipe["epochs"] = recipe["epochs"] * (count - 1) / count
+    validation = [config.tasks[task].validation]
+    return {**slice_, "recipe": {**recipe, "checkpoints": 1}, "development": validation}
+
+
 def stop_rule(config: Configuration, task: str, monitor: str) -> dict:
     """Patience in checkpoints, and the score that is monitored."""
     return {"patience": config.early_stopping.patience, **monitored(config, task, monitor)}
@@ -135,6 +150,11 @@ def score_slice(config: Configuration, score: str) -> dict:
     return (
         {"epochs": list(config.selection.el2n_epochs)} if "epochs" in registry.SCORES[score].settings else {}
     )
+
+
+def before_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines the pass before training, beside model and data."""
+    return config.models[model].training.dump("max_length", "precision")
 
 
 def supervision_slice(config: Configuration, supervision: str) -> dict:
@@ -342,7 +362,7 @@ def issues_slice(config: Configuration, task: str) -> dict:
         settings |= score_slice(config, name)
     entry = config.tasks[task]
     return {
-        **config.issues.dump("scores"),
+        **config.issues.dump("scores", "folds"),
         "settings": settings,
         "train": entry.train,
         "text": list(entry.text),

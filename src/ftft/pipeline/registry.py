@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.issues import DEFAULT_SCORES
-from ..cartography.scores import SCORES
+from ..cartography.scores import SCORES, UNTRAINED
 from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, scores_read
 from ..data import sources
 from ..data.formats import FORMATS
@@ -88,6 +88,11 @@ def needs_of(score: str) -> set[str]:
 def beyond_every_kind(signals: Iterable[str]) -> set[str]:
     """Those of the signals that not every kind of task has."""
     return set(signals) - {"p_true", "correct", "labels"}
+
+
+def goes_by_the_untrained(scores: Iterable[str]) -> bool:
+    """Whether any of the scores is taken from the pass before training."""
+    return any(set(SCORES[name].needs) & set(UNTRAINED) for name in scores)
 
 
 def selectors(reference: bool) -> list[str]:

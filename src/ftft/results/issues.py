@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 
 from ..artifacts import read_parquet, to_arrow, to_numpy, write_json, write_parquet
 from ..cartography.dynamics import Dynamics, load_dynamics
-from ..cartography.issues import estimate, suspicion
+from ..cartography.folds import COSTS
+from ..cartography.issues import DEFAULT_SCORES, estimate, suspicion
 from ..data.columns import text_column
 from ..data.dataset import Dataset
+from ..errors import ArtifactError
 from ..statistics.frames import write_csv
 from ..tasks.base import Suggestions, kind_of
 
@@ -31,29 +33,60 @@ def write_issues(
     """Write what one run says of every label (`scores`, Parquet), and its list (`csv`).
 
     `spec` holds `train`, the name of the training set, `scores`, whose mean rank the score of an instance is,
-    their `settings`, and `text`, the names of the columns of texts.
+    their `settings`, and `text`, the names of the columns of texts. Dynamics out of sample
+    (`cartography.folds`) say in their metadata how many further trainings they are of, and their cost.
     """
     dataset = Dataset.load(data_file)
+    described = read_parquet(dynamics_file, ["row"])[1]
     dynamics = load_dynamics(dynamics_file, dataset)
     repeats = repeats_of(repeats_file, spec["train"])
-    table, share = find_issues(dynamics, dataset, repeats, spec["scores"], spec["settings"])
+    folds = described.get("folds", 0)
+    table, share = find_issues(dynamics, dataset, repeats, spec["scores"], spec["settings"], folds > 0)
     metadata = {
         "data_hash": dataset.content_hash,
         "instances": len(dataset),
         "epochs": len(dynamics.p_true),
         "scores": list(spec["scores"]),
         "share": share,
+        "further_trainings": {"number": folds, **{name: described.get(name, 0) for name in COSTS}},
     }
     write_parquet(outputs["scores"], table, metadata)
     write_csv(outputs["csv"], with_texts(listed(table, share), dataset, spec["text"]))
 
 
+def issues_so_far(dynamics_file: Path, results: Path) -> tuple[pd.DataFrame, dict]:
+    """The list of a reference run that is not at its end, by the scores that need no more epochs than one,
+    with its texts; and what the file says of the run, with the expected `share` of wrong labels.
+
+    Raises ArtifactError where the training set has changed since.
+    """
+    about = read_parquet(dynamics_file, ["row"])[1]
+    data_file = results.parent / about["train_file"]
+    dataset = Dataset.load(data_file)
+    if about["data_hash"] != dataset.content_hash:
+        raise ArtifactError(
+            f"{dynamics_file} was recorded before the training set changed",
+            fix="start the training again, or delete the file",
+        )
+    dynamics = load_dynamics(dynamics_file, dataset)
+    repeats = repeats_of(results / "checks" / f"{about['run']['task']}.repeats.parquet", data_file.stem)
+    table, share = find_issues(dynamics, dataset, repeats, DEFAULT_SCORES, {})
+    names = [f"text {place + 1}" for place in range(len(dataset.texts))]
+    return with_texts(listed(table, share), dataset, names), {**about, "share": share}
+
+
 def find_issues(
-    dynamics: Dynamics, dataset: Dataset, repeats: dict[str, int], scores: Sequence[str], settings: dict
+    dynamics: Dynamics,
+    dataset: Dataset,
+    repeats: dict[str, int],
+    scores: Sequence[str],
+    settings: dict,
+    unseen: bool = False,
 ) -> tuple[pa.Table, float | None]:
     """By instance its given and suggested label, score, probability and reason, and whether a duplicate has
     another label (`contradicted`); and the share of labels that are expected to be wrong, where the kind of
-    task gives probabilities of labels. `repeats` are the groups of instances with duplicates, by uid.
+    task gives probabilities of labels. `repeats` are the groups of instances with duplicates, by uid;
+    `unseen` says that no model was trained on the instances that it speaks of.
     """
     suggestions = kind_of(dataset.kind).suggestions(dynamics.logits, dataset)
     noise = None
@@ -66,7 +99,7 @@ def find_issues(
         "suggested": pa.array(suggestions.suggested, pa.string()),
         "score": to_arrow(suspicion(dynamics, scores, **settings)),
         "probability": to_arrow(noise.probability) if noise else pa.nulls(len(dataset), pa.float64()),
-        "reason": pa.array(reasons(dynamics, suggestions, others), pa.string()),
+        "reason": pa.array(reasons(dynamics, suggestions, others, unseen), pa.string()),
         "contradicted": pa.array([row in others for row in range(len(dataset))]),
     }
     return pa.table(columns), noise.share if noise else None
@@ -98,24 +131,30 @@ def with_texts(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> p
     return found
 
 
-def reasons(dynamics: Dynamics, suggestions: Suggestions, others: dict[int, str]) -> list[str]:
+def reasons(
+    dynamics: Dynamics, suggestions: Suggestions, others: dict[int, str], unseen: bool = False
+) -> list[str]:
     """Why a label looks wrong, or what speaks for it, in one sentence or two [n].
 
-    `others` are sentences about duplicates, by row.
+    `others` are sentences about duplicates, by row; `unseen` as of `find_issues`.
     """
     epochs, right = len(dynamics.correct), dynamics.correct.sum(0)
     lost = (dynamics.correct[:-1] & ~dynamics.correct[1:]).any(0) & ~dynamics.correct[-1]
     confidence = dynamics.p_true.mean(0, dtype=np.float64)
     likeliest = suggestions.probabilities.max(1) if suggestions.probabilities is not None else None
+    mean = "" if epochs == 1 else "mean "
     found = []
     for row in range(len(suggestions.given)):
-        if not right[row]:
+        if unseen:
+            says = "predicts" if right[row] else "does not predict"
+            sentence = f"A model that was not trained on this row {says} the given label"
+        elif not right[row]:
             sentence = f"The given label was never learnt in {epochs} epochs"
         elif lost[row]:
             sentence = "The given label was learnt and lost again"
         else:
             sentence = f"The given label was predicted in {right[row]} of {epochs} epochs"
-        sentence += f"; its mean probability is {confidence[row]:.2f}"
+        sentence += f"; its {mean}probability is {confidence[row]:.2f}"
         if likeliest is not None and suggestions.suggested[row]:
             sentence += f", that of the suggested one {likeliest[row]:.2f}"
         found.append(f"{sentence}.{others.get(row, '')}")
@@ -156,7 +195,7 @@ def write_task_issues(
 ) -> None:
     """Write the lists of all runs of a task as one (`csv`): by instance how many runs list it, and what they
     say; and `summary`, JSON: how many instances there are, how many are listed, and by run which share of
-    labels is expected to be wrong.
+    labels is expected to be wrong and what the list cost beside the reference run.
 
     `spec` holds the `runs` (model, seed; a file each) and `text`. Instances are ordered by the number of runs
     that list them, then by their mean score. Scores and probabilities are means over all runs; the suggested
@@ -168,8 +207,8 @@ def write_task_issues(
     merged = merge(tables, shares)
     write_csv(outputs["csv"], with_texts(merged, dataset, spec["text"]))
     runs = [
-        {"model": model, "seed": seed, "share": share}
-        for (model, seed), share in zip(spec["runs"], shares, strict=True)
+        {"model": model, "seed": seed, "share": one["share"], "further_trainings": one["further_trainings"]}
+        for (model, seed), one in zip(spec["runs"], described, strict=True)
     ]
     summary = {"instances": len(dataset), "listed": len(merged), "runs": runs}
     write_json(outputs["summary"], {**summary, "scores": described[0]["scores"]})

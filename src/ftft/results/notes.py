@@ -96,6 +96,27 @@ def gain_notes(gains: pd.DataFrame, score: str) -> list[str]:
     return notes
 
 
+def overlap_notes(rows: Iterable[Mapping], supervising: Mapping[tuple[str, int], Mapping]) -> list[str]:
+    """What every selection of a table of generated texts shares with rows that need no model; means over
+    seeds.
+    """
+    found: dict[str, list[Mapping]] = {}
+    chosen = {row["supervision"] for row in rows}
+    for (name, _), taken in supervising.items():
+        if name in chosen and taken.get("shared"):
+            found.setdefault(name, []).append(taken["shared"])
+    if not found:
+        return []
+    parts = []
+    for name in dict.fromkeys(row["supervision"] for row in rows if row["supervision"] in found):
+        shares = (sum(one[of] for one in found[name]) / len(found[name]) for of in ("random", "longest"))
+        parts.append(f"{name} {' and '.join(f'{share:.2f}' for share in shares)}")
+    return [
+        "What selections share with random rows of another draw, and with the rows of the longest responses: "
+        + "; ".join(parts)
+    ]
+
+
 def correction_notes(checks: Mapping[str, dict]) -> list[str]:
     """How many rows of the data sets were corrected, by the report on a task's data."""
     return [

@@ -1,5 +1,6 @@
 """What the workflow left in a folder, as tables for a notebook."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ..artifacts import RESULTS, read_json, read_parquet
+from ..cartography import arguments
 from ..cartography.datamap import DataMap
 from ..data.dataset import Dataset
-from ..errors import ArtifactError
+from ..errors import ArtifactError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,7 @@ class OpenedRun:
     """
 
     def __init__(self, folder: str | Path):
-        place = Path(folder)
+        place = arguments.path("folder", folder)
         self.results = place if place.name == RESULTS else place / RESULTS
         if not self.results.is_dir():
             raise ArtifactError(
@@ -50,8 +52,12 @@ class OpenedRun:
             "dynamics": self._dynamics,
             "issues": self._issues,
         }
-        if kind not in tables:
+        if not isinstance(kind, str) or kind not in tables:
             raise ArtifactError(f"there is no such table: {kind!r}", expected=f"one of {', '.join(tables)}")
+        try:
+            inspect.signature(tables[kind]).bind(*names)
+        except TypeError as error:
+            raise DataError(f"the table '{kind}' takes other names", got=f"{names!r}: {error}") from error
         return tables[kind](*names)
 
     def ledgers(self) -> "pd.DataFrame":
@@ -74,7 +80,7 @@ class OpenedRun:
 
     def data_map(self, task: str, model: str, seed: int = 0) -> DataMap:
         """The data map of a reference run, with the further scores that the workflow has made of it."""
-        path = self.results / "maps" / task / model / f"seed{seed}.parquet"
+        path = self._place("maps", task, model, seed)
         found, _ = DataMap.load(_there(path))
         for file in sorted(path.parent.glob(f"seed{seed}.*.parquet")):
             table, described = read_parquet(file)
@@ -115,7 +121,7 @@ class OpenedRun:
         return found.group_by(found.column_names, use_threads=False).aggregate([])
 
     def _dynamics(self, task: str, model: str, seed: int = 0) -> pa.Table:
-        path = self.results / "runs" / task / model / "all" / "full" / f"seed{seed}" / "dynamics.parquet"
+        path = self._place("runs", task, model, "all", "full", seed).with_suffix("") / "dynamics.parquet"
         table, described = read_parquet(_there(path))
         for file in sorted((self.results / "data" / task).glob("*.parquet")):
             dataset = Dataset.load(file, texts=False)
@@ -128,7 +134,14 @@ class OpenedRun:
         )
 
     def _issues(self, task: str, model: str, seed: int = 0) -> pa.Table:
-        return read_parquet(_there(self.results / "issues" / task / model / f"seed{seed}.parquet"))[0]
+        return read_parquet(_there(self._place("issues", task, model, seed)))[0]
+
+    def _place(self, folder: str, *names: str | int) -> Path:
+        """A file by its task, model and seed; raises DataError for names of another form."""
+        *parts, seed = names
+        for name in parts:
+            arguments.path("a name of a task or model", name)
+        return Path(self.results, folder, *map(str, parts), f"seed{arguments.whole('seed', seed)}.parquet")
 
 
 def _there(path: Path) -> Path:

@@ -19,12 +19,14 @@ from .notes import (
     execution_notes,
     gain_notes,
     metric_note,
+    overlap_notes,
     significance_notes,
 )
 from .rendering import Rendering, write_outputs
 
 Ledgers = dict[tuple[str, str, str, int], dict]
-# What making a supervision took (flops, seconds, peak_memory_mb), by supervision and seed.
+# What making a supervision took (flops, seconds, peak_memory_mb), by supervision and seed; of generated texts
+# also what it `shared` with random rows and with the longest, and whether it takes a `trained` reference.
 Supervising = dict[tuple[str, int], dict]
 NAMES = ("method", "main", "reference", "supervision", "budget")
 COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
@@ -53,6 +55,7 @@ def write_table(
     scores = load_scores(scores_file)
     rows = build_rows(spec, scores, comparisons, ledgers, supervising)
     told = gain_notes(load_gains(gains_file), metric(spec["metric"]).label) if gains_file else []
+    told += overlap_notes(spec["rows"], supervising)
     told += correction_notes(read_json(checks_file)) if checks_file else []
     rendering = render(rows, spec, scores, comparisons, ledgers.values(), told)
     write_outputs(outputs, to_frame(rows, spec["datasets"]), rendering)
@@ -70,20 +73,30 @@ def load_ledgers(files: Iterable[Path]) -> dict[str, Ledgers]:
 def load_supervising(
     rows: list[dict], supervision_files: Iterable[Path], map_files: Iterable[Path]
 ) -> Supervising:
-    """What making the supervisions of a table's rows took, by supervision and seed, data maps included."""
+    """What making the supervisions of a table's rows took, by supervision and seed, with data maps and passes
+    before training.
+    """
     references = {row["supervision"]: row.get("reference") for row in rows}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
     supervising = {}
     for ledger in map(read_json, supervision_files):
         key = references.get(ledger["supervision"]), ledger["seed"]
-        built = [maps[key]] if key in maps else []
+        trained = ledger.get("trained", True)
+        built = [maps[key]] if trained and key in maps else []
+        built += [ledger["before"]] if "before" in ledger else []
         supervising[ledger["supervision"], ledger["seed"]] = {
             # A choice compares scores: there is nothing to multiply.
-            "flops": sum(part["flops"] for part in built),
+            "flops": sum(_counted(part["flops"]) for part in built),
             "seconds": sum(part["seconds"] for part in (ledger, *built)),
             "peak_memory_mb": max(part["peak_memory_mb"] for part in (ledger, *built)),
+            "shared": ledger.get("shared"),
+            "trained": trained,
         }
     return supervising
+
+
+def _counted(flops: int | None) -> float:
+    return float("nan") if flops is None else flops
 
 
 def build_rows(
@@ -137,10 +150,12 @@ def _row_ledgers(
 ) -> tuple[list[dict], list[dict], list[dict]]:
     main = [ledgers[row["main"], row["supervision"], row["budget"], seed] for seed in seeds]
     references = []
-    if row.get("reference", "random") != "random":
-        references = [ledgers[row["reference"], "all", "full", seed] for seed in seeds]
     keys = ((row["supervision"], seed) for seed in seeds)
-    return main, references, [supervising[key] for key in keys if key in supervising]
+    supervisions = [supervising[key] for key in keys if key in supervising]
+    trained = all(taken.get("trained", True) for taken in supervisions)
+    if row.get("reference", "random") != "random" and trained:
+        references = [ledgers[row["reference"], "all", "full", seed] for seed in seeds]
+    return main, references, supervisions
 
 
 def to_frame(rows: list[dict], datasets: Sequence[str]) -> pd.DataFrame:

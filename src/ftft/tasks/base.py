@@ -82,7 +82,8 @@ class Kind(ABC):
     token alone. evaluated: optional keys that evaluations alone read.
     shows_targets: whether a page shows more than the texts as they are.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
-    one_column: whether text and label may be one column.
+    one_column: whether text and label may be one column. baselines: selectors that a table of this kind shows
+    beside its own.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Kind(ABC):
     shows_targets = False
     evaluation_share = 1.0
     one_column = False
+    baselines: tuple[str, ...] = ()
 
     # The light half.
 

@@ -40,6 +40,8 @@ class Generation(Kind):
     shows_targets = True
     evaluation_share = 1 / 8
     one_column = True
+    signals = frozenset({"before", "alone"})
+    baselines = ("random", "longest", "ifd")
 
     def lists(self, spec: dict) -> list[str]:
         """The conversations."""

@@ -31,6 +31,11 @@ class EpochRecorder:
             self._current.fill_(float("nan"))
             self._seen = 0
 
+    @property
+    def at_start(self) -> bool:
+        """Whether no instance has been seen since the last complete epoch."""
+        return self._seen == 0
+
     def state(self) -> dict:
         """All that was recorded so far."""
         epochs = {str(number): outputs for number, outputs in enumerate(self.epochs)}

@@ -4,9 +4,11 @@ import hashlib
 import logging
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from ..artifacts import (
@@ -18,7 +20,8 @@ from ..artifacts import (
     write_json,
     write_parquet,
 )
-from ..cartography.dynamics import save_dynamics
+from ..cartography.dynamics import save_dynamics, unfinished_dynamics
+from ..cartography.folds import save_outputs, split
 from ..cartography.supervision import Supervision
 from ..data.columns import text_column
 from ..data.dataset import Dataset, target_column
@@ -33,6 +36,7 @@ from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
 from ..tasks.prediction import encode, predict_outputs
 from .feed import Development, TrainingData
+from .held_out import outputs_of
 from .loop import train
 from .saved import load_model, save_model
 
@@ -64,21 +68,23 @@ def fine_tune(
     runtime: dict,
     progress: Progress,
     group: ProcessGroup = ALONE,
+    fold: str | None = None,
 ) -> None:
-    """Train one run and write its model, trajectory, ledger and, if `outputs` names them, its dynamics and
-    its predictions of the development sets at every checkpoint.
+    """Train one run and write its ledger and, if `outputs` names them, its model, its trajectory, its
+    dynamics, and its predictions of the development sets at every checkpoint.
 
     `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the
-    code. All processes of a `group` call this; process 0 writes. Raises TrainingError before the training
-    where the reference run behind the supervision has failed, ArtifactError where the supervision was made
-    on other data; see also `loop.train`.
+    code. A run of a `fold`, such as "1of5", learns from all rows but those of the fold, and leaves what the
+    model gives for these (`held_out`). All processes of a `group` call this; process 0 writes. Raises
+    TrainingError before the training where the reference run behind the supervision has failed, ArtifactError
+    where the supervision was made on other data; see also `loop.train`.
     """
     if reference_ledger is not None:
         require_success(read_json(reference_ledger, defines=False), failure_metric)
     dataset = Dataset.load(train_file)
     kind = kind_of(dataset.kind)
     held_out = {name: Dataset.load(path) for name, path in development_files.items()}
-    rows = range(len(dataset))
+    rows, left_out = split(dataset, fold) if fold else (range(len(dataset)), None)
     supervision = Supervision.load(supervision_file, dataset) if supervision_file else Supervision.of(rows)
     read_folder(Path(encoder) / "provenance.json")
 
@@ -113,14 +119,31 @@ def fine_tune(
     execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
     scratch = Scratch(identity, execution, run["budget"], runtime, group)
     with scratch.held(progress):
-        result = train(spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group)
+        # Until the run ends, what it recorded so far is there to be looked at.
+        so_far = unfinished_dynamics(runtime["scratch"], run)
+
+        def leave(epochs: list[np.ndarray]) -> None:
+            about = {"run": run, "train_file": str(train_file), "planned": spec["recipe"].get("epochs")}
+            save_dynamics(so_far, kind, epochs, dataset, about)
+
+        leaves = leave if "dynamics" in outputs and group.rank == 0 else None
+        result = train(
+            spec, str(encoder), data, run["seed"], runtime, progress, scratch, execution, group, leaves
+        )
         if group.rank != 0:
             return
-        kind.finish(result.model, dataset)
-        save_model(result.model, run, spec.get("adapter"), Path(encoder), Path(outputs["model"]))
-        write_parquet(
-            outputs["trajectory"], pa.Table.from_pylist(result.trajectory, TRAJECTORY), {"run": run}
-        )
+        if fold:
+            unseen = replace(data, supervision=Supervision.of(left_out))
+            autocast = make_accelerator(execution).autocast
+            tokens = evaluation_tokens(runtime, execution.torch_device)
+            given = outputs_of(result.model, unseen, tokens, autocast)
+            save_outputs(outputs["held_out"], left_out, given, {"run": run})
+        if "model" in outputs:
+            kind.finish(result.model, dataset)
+            save_model(result.model, run, spec.get("adapter"), Path(encoder), Path(outputs["model"]))
+        if "trajectory" in outputs:
+            trajectory = pa.Table.from_pylist(result.trajectory, TRAJECTORY)
+            write_parquet(outputs["trajectory"], trajectory, {"run": run})
         write_json(
             outputs["ledger"],
             {
@@ -137,6 +160,7 @@ def fine_tune(
             write_parquet(outputs["development"], pa.concat_tables(result.predictions), {"run": run})
         if "dynamics" in outputs:
             save_dynamics(outputs["dynamics"], kind, result.epochs, dataset, {"run": run})
+            so_far.unlink(missing_ok=True)
         if not scratch.keeps_end(result.outcome["stopped_early"]):
             scratch.clear()
 

@@ -1,6 +1,6 @@
 """All that stands around the loop of a training: model, device, states, checkpoints, measures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -29,6 +29,9 @@ from .nonfinite import FiniteWatch
 from .recording import EpochRecorder
 from .schedule import checkpoint_interval, planned_steps
 from .step import AtOnce, TrainingStep
+
+# Is given what was recorded in all complete epochs, [n, width] each.
+AfterEpoch = Callable[[list[np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,12 @@ class Session:
         scratch: Scratch | None,
         execution: Execution,
         group: ProcessGroup,
+        after_epoch: AfterEpoch | None = None,
     ):
         recipe = spec["recipe"]
         self._recipe, self._data, self._seed, self._execution = recipe, data, seed, execution
         self._progress, self._scratch, self._group = progress, scratch, group
+        self._after_epoch = after_epoch
         self._accelerator = make_accelerator(execution, group, progress.tracking)
         self._device = self._accelerator.device
         set_seed(seed)
@@ -182,6 +187,9 @@ class Session:
         self._meter.update()
         self._memory.give_back()
         self._progress.step(loss)
+        if self._after_epoch and self.recorder.at_start:
+            with self._meter.paused():
+                self._after_epoch(self.recorder.epochs)
         due, asked = self._group.any(bool(self._scratch and self._scratch.due()), self._termination.requested)
         if due:
             self._save()

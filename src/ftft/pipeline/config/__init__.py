@@ -91,7 +91,9 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
         update={
             "models": models,
             "tasks": {name: _with_formats(task) for name, task in given.tasks.items()},
-            "tables": {name: _with_selectors(table) for name, table in tables.items()},
+            "tables": {
+                name: _with_baselines(_with_selectors(table), given) for name, table in tables.items()
+            },
             "selections": {**_matched(given), **given.selections},
             "finetune": {
                 name: entry.model_copy(update={"seeds": entry.seeds or given.seeds[:1]})
@@ -143,6 +145,11 @@ def _with_selectors(table: Table) -> Table:
         for row in table.rows
     )
     return table.model_copy(update={"rows": rows})
+
+
+def _with_baselines(table: Table, given: Configuration) -> Table:
+    task = given.tasks.get(table.task)
+    return table.with_baselines(registry.KINDS[task.kind].baselines) if task else table
 
 
 def _with_monitors(config: Configuration) -> Configuration:

@@ -112,6 +112,7 @@ def cross_check(config: Configuration) -> Iterator[str]:
     yield from _fraction("selection.fraction", config.selection.fraction)
     for name, entry in config.selections.items():
         yield from _mixture(name, entry)
+    yield from _issues(config)
     for name in config.runtime.trackers:
         packages = TRACKER_PACKAGES[name]
         if not any(map(find_spec, packages)):
@@ -131,6 +132,23 @@ def cross_check(config: Configuration) -> Iterator[str]:
         for name in models:
             yield from _named(f"figures.overlap.{figure}", "model", name, config.models)
     yield from told_too_few(config)
+
+
+def _issues(config: Configuration) -> Iterator[str]:
+    """Scores for issues that a task's kind does not give, or that a single epoch, as of folds, does not."""
+    for name in config.issues.scores:
+        if config.issues.folds and registry.SCORES[name].epochs > 1:
+            single = [one for one in registry.ISSUE_SCORES if registry.SCORES[one].epochs == 1]
+            yield (
+                f"issues.scores: '{name}' compares epochs, of which folds give one; with issues.folds take "
+                f"from {', '.join(single)}"
+            )
+        for task, entry in config.tasks.items():
+            if missing := registry.needs_of(name) - registry.KINDS[entry.kind].signals:
+                yield (
+                    f"issues.scores: '{name}' needs {', '.join(sorted(missing))}, which tasks.{task} of the "
+                    f"kind '{entry.kind}' does not give"
+                )
 
 
 def _roles(section: str, entries: dict) -> Iterator[str]:

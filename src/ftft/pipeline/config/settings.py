@@ -67,6 +67,13 @@ class Issues(Part):
         reruns="the lists of issues",
         shown="`[confidence]`",
     )
+    folds: Maybe[Annotated[Whole, Field(ge=2, le=20)]] = key(
+        None,
+        meaning="the scores are taken out of sample: from so many further trainings of each reference, each "
+        "without one part of the rows, for these",
+        reruns="the trainings of folds that it lacks, the lists of issues",
+        shown="the reference run alone",
+    )
 
 
 class Statistics(Part):

@@ -1,6 +1,6 @@
 """What is shown and kept: tables with their rows, selections that mix, models to take home."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -83,12 +83,40 @@ class Table(Part):
         None, meaning="the model whose ERM run costs 100", shown="main model of the last row"
     )
     rows: Annotated[tuple[Row, ...], Field(min_length=1)] = key(meaning="list of rows, below")
+    baselines: bool = key(
+        True,
+        meaning="`generation`: rows of random, `longest` and `ifd` selections are added where absent",
+    )
     left_out: Made[tuple[str, ...]] = key((), meaning="the paper's rows whose models are absent")
 
     @property
     def cost_unit(self) -> str:
         """The model whose ERM run costs 100: as configured, else the main model of the last row."""
         return self.cost_of or self.rows[-1].main
+
+    def with_baselines(self, names: Iterable[str]) -> "Table":
+        """The table with a row for each of these selectors beside every selection of a reference, where it
+        has none; costs stay those of the same model.
+        """
+        rows = {(row.main, row.model, row.selector, row.fraction, row.steps) for row in self.rows}
+        added = []
+        for row in self.rows if self.baselines else ():
+            for name in names if row.model else ():
+                bound = name in registry.selectors(reference=True)
+                wanted = {
+                    "method": "DM",
+                    "main": row.main,
+                    "reference": row.model if bound else "random",
+                    **({} if name == "random" else {"selector": name}),
+                    **row.dump("fraction", "steps"),
+                }
+                made = Row.model_validate(wanted)
+                known = (made.main, made.model, made.selector, made.fraction, made.steps)
+                if known not in rows:
+                    rows.add(known)
+                    added.append(made.model_copy(update={} if added else {"section": "Baselines"}))
+        changes = {"rows": (*self.rows, *added), "cost_of": self.cost_unit} if added else {}
+        return self.model_copy(update=changes)
 
 
 class Finetune(Part):

@@ -1,0 +1,37 @@
+"""Epoch 0: how likely a language model finds every response before training, with and without its prompt."""
+
+from pathlib import Path
+
+from ..cartography.before import save_before
+from ..data.dataset import Dataset
+from ..execution.identity import resolve_execution
+from ..execution.processes import make_accelerator
+from ..models.flops import Workload
+from ..models.responses import responses_alone
+from ..models.tokens import budget_batches
+from ..tasks.base import kind_of
+from ..tasks.prediction import encode, predict_outputs
+
+
+def look_before_training(
+    spec: dict, model: str, encoder: str | Path, train_file: str | Path, output: str | Path, runtime: dict
+) -> dict:
+    """Write what the model in the folder `encoder` gives for every response, after its prompt and without it
+    (`cartography.before`); returns the FLOPs of both passes, None where they cannot be counted.
+
+    No dropout plays a part. `spec` holds `max_length` and `precision` of the trainings.
+    """
+    dataset = Dataset.load(train_file)
+    kind = kind_of(dataset.kind)
+    execution = resolve_execution(spec["precision"], runtime)
+    accelerator = make_accelerator(execution)
+    network = kind.load(encoder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
+    tokens = encode(kind, dataset, encoder, spec["max_length"], Path(runtime["scratch"]) / "tokens")
+    room, width = runtime["evaluation_batch_tokens"], kind.prediction_width(dataset)
+    work, found = Workload(), []
+    for part in (tokens, responses_alone(tokens, Path(encoder) / "tokenizer.json")):
+        found.append(predict_outputs(kind, network, part, width, room, accelerator.autocast))
+        for rows in budget_batches(part.total_lengths, room):
+            work.add(part.feature_lengths[rows])
+    save_before(output, *found, dataset, {"model": model})
+    return {"flops": work.flops(network.config, kind.head, training=False)}
