@@ -151,7 +151,7 @@ def test_an_adapter_learns_in_bfloat16(fine_tune, data):
     assert all(parameter.dtype == torch.float32 and parameter.is_cuda for parameter in trained)
 
 
-def of_one_of_several(group, encoder, data):
+def of_one_of_several(group, encoder, data, sharding="none"):
     """The outputs of every epoch of a training without dropout, in one of its processes."""
     AcceleratorState._reset_state(reset_partial_state=True)
     torch.nn.Dropout.forward = lambda self, inputs: inputs
@@ -160,15 +160,16 @@ def of_one_of_several(group, encoder, data):
         "metrics": ["accuracy"],
         "early_stopping": None,
     }
-    runtime = {**GPU, "fast_models": False}
+    runtime = {**GPU, "fast_models": False, "sharding": sharding}
     result = train(spec, str(encoder), data, 0, runtime, Progress("test", []), None, None, group)
     return np.array(result.epochs)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-def test_two_gpus_record_what_one_does(encoder, data):
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+def test_two_gpus_record_what_one_does(encoder, data, sharding):
     (one,) = together(1, of_one_of_several, encoder=encoder, data=data)
-    two = together(2, of_one_of_several, encoder=encoder, data=data)
+    two = together(2, of_one_of_several, encoder=encoder, data=data, sharding=sharding)
     np.testing.assert_array_equal(two[0], two[1])
     np.testing.assert_allclose(two[0], one, rtol=0, atol=1e-3)
 

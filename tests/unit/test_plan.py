@@ -285,6 +285,7 @@ RUNTIME = [
         "fast_models": False,
         "scratch": "elsewhere",
         "state_minutes": 7,
+        "sharding": "fsdp2",
         "micro_batch_size": 4,
         "gradient_checkpointing": True,
         "keep_models": "none",

@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from small import ARCHITECTURE, RECIPE, RUNTIME
 
 from ftft.errors import DataError, TrainingError
-from ftft.execution import launch, processes
+from ftft.execution import launch, memory, processes
 from ftft.execution.identity import resolve_execution
 from ftft.execution.interruption import Interrupted
 from ftft.execution.launch import start_processes
@@ -203,6 +203,24 @@ def test_several_processes_compute_what_one_does(plain_encoder, training_data, a
     for name in ("parameters", "flops"):
         assert first["cost"][name] == alone["cost"][name], name
     assert first["cost"]["peak_memory_mb"] > size * 100
+
+
+def test_parts_of_few_tokens_give_the_outputs_of_the_batch_in_its_order(
+    plain_encoder, training_data, alone, monkeypatch
+):
+    sizes = []
+    original = TrainingStep._differentiate
+
+    def differentiate(self, part, *arguments, **options):
+        sizes.append(len(part))
+        return original(self, part, *arguments, **options)
+
+    monkeypatch.setattr(memory, "CPU_TOKENS", 60)
+    monkeypatch.setattr(TrainingStep, "_differentiate", differentiate)
+    parts = training(ProcessGroup(), plain_encoder, training_data)
+    assert 1 <= min(sizes) < max(sizes) < 8
+    np.testing.assert_allclose(parts["epochs"], alone["epochs"], rtol=0, atol=2e-6)
+    assert parts["trajectory"] == alone["trajectory"]
 
 
 def test_an_adapter_with_layers_computed_again_is_trained_alike(plain_encoder, training_data):

@@ -97,6 +97,7 @@ CONTRACT = {
                 "threads": 2,
                 "mem_mb": 2000,
                 "evaluation_batch_tokens": 512,
+                "sharding": "fsdp2",
                 "micro_batch_size": 4,
                 "gradient_checkpointing": True,
                 "keep_models": "finetuned",
