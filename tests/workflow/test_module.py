@@ -35,6 +35,7 @@ def folder(tiny_config, tmp_path):
     models = {"small": tiny_config["models"]["small"]}
     config = {
         **tiny,
+        "runtime": {**tiny["runtime"], "trackers": ["tensorboard"]},
         "tasks": {"reviews": {**task, "evaluate": ["validation"], "datasets": datasets}},
         "models": models,
         "early_stopping": {"monitors": ["id"]},
@@ -85,5 +86,6 @@ def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
     assert run.returncode == 0, run.stdout
     assert (folder / LEDGER).exists()
     assert list(folder.glob("ftft/results/scratch/tokens/*"))
+    assert list(folder.glob("ftft/results/tracking/reviews/small/all/full/seed0/**/events*"))
     left = {path.name for path in folder.iterdir()} - {".snakemake", ".repository"}
     assert left == {"Snakefile", "reviews.csv", "reviews.yaml", "ftft"}

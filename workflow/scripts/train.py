@@ -19,7 +19,11 @@ def train(streams):
     file = Path(snakemake.log[0]).with_suffix(".json")
     refuses = snakemake.config["checks"]["failed_reference"] == "refuse"
     # Of several processes the first alone shows and leaves its progress.
-    shown = Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file)
+    # Where the rules are a module with a prefix, results and logs lie below it.
+    root = file.parents[name.count("/") + 2]
+    shown = (
+        Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file, root)
+    )
     with shown as progress:
         from ftft.execution.processes import ProcessGroup
         from ftft.training.runs import fine_tune

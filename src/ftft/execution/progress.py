@@ -27,7 +27,8 @@ class Progress:
 
     As a context it covers the whole job, and leaves in `file` (JSON) how the training stands and how it
     ended; nothing goes wrong where that cannot be written. The experiment `trackers`, by accelerate's names
-    for them, get losses, learning rates and development scores under the run's name.
+    for them, get losses, learning rates and development scores under the run's name, those that write files
+    below `root`.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Progress:
         trackers: Sequence[str] = (),
         run: str = "",
         file: str | Path | None = None,
+        root: str | Path = "",
     ):
         self._title, self._streams = title, streams
         self._trackers, self._run = list(trackers), run
+        self._tracking = Path(root) / TRACKING / run
         self._file = Path(file) if file else None
         self._bars: list[tqdm] = []
         self._loss = self._development = ""
@@ -73,7 +76,7 @@ class Progress:
     @property
     def tracking(self) -> dict:
         """How an Accelerator is told of the trackers."""
-        return {"log_with": self._trackers, "project_dir": TRACKING / self._run} if self._trackers else {}
+        return {"log_with": self._trackers, "project_dir": self._tracking} if self._trackers else {}
 
     def start(
         self, steps: int, done: int, accelerator, settings: dict, learning_rate: Callable[[int], float]
