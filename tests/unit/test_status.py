@@ -457,11 +457,16 @@ def test_more_runs_than_lines_are_counted(shown):
     assert "and 85 more: ftft status" in text
 
 
+BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
+
+
 def test_colours_are_shown_to_terminals_that_want_them(shown, monkeypatch):
     state = State([a_run(RUN, "running", step=1, steps=2)], [], None)
-    assert "\x1b[32m" in shown(state, force_terminal=True, color_system="standard")
+    coloured = shown(state, force_terminal=True, color_system="standard")
+    assert "\x1b[32m" in coloured and BAR in coloured
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in shown(state, force_terminal=True, color_system="standard")
+    plain = shown(state, force_terminal=True, color_system="standard")
+    assert "\x1b[32m" not in plain and BAR not in plain and "50%" in plain
     assert "\x1b" not in shown(state)
 
 

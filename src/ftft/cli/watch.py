@@ -1,5 +1,6 @@
 """`ftft status --watch`: the state of runs as it changes, a line and a bar each, on a terminal."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def picture(state: State, height: int) -> RenderableType:
         done, total = state.jobs
         workflow = Table.grid(padding=(0, 1))
         waiting = f"{done} of {total} jobs of the last call are done, {total - done} run or wait"
-        workflow.add_row(ProgressBar(total, done, width=BAR_WIDTH), Text(waiting))
+        workflow.add_row(_bar(total, done), Text(waiting))
         lines.append(workflow)
     why = [
         Text(
@@ -87,6 +88,12 @@ def drawn_beneath(runs: list[dict], live: Live | None) -> Live:
     return live
 
 
+def _bar(total: int, done: int) -> RenderableType:
+    """A bar, where NO_COLOR does not ask for plain text."""
+    plain = os.environ.get("NO_COLOR")
+    return Text("") if plain else ProgressBar(total, min(done, total), width=BAR_WIDTH)
+
+
 def _cells(run: dict) -> tuple[RenderableType, ...]:
     step, steps, left, best = run["step"], run["steps"], run["seconds_left"], run["best"]
     known = step is not None and steps
@@ -94,7 +101,7 @@ def _cells(run: dict) -> tuple[RenderableType, ...]:
     style = STYLES[run["state"]]
     return (
         Text(run["state"], style),
-        ProgressBar(steps, min(step, steps), width=BAR_WIDTH) if known else Text(""),
+        _bar(steps, step) if known else Text(""),
         Text(f"{step / steps:4.0%}" if known else ""),
         Text(pace),
         Text("" if left is None else f"{clock(left)} left"),
