@@ -5,6 +5,7 @@ from pathlib import Path
 from ..cartography.before import save_before
 from ..data.dataset import Dataset
 from ..execution.identity import resolve_execution
+from ..execution.memory import evaluation_tokens
 from ..execution.processes import make_accelerator
 from ..models.flops import Workload
 from ..models.responses import responses_alone
@@ -27,7 +28,7 @@ def look_before_training(
     accelerator = make_accelerator(execution)
     network = kind.load(encoder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
     tokens = encode(kind, dataset, encoder, spec["max_length"], Path(runtime["scratch"]) / "tokens")
-    room, width = runtime["evaluation_batch_tokens"], kind.prediction_width(dataset)
+    room, width = evaluation_tokens(runtime, accelerator.device), kind.prediction_width(dataset)
     work, found = Workload(), []
     for part in (tokens, responses_alone(tokens, Path(encoder) / "tokenizer.json")):
         found.append(predict_outputs(kind, network, part, width, room, accelerator.autocast))
