@@ -464,7 +464,7 @@ ALLOWED = {
     "pickle.Unpickler": {"cartography/losses.py"},
     # Processes of this library, and torch and transformers by their names.
     "subprocess.PIPE": {"pipeline/warm.py"},
-    "subprocess.Popen": {"execution/launch.py", "pipeline/warm.py"},
+    "subprocess.Popen": {"cli/bars.py", "execution/launch.py", "pipeline/warm.py"},
     # nvidia-smi, with fixed arguments.
     "subprocess.run": {"execution/devices.py"},
     "subprocess.TimeoutExpired": {"execution/devices.py"},

@@ -11,7 +11,7 @@ from transformers import AutoModelForMultipleChoice
 
 from ftft.cartography.datamap import DataMap
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.scores import SCORES
+from ftft.cartography.scores import SCORES, UNTRAINED
 from ftft.cartography.selection import Pool, choose
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
@@ -159,7 +159,12 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_every_supervision(dataset, 
     save_dynamics(tmp_path / "dynamics.parquet", kind, result.epochs, dataset, {})
     dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
     data_map = DataMap.of(
-        dynamics, [name for name in SCORES if name not in ("confidence", "variability", "correctness")]
+        dynamics,
+        [
+            name
+            for name, own in SCORES.items()
+            if name not in ("confidence", "variability", "correctness") and not {*own.needs} & {*UNTRAINED}
+        ],
     )
     assert all(np.isfinite(values).all() for values in data_map.scores.values())
     for name in (
