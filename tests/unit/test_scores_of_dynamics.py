@@ -10,7 +10,6 @@ from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map,
 from ftft.cartography.dynamics import Dynamics, save_dynamics
 from ftft.cartography.scores import (
     SCORES,
-    UNTRAINED,
     area_under_margin,
     el2n,
     forgetting_events,
@@ -23,9 +22,7 @@ from ftft.errors import DataError
 from ftft.tasks.base import kind_of, true_class_probability
 
 # Of what was recorded in training; tests/unit/test_before_training.py has those of the pass before it.
-FURTHER = [
-    name for name, own in SCORES.items() if name not in COORDINATES and not {*own.needs} & {*UNTRAINED}
-]
+FURTHER = [name for name, own in SCORES.items() if name not in COORDINATES and not own.untrained]
 
 
 def of_courses(*courses):

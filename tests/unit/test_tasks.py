@@ -11,7 +11,7 @@ from transformers import AutoModelForMultipleChoice
 
 from ftft.cartography.datamap import DataMap
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.scores import SCORES, UNTRAINED
+from ftft.cartography.scores import SCORES
 from ftft.cartography.selection import Pool, choose
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
@@ -163,7 +163,7 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_every_supervision(dataset, 
         [
             name
             for name, own in SCORES.items()
-            if name not in ("confidence", "variability", "correctness") and not {*own.needs} & {*UNTRAINED}
+            if name not in ("confidence", "variability", "correctness") and not own.untrained
         ],
     )
     assert all(np.isfinite(values).all() for values in data_map.scores.values())

@@ -18,9 +18,9 @@ def train(streams):
     title = "{model} on {supervision} ({budget}), seed {seed}".format(**run)
     file = Path(snakemake.log[0]).with_suffix(".json")
     refuses = snakemake.config["checks"]["failed_reference"] == "refuse"
-    # Of several processes the first alone shows and leaves its progress.
     # Where the rules are a module with a prefix, results and logs lie below it.
     root = file.parents[name.count("/") + 2]
+    # Of several processes the first alone shows and leaves its progress.
     shown = (
         Progress("", []) if launch.rank() else Progress(title, streams, runtime["trackers"], name, file, root)
     )

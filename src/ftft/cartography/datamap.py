@@ -19,7 +19,7 @@ from ..notebook import InNotebooks
 from .arguments import checked
 from .before import read_before
 from .dynamics import Dynamics, load_dynamics
-from .scores import SCORES, UNTRAINED
+from .scores import SCORES
 
 MINIMUM_EPOCHS = 2
 COORDINATES = ("confidence", "variability", "correctness")
@@ -135,8 +135,8 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     class may win with less. Errors are those of `DataMap.of`.
     """
     dynamics = Dynamics(list(uids), p_true, logits.argmax(-1) == labels, labels, logits)
-    further = [name for name, own in SCORES.items() if not {*own.needs} & {*UNTRAINED}]
-    return DataMap.of(dynamics, [name for name in further if name not in COORDINATES])
+    further = [name for name, own in SCORES.items() if name not in COORDINATES and not own.untrained]
+    return DataMap.of(dynamics, further)
 
 
 def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:

@@ -45,6 +45,11 @@ class Score:
         return [name for name in inspect.signature(self.function).parameters if name in SIGNALS]
 
     @property
+    def untrained(self) -> bool:
+        """Whether it is taken from the pass before training."""
+        return not {*UNTRAINED}.isdisjoint(self.needs)
+
+    @property
     def settings(self) -> dict[str, object]:
         """Its settings by name, with their defaults."""
         parameters = inspect.signature(self.function).parameters.values()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.issues import DEFAULT_SCORES
-from ..cartography.scores import SCORES, UNTRAINED
+from ..cartography.scores import SCORES
 from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, scores_read
 from ..data import sources
 from ..data.formats import FORMATS
@@ -92,7 +92,7 @@ def beyond_every_kind(signals: Iterable[str]) -> set[str]:
 
 def goes_by_the_untrained(scores: Iterable[str]) -> bool:
     """Whether any of the scores is taken from the pass before training."""
-    return any(set(SCORES[name].needs) & set(UNTRAINED) for name in scores)
+    return any(SCORES[name].untrained for name in scores)
 
 
 def selectors(reference: bool) -> list[str]:
