@@ -26,11 +26,11 @@ def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, c
     return cached_tokens(lambda: kind.tokenize(dataset, tokenizer, max_length), origin, tokenizer, cache)
 
 
-def evaluation_batches(kind: Kind, tokens: Tokens, batch_tokens: int) -> list[np.ndarray]:
-    """The rows of each forward pass over all instances: at most `batch_tokens` padded tokens, of which a kind
-    may use a share, or one instance.
+def token_batches(kind: Kind, lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    """The places of each forward pass over instances of these lengths [n]: at most `batch_tokens` padded
+    tokens, of which a kind may use a share, or one instance.
     """
-    return list(budget_batches(tokens.total_lengths, int(batch_tokens * kind.evaluation_share)))
+    return list(budget_batches(lengths, int(batch_tokens * kind.evaluation_share)))
 
 
 # Not in inference mode: weights that a sharded model gathers there could not be trained afterwards.
@@ -48,7 +48,7 @@ def predict_outputs(
 
     It is what `Kind.predictions` takes; of a kind with logits, these.
 
-    `autocast` makes the context of the forward pass; `batches` are by default `evaluation_batches`, and
+    `autocast` makes the context of the forward pass; `batches` are by default `token_batches`, and
     rows in none of them get 0. The model's mode is left as it was. Raises ModelError where an output is not
     finite.
     """
@@ -56,7 +56,7 @@ def predict_outputs(
     was_training = model.training
     model.eval()
     outputs = torch.zeros((len(tokens), width), device=device)
-    for rows in evaluation_batches(kind, tokens, batch_tokens) if batches is None else batches:
+    for rows in token_batches(kind, tokens.total_lengths, batch_tokens) if batches is None else batches:
         with autocast():
             batch = kind.collate(tokens, rows, model.config, device, width)
             predicted = kind.predicted(kind.outputs(model, batch), batch)

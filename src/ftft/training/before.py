@@ -9,9 +9,8 @@ from ..execution.memory import evaluation_tokens
 from ..execution.processes import make_accelerator
 from ..models.flops import Workload
 from ..models.responses import responses_alone
-from ..models.tokens import budget_batches
 from ..tasks.base import kind_of
-from ..tasks.prediction import encode, predict_outputs
+from ..tasks.prediction import encode, predict_outputs, token_batches
 
 
 def look_before_training(
@@ -31,8 +30,9 @@ def look_before_training(
     room, width = evaluation_tokens(runtime, accelerator.device), kind.prediction_width(dataset)
     work, found = Workload(), []
     for part in (tokens, responses_alone(tokens, Path(encoder) / "tokenizer.json")):
-        found.append(predict_outputs(kind, network, part, width, room, accelerator.autocast))
-        for rows in budget_batches(part.total_lengths, room):
+        batches = token_batches(kind, part.total_lengths, room)
+        found.append(predict_outputs(kind, network, part, width, room, accelerator.autocast, batches))
+        for rows in batches:
             work.add(part.feature_lengths[rows])
     save_before(output, *found, dataset, {"model": model})
     return {"flops": work.flops(network.config, kind.head, training=False)}

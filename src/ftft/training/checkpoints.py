@@ -18,7 +18,7 @@ from ..models.flops import Workload
 from ..models.tokens import Tokens
 from ..tasks.base import Kind
 from ..tasks.metrics import floors, scores
-from ..tasks.prediction import evaluation_batches, predict_outputs
+from ..tasks.prediction import predict_outputs, token_batches
 from .feed import Development
 from .stopping import EarlyStopping, monitored_score, read_early
 
@@ -102,7 +102,7 @@ class Checkpoints:
         """What the passes over the development sets at all checkpoints took, batched as by one process."""
         work = Workload()
         for part in self._development.values():
-            for rows in evaluation_batches(self._kind, part.tokens, self._batch_tokens):
+            for rows in token_batches(self._kind, part.tokens.total_lengths, self._batch_tokens):
                 work.add(part.tokens.feature_lengths[part.tokens.features_of(rows)])
         return work.times(self.count)
 
@@ -166,7 +166,7 @@ class Checkpoints:
         by_process = [
             [
                 rows + share.start
-                for rows in evaluation_batches(self._kind, tokens.share(share), self._batch_tokens)
+                for rows in token_batches(self._kind, tokens.share(share).total_lengths, self._batch_tokens)
             ]
             for share in self._group.shares(len(tokens))
         ]

@@ -9,8 +9,9 @@ import torch
 
 from ..cartography.supervision import Supervision
 from ..data.dataset import Dataset
-from ..models.tokens import Tokens, budget_batches
+from ..models.tokens import Tokens
 from ..tasks.base import Batch, Kind
+from ..tasks.prediction import token_batches
 from .objectives import Guidance
 
 
@@ -58,10 +59,10 @@ class Feed:
 
     def parts(self, positions: np.ndarray, tokens: int) -> list[np.ndarray]:
         """The places in `positions` of instances to compute together: as they are where these have at most
-        `tokens` padded tokens, else in parts of like length (`budget_batches`).
+        `tokens` padded tokens, else in parts of like length (`token_batches`).
         """
         lengths = self._tokens.total_lengths[self._rows[positions]]
-        parts = list(budget_batches(lengths, int(tokens * self.kind.evaluation_share)))
+        parts = token_batches(self.kind, lengths, tokens)
         return parts if len(parts) > 1 else [np.arange(len(positions))]
 
     def compared(self, positions: np.ndarray, batch: Batch):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..models.tokens import budget_batches
+from ..tasks.prediction import token_batches
 from .feed import Feed, TrainingData
 
 
@@ -20,7 +20,7 @@ def outputs_of(model: nn.Module, data: TrainingData, batch_tokens: int, autocast
     model.eval()
     recorded = torch.empty((len(data.supervision), feed.width), device=device)
     lengths = data.tokens.total_lengths[data.supervision.rows]
-    for positions in budget_batches(lengths, int(batch_tokens * kind.evaluation_share)):
+    for positions in token_batches(kind, lengths, batch_tokens):
         batch = feed.batch(positions)
         with autocast():
             outputs = kind.outputs(model, batch)
