@@ -109,6 +109,8 @@ def test_a_documented_command_works(clone, command):
             run(["make", "--dry-run", *targets], clone, {})
         case ["python", "-m", "benchmarks", section, *_]:
             assert section in SECTIONS
+        case ["python", "-m", module, *_] if module.startswith("benchmarks."):
+            assert module.removeprefix("benchmarks.") in SECTIONS
         case ["python", "-m", "ftft.results.archive", *_]:
             run([sys.executable, *words[1:3], "--help"], clone, {"PYTHONPATH": "src"})
         case ["pip", "install", *_, needed]:
