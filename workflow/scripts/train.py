@@ -47,6 +47,7 @@ def train(streams):
             progress=progress,
             group=ProcessGroup(launch.rank() or 0, processes),
             fold=snakemake.wildcards.get("fold"),
+            gone_on_from=name in snakemake.config["gone_on_from"],
         )
 
 
