@@ -54,8 +54,6 @@ config = settings.dump()
 PREFIX = dag.prefix_of(workflow)
 if Path(settings.runtime.scratch).parts[0] == RESULTS:
     config["runtime"]["scratch"] = PREFIX + settings.runtime.scratch
-# So that a job knows it without the plan.
-config["gone_on_from"] = continuation.gone_on_from(settings)
 if workflow.is_main_process:
     dag.hold_to(contract.take_stock(settings, PREFIX))
 # A config for the CPU asks for no GPU, so that its runs may share a machine.
