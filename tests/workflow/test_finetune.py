@@ -5,6 +5,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from ftft.cli import main
+
 ENTRY = {"main": "large", "reference": "small"}
 
 
@@ -113,3 +115,7 @@ def test_compare_adds_what_ftft_has_to_beat(copied):
     assert told in (results / "compared/demo/README.md").read_text()
     assert "| DM, matched_random |" in (results / "tables/compare-demo.md").read_text()
     assert copied.planned(target="compare") == copied.planned(target="all") == {}
+    kept = copied.folder / "kept"
+    places = ["--configfile", str(copied.config_file), "--results", str(results)]
+    assert main(["archive", str(kept), "--table", "compare-demo", *places]) == 0
+    assert (kept / "table.md").read_bytes() == (results / "tables/compare-demo.md").read_bytes()
