@@ -27,7 +27,7 @@ def load_encoder(folder: Path, keep_layers: int | None = None, generates: bool =
     if keep_layers is not None:
         if config.is_encoder_decoder:
             raise ModelError(
-                f"keep_layers is for models with one stack of layers, and {folder} has an encoder and a decoder",
+                f"keep_layers is for models with one stack of layers: {folder} has two",
                 got=f"keep_layers: {keep_layers}, and a model of the kind {config.model_type}",
                 expected="a model with an encoder or a decoder alone",
                 fix="leave keep_layers out, or choose another model",
