@@ -1,5 +1,7 @@
 """A verdict from files to words: what pays, what was not shown, and what is taken then."""
 
+import html
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -145,3 +147,23 @@ def test_without_the_control_there_is_no_claim(judged):
     lacking = [{**row, "lacks": ["random rows"] if row["rivals"] else []} for row in SPEC["methods"]]
     verdict, _ = judged(right, spec={**SPEC, "methods": lacking})
     assert verdict["sentences"][0].endswith("none stands beside all that it has to beat")
+
+
+def test_where_all_runs_failed_the_page_says_so(judged):
+    verdict, page = judged(ALIKE, failed=set(METHODS))
+    assert not verdict["leads"] and verdict["sentences"][0].startswith("Not shown that any selection pays")
+    assert "it learnt nothing" in page
+
+
+def test_names_are_text_and_no_mark_up(judged):
+    hostile = '"><script>alert(1)</script> $x &amp;'
+    names = {"ambiguous rows": hostile}
+    methods = [
+        {**method, "name": names.get(method["name"], method["name"]), "rivals": ["ERM"]}
+        for method in SPEC["methods"]
+    ]
+    sets = {"name": hostile, "datasets": ["dev"]}
+    spec = {**SPEC, "title": hostile, "sets": sets, "methods": methods}
+    verdict, page = judged({**ALIKE, "ambiguous rows": 75}, spec=spec)
+    assert hostile in verdict["sentences"][0]
+    assert "<script>alert" not in page and html.escape(hostile) in page

@@ -16,6 +16,7 @@ COMMANDS = {
     "init": "init:init",
     "status": "status:status",
     "issues": "issues:issues",
+    "references": "references:references",
     "archive": "archive:archive",
     "select": "select:select_ids",
     "transfer": "transfer:transfer_table",
@@ -134,6 +135,14 @@ def parser() -> argparse.ArgumentParser:
         "--unfinished", action="store_true", help="by reference runs that still train, after their last epoch"
     )
     issues.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
+    )
+
+    meaning = "show how the reference models rank after each epoch, also while they train"
+    ranked = _command(commands, "references", meaning, "ftft references")
+    ranked.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
+    ranked.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    ranked.add_argument(
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
 
