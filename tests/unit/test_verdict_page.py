@@ -35,6 +35,8 @@ SPEC = {
             "free": free,
             "rivals": rivals,
             "lacks": [],
+            "looks": False,
+            "trained": True,
             **({"reference": reference} if reference else {}),
         }
         for name, (supervision, reference, free, rivals) in METHODS.items()
@@ -84,8 +86,10 @@ def judged(tmp_path):
                 write_parquet(f"{path}.parquet", pa.table(table), {"run": made["run"]})
                 ledgers.append(path)
                 development.append(f"{path}.parquet")
+        passed = tmp_path / "before"
+        write_json(passed, {"model": "small", "flops": 40})
         outputs = {form: tmp_path / f"verdict.{form}" for form in ("page", "verdict", "svg", "png", "csv")}
-        write_verdict(spec, ledgers, development, maps, {"dev": tmp_path / "dev.parquet"}, outputs)
+        write_verdict(spec, ledgers, development, maps, [passed], {"dev": tmp_path / "dev.parquet"}, outputs)
         return read_json(outputs["verdict"]), outputs["page"].read_text(encoding="utf-8")
 
     return judge
@@ -103,6 +107,16 @@ def test_what_is_above_all_pays_from_the_smallest_budget_on(judged):
         "above ERM, random rows and matched rows at the same compute, by 31.2 points over"
     )
     assert "5 seeds" in told and told in page
+
+
+@pytest.mark.parametrize(("trained", "budget"), [(False, 65), (True, 85)])
+def test_the_pass_before_training_is_counted(judged, trained, budget):
+    # The pass takes 40, a reference 20, a quarter of the main run 25.
+    methods = [
+        {**row, "looks": row.get("reference") == "small", "trained": trained} for row in SPEC["methods"]
+    ]
+    verdict, _ = judged({**ALIKE, "ambiguous rows": 75}, spec={**SPEC, "methods": methods})
+    assert verdict["sentences"][0].startswith(f"ambiguous rows pays from {budget} % of the compute of ERM on")
 
 
 def test_what_is_above_chance_but_not_above_its_control_does_not_pay(judged):

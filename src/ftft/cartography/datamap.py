@@ -173,7 +173,7 @@ def write_map(dynamics_file: str | Path, data_file: str | Path, output: str | Pa
 
 
 def write_score(
-    dynamics_file: str | Path,
+    dynamics_file: str | Path | None,
     data_file: str | Path,
     output: str | Path,
     name: str,
@@ -181,10 +181,14 @@ def write_score(
     **settings: object,
 ) -> None:
     """Write one further score of every instance: uid, score. `before_file` holds the pass before training,
-    where the score is taken from it.
+    where the score is taken from it; `dynamics_file` is None where nothing else is.
     """
     dataset = Dataset.load(data_file, texts=False)
-    dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+    if dynamics_file:
+        dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+    else:
+        untaken = np.empty((SCORES[name].epochs, len(dataset)), np.float32)
+        dynamics = Dynamics(dataset.uids, untaken, untaken > 0)
     if before_file:
         before, alone = read_before(before_file, dataset)
         dynamics = replace(dynamics, before=before, alone=alone)

@@ -50,6 +50,11 @@ class Score:
         return not {*UNTRAINED}.isdisjoint(self.needs)
 
     @property
+    def trained(self) -> bool:
+        """Whether it is taken from the training."""
+        return bool({*self.needs} - {*UNTRAINED})
+
+    @property
     def settings(self) -> dict[str, object]:
         """Its settings by name, with their defaults."""
         parameters = inspect.signature(self.function).parameters.values()

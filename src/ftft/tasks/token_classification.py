@@ -163,7 +163,7 @@ class TokenClassification(Kind):
         """Sentences with their entities in brackets: [John Smith]PER lives in [Paris]LOC."""
         return [[_bracketed(*pair, label_names) for pair in zip(texts[0], labels, strict=True)]]
 
-    def usage(self, text: Sequence[str]) -> str:
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The pipeline for token classification, asked for whole entities."""
         return (
             "from transformers import pipeline\n\n"
