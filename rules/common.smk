@@ -24,7 +24,7 @@ if find_spec("ftft") is None:
 from ftft.artifacts import RESULTS
 from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
-from ftft.pipeline import compare, contract, dag
+from ftft.pipeline import compare, continuation, contract, dag
 from ftft.paper import roles as paper
 from ftft.pipeline import plan, registry
 from ftft.pipeline import parameters as slices
@@ -62,6 +62,7 @@ GPUS = 0 if settings.runtime.device == "cpu" else 1
 DATA_FIRST = 100
 # A model that is temporary is scored, and goes, before the next training starts.
 SCORES_SOON = 50
+TRAINING_ORDER = continuation.priorities(settings)
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.
@@ -134,6 +135,12 @@ def run_ledger(path):
     return report(
         path, caption="../workflow/report/ledger.rst", category="Runs", subcategory="{task}", labels=labels
     )
+
+
+def run_priority(wildcards):
+    """By run, which training goes before which: see `continuation.priorities`."""
+    whole = {"supervision": plan.ALL_DATA, "budget": plan.FULL_LENGTH, **dict(wildcards.items())}
+    return TRAINING_ORDER.get("{task}/{model}/{supervision}/{budget}/seed{seed}".format(**whole), 0)
 
 
 def memory(wildcards, attempt):

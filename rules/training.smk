@@ -15,6 +15,7 @@ rule train_reference:
     log:
         "logs/train/{task}/{model}/all/full/seed{seed}.log",
     cache: SHARED
+    priority: run_priority
     conda:
         "../envs/train.yaml"
     threads: settings.runtime.threads
@@ -50,6 +51,7 @@ rule train_main:
     wildcard_constraints:
         supervision=f"(?!all/full/)(?:{SUPERVISION})",
     cache: SHARED
+    priority: run_priority
     conda:
         "../envs/train.yaml"
     threads: settings.runtime.threads

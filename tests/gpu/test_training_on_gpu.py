@@ -111,7 +111,7 @@ def test_float32_on_a_gpu_is_that_of_a_cpu_to_rounding(fine_tune, encoder, fast)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_killed_training_goes_on_to_the_same_bits(fine_tune, tmp_path, monkeypatch, precision):
     def scratch():
-        runtime = {"scratch": str(tmp_path), "state_minutes": 0.0, "keep_states": False}
+        runtime = {"scratch": str(tmp_path), "state_minutes": 0.0, "keep_states": "none"}
         return Scratch({"run": 0}, resolve_execution(precision, GPU), "full", runtime)
 
     untouched = fine_tune(precision=precision)

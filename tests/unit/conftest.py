@@ -1,7 +1,8 @@
-"""Fixtures of small trainings."""
+"""Fixtures of small trainings and configurations."""
 
 import numpy as np
 import pytest
+import yaml
 from accelerate.state import AcceleratorState
 from small import ARCHITECTURE, RECIPE, RUNTIME, demo_dataset
 
@@ -12,6 +13,12 @@ from ftft.models.encoders import prepare_encoder
 from ftft.tasks.base import kind_of
 from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
+
+
+@pytest.fixture
+def tiny(root) -> dict:
+    """The configuration of tests/config/tiny.yaml, to be edited."""
+    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
 
 
 @pytest.fixture(scope="session")

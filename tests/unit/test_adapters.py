@@ -118,7 +118,7 @@ def test_own_kernels_compute_an_adapted_model_alike(trained, encoder, training_d
 @pytest.mark.parametrize(("rule", "step"), [(None, 4), (None, 9), (MONITOR, 5)])
 def test_a_killed_run_goes_on_to_the_same_bits(fine_tune, tmp_path, monkeypatch, rule, step):
     def scratch():
-        runtime = {"scratch": str(tmp_path), "state_minutes": 0.0, "keep_states": True}
+        runtime = {"scratch": str(tmp_path), "state_minutes": 0.0, "keep_states": "all"}
         return Scratch({"run": 0}, resolve_execution("float32", RUNTIME), "full", runtime)
 
     untouched, original = fine_tune(early_stopping=rule), TrainingStep.__call__

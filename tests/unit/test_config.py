@@ -26,11 +26,6 @@ ABSENT = object()
 DATASETS, MODELS, TABLE = "tasks.demo.datasets", "models", "tables.table1"
 
 
-@pytest.fixture
-def tiny(root):
-    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
-
-
 def edit(config, path, value):
     """Set or delete the entry at a dotted path, or at a tuple of keys where these hold dots."""
     *parents, last = path.split(".") if isinstance(path, str) else path
@@ -265,7 +260,7 @@ def test_what_the_workflow_sets_nobody_may_write(tiny, path, entry):
         ("seeds=[1]", "seeds", (1,)),
         ("training={epochs: 2}", "training.epochs", 2.0),
         ("training={learning_rate: 1e-5}", "training.learning_rate", 1e-5),
-        ("runtime={keep_states: false}", "runtime.keep_states", False),
+        ("runtime={warm_start: false}", "runtime.warm_start", False),
         ("checks={leakage: refuse}", "checks.leakage", "refuse"),
         ("tasks={demo: {label: 3}}", "tasks.demo.label", "3"),
     ],

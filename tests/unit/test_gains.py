@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import yaml
 
 from ftft.artifacts import write_json, write_parquet
 from ftft.cartography.datamap import DataMap
@@ -120,11 +119,6 @@ def test_the_figure_has_a_line_per_part(gains):
     labels = [tick.get_text() for tick in drawn.axes[0].get_yticklabels()]
     assert labels == [f"ambiguous of small: {part['part']}" for part in PARTS]
     assert figure.draw(pd.DataFrame(columns=gains.columns), "Gains", "accuracy")
-
-
-@pytest.fixture
-def tiny(root):
-    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
 
 
 def table_of(tiny, *rows):

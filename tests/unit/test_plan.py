@@ -2,7 +2,6 @@ import copy
 from dataclasses import replace
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,11 +18,6 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 SUPERVISIONS = st.builds(
     Supervision, NAMES, st.sampled_from(list(registry.SELECTORS)), st.floats(1e-9, 1)
 ) | st.builds(Supervision, st.none(), st.none(), st.floats(1e-9, 1))
-
-
-@pytest.fixture
-def tiny(root):
-    return yaml.safe_load((root / "tests/config/tiny.yaml").read_text())
 
 
 @given(SUPERVISIONS)
@@ -289,7 +283,7 @@ RUNTIME = [
         "micro_batch_size": 4,
         "gradient_checkpointing": True,
         "keep_models": "none",
-        "keep_states": False,
+        "keep_states": "none",
         "trackers": ["tensorboard"],
     }.items()
 ]

@@ -32,9 +32,10 @@ EXECUTION = Execution("cpu", "cpu", "float32", "own", 1, 1)
 
 @pytest.fixture
 def scratch(tmp_path):
-    def make(budget="full", identity="run", minutes=0.0, keep_states=True, **execution):
+    def make(budget="full", identity="run", minutes=0.0, keep_states="all", gone_on_from=False, **execution):
         runtime = {"scratch": str(tmp_path), "state_minutes": minutes, "keep_states": keep_states}
-        return Scratch({"run": identity}, replace(EXECUTION, **execution), budget, runtime)
+        execution = replace(EXECUTION, **execution)
+        return Scratch({"run": identity}, execution, budget, runtime, gone_on_from=gone_on_from)
 
     return make
 
@@ -265,10 +266,45 @@ def test_divergence_names_the_last_good_state(fine_tune, scratch):
         fine_tune(learning_rate=1e30, max_grad_norm=1e30, warmup_fraction=0.5, scratch=scratch())
 
 
-@pytest.mark.parametrize("keep_states", [True, False])
-def test_ends_are_kept_for_stopped_runs_where_asked(scratch, keep_states):
-    assert not scratch(keep_states=keep_states).keeps_end(stopped_early=False)
-    assert scratch(keep_states=keep_states).keeps_end(stopped_early=True) == keep_states
+@pytest.mark.parametrize(
+    ("keep_states", "gone_on_from", "kept"),
+    [
+        ("all", False, (True, False)),
+        ("all", True, (True, True)),
+        ("planned", False, (False, False)),
+        # A stopped run that never stops is the run to the end, which then has nothing left to train.
+        ("planned", True, (True, True)),
+        ("none", True, (False, False)),
+    ],
+)
+def test_ends_are_kept_while_something_goes_on_from_them(scratch, keep_states, gone_on_from, kept):
+    stopped = scratch("stopped-ood", keep_states=keep_states, gone_on_from=gone_on_from)
+    assert tuple(stopped.keeps_end(stopped_early=stops) for stops in (True, False)) == kept
+
+
+def test_no_end_is_kept_once_the_run_to_the_end_has_ended(scratch):
+    stopped = scratch("stopped-ood", keep_states="planned", gone_on_from=True)
+    assert stopped.keeps_end(True)
+    for identity, kept in (("another", True), ("run", False)):
+        whole = scratch(identity=identity, keep_states="planned")
+        with whole.held(Progress("", [])):
+            whole.clear()
+        assert stopped.keeps_end(True) == kept
+
+
+@pytest.mark.parametrize("keep_states", ["planned", "all"])
+def test_what_was_gone_on_from_goes_at_the_next_state(scratch, files, keep_states):
+    for budget in ("stopped-ood", "stopped-id"):
+        stopped = scratch(budget, keep_states=keep_states, gone_on_from=True)
+        with stopped.held(Progress("", [])):
+            stopped.save(3, {"number": 3})
+    whole = scratch(keep_states=keep_states)
+    with scratch("stopped-id").held(Progress("", [])), whole.held(Progress("", [])):
+        assert [state["number"] for state in whole.states()] == [3, 3]
+        whole.save(9, {"number": 9})
+        ends = {path.parent.name for path in files()}
+    # One that is training keeps its own.
+    assert ends == {"full", "stopped-id"} | ({"stopped-ood"} if keep_states == "all" else set())
 
 
 def test_the_end_of_an_orphan_is_kept(scratch, monkeypatch):

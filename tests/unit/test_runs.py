@@ -46,7 +46,7 @@ def files(tmp_path_factory, encoder):
         None,
         "accuracy",
         {name.partition(".")[0]: path for name, path in outputs.items()},
-        {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": True},
+        {**RUNTIME, "scratch": str(folder / "scratch"), "state_minutes": 10, "keep_states": "all"},
         Progress("test", []),
     )
     return folder

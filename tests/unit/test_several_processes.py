@@ -136,7 +136,7 @@ def training(
     states, runtime = None, {**RUNTIME, "gradient_checkpointing": again, "micro_batch_size": micro}
     runtime["sharding"] = sharding
     if scratch:
-        kept = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": False}
+        kept = {"scratch": str(scratch), "state_minutes": minutes, "keep_states": "none"}
         execution = resolve_execution("float32", runtime, group.size)
         states = Scratch({}, execution, "full", kept, group)
     try:

@@ -38,7 +38,7 @@ def train(tmp_path, encoder):
         outputs = {"ledger": results / folder / "ledger.json", "dynamics": results / folder / "d.parquet"}
         (results / folder).mkdir(exist_ok=True)
         AcceleratorState._reset_state(reset_partial_state=True)
-        runtime = {**RUNTIME, "scratch": str(results / "scratch"), "state_minutes": 10, "keep_states": True}
+        runtime = {**RUNTIME, "scratch": str(results / "scratch"), "state_minutes": 10, "keep_states": "all"}
         development = {"validation": files["validation"]}
         progress = Progress("test", [])
         runs.fine_tune(

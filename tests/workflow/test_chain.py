@@ -76,6 +76,13 @@ def test_live_stop_agrees_with_reading_the_full_run_early(finished):
     assert reading.best_checkpoint == ledger["outcome"]["kept_checkpoint"]
 
 
+def test_runs_to_the_end_go_on_from_stopped_ones_whose_states_then_go(finished):
+    for supervision in ("all", "small-ambiguous-33"):
+        log = (finished.folder / f"logs/train/demo/large/{supervision}/full/seed0.log").read_text()
+        assert "found the training state" in log and "stopped-ood" in log
+    assert not list((finished.folder / "results/scratch/states").rglob("*.safetensors"))
+
+
 def test_the_learning_curves_show_the_live_stop(finished):
     curves = list(csv.DictReader(finished.folder.joinpath("results/figures/demo/learning_curves.csv").open()))
     ledger = json.loads((finished.folder / ERM_STOPPED / "ledger.json").read_text())["outcome"]

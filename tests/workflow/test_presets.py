@@ -1,6 +1,12 @@
 """The paper's two tasks in full: what their presets would run. README.md states the same counts."""
 
+import math
+
 import pytest
+import yaml
+
+from ftft.pipeline.config import resolve
+from ftft.pipeline.plan import cost_runs
 
 MODELS, SEEDS, REFERENCES = 9, 4, 8
 # Runs per seed. All nine ERM; then, of the main models, early-stopped ERM, random selection, transfers, FTFT
@@ -20,6 +26,25 @@ FIGURES = {
     "plot_data_map": REFERENCES,
     "find_issues": REFERENCES,
     "write_map_page": REFERENCES,
+}
+
+# Weights in millions, embeddings included, as the hub's files hold them.
+WEIGHTS = {
+    "deberta-v3-small": 141.9,
+    "deberta-v3-base": 184.4,
+    "deberta-v3-large": 435.1,
+    "electra-small": 13.5,
+    "electra-base": 108.9,
+    "electra-large": 334.1,
+    "bert-large": 335.1,
+    "roberta-large": 355.4,
+    "bert-tiny": 4.4,
+}
+WEIGHT_BYTES, STATE_BYTES = 4, 12
+# Dynamics of 36 reference runs: 17 bytes an instance and epoch. Tokens: 4 bytes each for six tokenizers.
+OTHER_GB = {
+    "nli": 36 * 392_702 * 4.5 * 17e-9 + 6 * 392_702 * 42 * 4e-9,
+    "hsd": 36 * 13_416 * 4 * 17e-9 + 6 * 13_416 * 60 * 4e-9,
 }
 
 
@@ -61,3 +86,20 @@ def test_the_readme_states_the_counts(root, preset):
     )
     # The target itself is a job too.
     assert f"{sum(planned.values()) + 1} jobs" in line and f"{trainings} trainings" in line
+
+
+def test_the_readme_states_the_disk(root, preset, monkeypatch):
+    task, workflow = preset
+    monkeypatch.chdir(workflow.folder)
+    config = resolve(yaml.safe_load((root / f"config/{task}.yaml").read_text()))
+    runs = dict.fromkeys(run for table in config.tables.values() for run in cost_runs(table, config))
+    gigabytes = {model: weights * WEIGHT_BYTES / 1000 for model, weights in WEIGHTS.items()}
+    encoders = sum(gigabytes[model] for model in config.models)
+    kept = encoders + sum(gigabytes[run.model] for run in runs) + OTHER_GB[task]
+    # A state beside the one that it replaces, the trained model, and one that is scored.
+    at_once = 2 * STATE_BYTES / WEIGHT_BYTES + 2
+    passing = encoders + at_once * max(gigabytes.values()) + OTHER_GB[task]
+    line = next(
+        line for line in (root / "README.md").read_text().splitlines() if f"| `config/{task}.yaml`" in line
+    )
+    assert line.endswith(f" {round(kept, -1):.0f} GB, {math.ceil(passing)} GB |") and passing < 30

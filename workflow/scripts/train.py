@@ -26,6 +26,8 @@ def train(streams):
     )
     with shown as progress:
         from ftft.execution.processes import ProcessGroup
+        from ftft.pipeline.config import Configuration
+        from ftft.pipeline.continuation import gone_on_from
         from ftft.training.runs import fine_tune
 
         files = ("trajectory", "development", "ledger", "dynamics", "held_out")
@@ -47,6 +49,7 @@ def train(streams):
             progress=progress,
             group=ProcessGroup(launch.rank() or 0, processes),
             fold=snakemake.wildcards.get("fold"),
+            gone_on_from=name in gone_on_from(Configuration.model_validate(snakemake.config)),
         )
 
 

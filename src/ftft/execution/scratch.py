@@ -28,6 +28,9 @@ from .state import read_state, write_state
 LOCK = "lock"
 STEP_DIGITS = 12
 SHARDS = "shards"
+FULL_LENGTH = "full"
+# A file that says that the run to the end has ended.
+ENDED = "ended"
 ANY_STATE = "[0-9]*.*"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 logger = logging.getLogger(__name__)
@@ -37,8 +40,9 @@ class Scratch:
     """States of one run in a folder of its own under `runtime["scratch"]`.
 
     `identity` holds all that determines the course of the training, but for the `execution` that it runs on;
-    `budget` names how long it goes on. Runs that differ in their budget alone read each other's states. A
-    state of another device, precision, number of processes or other kernels is left alone: bits would differ.
+    `budget` names how long it goes on, the longest of them `full`. Runs that differ in their budget alone
+    read each other's states. A state of another device, precision, number of processes or other kernels is
+    left alone: bits would differ. `gone_on_from` says that another run is planned to go on from this one.
     Of the processes of a `group` that train one run, the first writes and the others read; what is sharded
     each writes its part of, in a folder beside the state.
     """
@@ -50,6 +54,7 @@ class Scratch:
         budget: str,
         runtime: dict,
         group: ProcessGroup = ALONE,
+        gone_on_from: bool = False,
     ):
         name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()
         self._identity = {**identity, "execution": execution.identity()}
@@ -57,6 +62,9 @@ class Scratch:
         self._sharded, self._device = execution.sharding != "none", execution.torch_device
         self._root = Path(runtime["scratch"])
         self._folder = self._root / "states" / name / budget
+        self._gone_on_from = gone_on_from
+        # The ends of stopped runs serve this one alone.
+        self._goes_on = budget == FULL_LENGTH and runtime.get("keep_states") == "planned"
         self._saved = time.monotonic()
 
     @contextmanager
@@ -139,10 +147,13 @@ class Scratch:
     def keeps_end(self, stopped_early: bool) -> bool:
         """Whether the state at a run's end outlives it.
 
-        A stopped run may be wanted at full length later. The outputs of a run whose snakemake has died
-        count as incomplete: the next call goes on from the end instead of training again.
+        It does where a run to the end is planned to go on from it and has not ended yet, and where all ends
+        of stopped runs are kept. The outputs of a run whose snakemake has died count as incomplete: the next
+        call goes on from the end instead of training again.
         """
-        return orphaned() or (stopped_early and self._runtime["keep_states"])
+        keeps = self._runtime["keep_states"]
+        planned = keeps != "none" and self._gone_on_from and not (self._folder.parent / ENDED).exists()
+        return orphaned() or planned or (keeps == "all" and stopped_early)
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after `step`, then drop those before it. All processes call this."""
@@ -156,12 +167,22 @@ class Scratch:
             before = path.name[:STEP_DIGITS] <= new.name and self._of_this_execution(path)
             if before and path not in (new, shards):
                 _drop(path)
+        self._drop_what_was_gone_on_from()
         self._saved = time.monotonic()
 
     def clear(self) -> None:
-        """Drop all states of this run."""
+        """Drop all states of this run; after one to the end those of the runs that it could go on from, where
+        they are not kept for more patience."""
         for path in self._folder.glob(ANY_STATE):
             _drop(path)
+        if self._goes_on:
+            (self._folder.parent / ENDED).touch()
+            self._drop_what_was_gone_on_from()
+
+    def _drop_what_was_gone_on_from(self) -> None:
+        if self._goes_on:
+            for lock in self._folder.parent.glob(f"*/{LOCK}"):
+                _drop_unless_held(lock)
 
     def _write_shards(self, name: str, state: dict) -> tuple[dict, Path]:
         """`state` with the folder and the hashes of the shards in place of these, and the folder.
@@ -199,6 +220,13 @@ def _unharmed(parent: Path, shards: dict, group: ProcessGroup) -> bool:
         )
     except OSError:
         return False
+
+
+def _drop_unless_held(lock: Path) -> None:
+    """Remove the folder that `lock` is in, unless a run trains there."""
+    with open(lock, "a", encoding="utf-8") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _drop(path: Path) -> None:

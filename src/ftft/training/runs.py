@@ -69,15 +69,16 @@ def fine_tune(
     progress: Progress,
     group: ProcessGroup = ALONE,
     fold: str | None = None,
+    gone_on_from: bool = False,
 ) -> None:
     """Train one run and write its ledger and, if `outputs` names them, its model, its trajectory, its
     dynamics, and its predictions of the development sets at every checkpoint.
 
     `run` says which run it is: task, model, supervision, budget, seed; `code` is the fingerprint of the
     code. A run of a `fold`, such as "1of5", learns from all rows but those of the fold, and leaves what the
-    model gives for these (`held_out`). All processes of a `group` call this; process 0 writes. Raises
-    TrainingError before the training where the reference run behind the supervision has failed, ArtifactError
-    where the supervision was made on other data; see also `loop.train`.
+    model gives for these (`held_out`). `gone_on_from` is that of `Scratch`. All processes of a `group` call
+    this; process 0 writes. Raises TrainingError before the training where the reference run behind the
+    supervision has failed, ArtifactError where the supervision was made on other data; see also `loop.train`.
     """
     if reference_ledger is not None:
         require_success(read_json(reference_ledger, defines=False), failure_metric)
@@ -117,7 +118,7 @@ def fine_tune(
         "development": {name: part.content_hash for name, part in held_out.items()},
     }
     execution = resolve_execution(spec["recipe"]["precision"], runtime, group.size)
-    scratch = Scratch(identity, execution, run["budget"], runtime, group)
+    scratch = Scratch(identity, execution, run["budget"], runtime, group, gone_on_from)
     with scratch.held(progress):
         # Until the run ends, what it recorded so far is there to be looked at.
         so_far = unfinished_dynamics(runtime["scratch"], run)

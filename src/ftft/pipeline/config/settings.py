@@ -15,6 +15,7 @@ DEVICES = ("auto", "cpu")
 TRACKERS = ("tensorboard", "wandb", "trackio")
 SHARDINGS = ("none", "fsdp2")
 KEPT = ("all", "finetuned", "none")
+KEPT_STATES = ("planned", "all", "none")
 Positive = Annotated[Whole, Field(ge=1)]
 
 
@@ -206,10 +207,11 @@ class Runtime(Part):
         "its model",
         shown="`15`",
     )
-    keep_states: Truth = key(
-        True,
-        meaning="keep the last state of a run that stopped early: wanted at full length or with more "
-        "patience, it goes on from there",
+    keep_states: Annotated[str, OneOf(lambda: KEPT_STATES)] = key(
+        "planned",
+        meaning="which last states of runs that stopped early are kept: `planned` (until the run to the end "
+        "that the configuration has beside it went on from there), `all` (also for those that may be wanted "
+        "with more patience later) or `none`",
     )
     trackers: Several[Annotated[str, OneOf(lambda: TRACKERS)]] = key(
         (),
