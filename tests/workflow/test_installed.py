@@ -16,7 +16,11 @@ import yaml
 
 TRAINING = "demo/small/all/full/seed0"
 LEDGER = f"results/runs/{TRAINING}/ledger.json"
-LONG = {"epochs": 60, "checkpoints": 2}
+MAP = "results/maps/demo/small/seed0.parquet"
+MADE_BY_TRAINING = [
+    f"results/runs/{TRAINING}/{name}" for name in ("model/model.safetensors", "dynamics.parquet")
+]
+LONG, SHORT = {"epochs": 60, "checkpoints": 2}, {"epochs": 3}
 
 
 def run(*command, **options):
@@ -146,26 +150,33 @@ def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     assert installation.state() == installation.whole
 
 
-def test_two_folders_at_once_check_their_data(installation, folder):
-    other = folder / "other"
-    other.mkdir()
+def test_two_folders_train_at_once_as_each_does_alone(installation, folder):
     config = yaml.safe_load((folder / "ftft.yaml").read_text())
-    config["tasks"]["demo"]["datasets"]["train"]["rows"] = 90
-    (other / "ftft.yaml").write_text(yaml.safe_dump(config))
+    config["training"] |= SHORT
+    places = {}
+    for name, rows in (("one", 200), ("other", 90)):
+        config["tasks"]["demo"]["datasets"]["train"]["rows"] = rows
+        for case in ("together", "alone"):
+            places[name, case] = folder / case / name
+            places[name, case].mkdir(parents=True)
+            (places[name, case] / "ftft.yaml").write_text(yaml.safe_dump(config))
+    command = installation.command("run", MAP, "--cores", "1")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     calls = [
-        subprocess.Popen(
-            installation.command("check", "--cores", "1"), cwd=place, env=installation.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for place in (folder, other)
-    ]  # fmt: skip
-    assert [call.wait(timeout=300) for call in calls] == [0, 0]
-    counts = [
-        json.loads((place / "results/checks/demo.json").read_text())["train"]["instances"]
-        for place in (folder, other)
+        subprocess.Popen(command, cwd=places[name, "together"], env=installation.environment, **quiet)
+        for name in ("one", "other")
     ]
-    assert counts == [200, 90]
-    assert not list(folder.glob("**/results/runs")) and installation.state() == installation.whole
+    assert [call.wait(timeout=300) for call in calls] == [0, 0]
+    for name in ("one", "other"):
+        assert installation.ftft(places[name, "alone"], *command[2:]).returncode == 0
+        together, alone = (
+            [(places[name, case] / file).read_bytes() for file in (MAP, *MADE_BY_TRAINING)]
+            for case in ("together", "alone")
+        )
+        assert together == alone
+    ledgers = [json.loads((places[name, "together"] / LEDGER).read_text()) for name in ("one", "other")]
+    assert [ledger["outcome"]["training_instances"] for ledger in ledgers] == [200, 90]
+    assert installation.state() == installation.whole
 
 
 def test_a_folder_without_a_configuration_is_told_how_to_get_one(installation, tmp_path):
