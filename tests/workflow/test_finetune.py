@@ -58,6 +58,7 @@ def test_the_folder_loads_and_classifies(taken_home):
     assert (planned["train_reference"], planned["train_main"], planned["write_finetuned"]) == (1, 1, 1)
 
 
+@pytest.mark.long
 def test_an_adapter_is_kept_alone_and_taken_home_merged(copied):
     copied.edit(finetune_only)
     copied.edit(lambda config: config["models"]["large"].update(adapter={"rank": 2}))
@@ -92,6 +93,7 @@ def test_without_development_sets_the_validation_set_stops_the_run(fresh):
     assert "stopped-ood" not in shown
 
 
+@pytest.mark.long
 def test_compare_adds_what_ftft_has_to_beat(copied):
     copied.edit(finetune_only)
     # ERM, the random third and DM are there.

@@ -65,6 +65,7 @@ def test_the_documented_lines_plan_under_their_own_names(documented, folder, sna
     assert re.search(r"^first_map +1$", planned.stdout, re.M)
 
 
+@pytest.mark.long
 def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
     root, documented, folder, snakemake
 ):
