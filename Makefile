@@ -29,7 +29,7 @@ test-cluster: $(VENV)/.plugins
 
 # Wheel and sdist as others get them: checked, and each installed and used in an environment of its own; some minutes.
 test-release: $(VENV)/.release
-	pytest -m release tests/workflow/test_installed.py
+	pytest -m release tests/workflow
 
 # Known vulnerabilities of all that the locks pin; asks the package index, and fails where that does not answer for a package.
 audit: $(VENV)/.release

@@ -213,16 +213,6 @@ def test_what_is_published_says_of_itself_what_an_index_needs(archives):
     assert checked.count("PASSED") == len(archives) == 3
 
 
-@pytest.fixture
-def empty_environment(tmp_path):
-    """A Python that has nothing but pip, called where nothing of the repository can be seen."""
-    home = tmp_path / "environment"
-    run(sys.executable, "-m", "venv", home)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PATH"] = f"{home / 'bin'}{os.pathsep}{environment['PATH']}"
-    return lambda *command, cwd=tmp_path: run(*command, cwd=cwd, env=environment)
-
-
 @pytest.mark.release
 def test_a_wheel_runs_the_workflow_in_an_empty_environment(archives, empty_environment, folder, root):
     wanted = f"ftft[workflow] @ {archives[0].as_uri()}"
