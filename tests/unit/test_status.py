@@ -489,6 +489,8 @@ def test_the_jobs_of_the_last_call_are_counted(status):
 def test_the_rules_are_named_whose_jobs_are_not_done(status):
     rows = ("evaluate          4", "train_main        2", "total             6")
     planned = "\n".join(["Job stats:", "job         count", "----------  -------", *rows, ""])
+    leave_file(".snakemake/log/2026-11-02T000000.snakemake.log", planned)
+    assert "0 of 6 jobs of the last call are done; not done: 4 evaluate, 2 train_main\n" in status()
     done = "Finished jobid: 4 (Rule: evaluate)\n1 of 6 steps (17%) done\n"
     leave_file(".snakemake/log/2026-11-03T000000.snakemake.log", planned + "Select jobs\n" * 9_000 + done)
     assert json.loads(status("--json"))["not_done"] == {"evaluate": 3, "train_main": 2}

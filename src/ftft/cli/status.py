@@ -32,8 +32,9 @@ SHOWN_LINES = 6
 LARGEST_NUMBER = 1e12
 # A job imports torch and makes the tokens of its data before it takes its lock.
 STARTING_SECONDS = 600
-DONE = re.compile(r"^(\d+) of (\d+) steps", re.M)
-PLANNED = re.compile(r"^Job stats:\njob +count\n[- ]+\n(.*?)^total +\d", re.M | re.S)
+DONE = re.compile(r"^(\d{1,9}) of (\d{1,9}) steps", re.M)
+PLANNED = re.compile(r"^Job stats:\njob +count\n[- ]+\n(.*?)^total +(\d{1,9})$", re.M | re.S)
+JOBS_OF_RULE = re.compile(r"^(\w+) +(\d{1,9})$", re.M)
 FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)", re.M)
 SHOWN_RULES = 8
 SNAKEMAKE_LOGS = Path(".snakemake", "log")
@@ -77,10 +78,10 @@ def jobs_of_last_call(logs: Path) -> tuple[tuple[int, int] | None, dict[str, int
     """How many jobs of how many are done in the last call of snakemake, and those by rule that are not, as
     its newest log in `logs` says: the most frequent rule first."""
     text = _tail(max(_files(logs, ".log"), default=logs), LEDGER_BYTES)
-    done, planned = DONE.findall(text), PLANNED.findall(text)
-    rows = [line.split() for line in planned[-1].splitlines()] if planned else []
-    counts = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
-    left = Counter(counts) - Counter(FINISHED.findall(text))
+    planned, total = (PLANNED.findall(text) or [("", None)])[-1]
+    counts = Counter({rule: int(count) for rule, count in JOBS_OF_RULE.findall(planned)})
+    left = counts - Counter(FINISHED.findall(text))
+    done = DONE.findall(text) or ([(0, total)] if total else [])
     return (int(done[-1][0]), int(done[-1][1])) if done else None, dict(left.most_common())
 
 
