@@ -7,7 +7,7 @@ RELEASE := $(CURDIR)/$(VENV)/release
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 paper test test-all test-cluster test-release cluster-overhead bench docs style audit
+.PHONY: table1 paper test test-long test-all test-cluster test-release cluster-overhead bench docs style audit
 
 table1: $(READY)
 	snakemake --cores $(CORES) --resources gpu=1 -- results/tables/table1.csv
@@ -19,6 +19,10 @@ paper: $(READY)
 # A file at a time for each process, as tests of one file share runs of the workflow.
 test: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile
+
+# Chains of many jobs, left out above.
+test-long: $(READY) $(VENV)/.docs
+	pytest -n 2 --dist loadfile -m "long and not slow"
 
 test-all: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile -m "slow or not slow"

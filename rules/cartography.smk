@@ -49,7 +49,7 @@ rule look_before_training:
 # Apart from the map, which is all that the paper needs: a score that is added costs that score.
 rule score_instances:
     input:
-        dynamics="results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet",
+        dynamics=scored_dynamics,
         train=training_set,
         before=pass_before_training,
     output:

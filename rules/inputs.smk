@@ -105,6 +105,13 @@ def reference_dynamics(wildcards):
     return f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/dynamics.parquet"
 
 
+def scored_dynamics(wildcards):
+    """What a score is taken from: none of the training where the pass before it is enough."""
+    if not registry.needs_dynamics(wildcards.score):
+        return []
+    return "results/runs/{task}/{model}/all/full/seed{seed}/dynamics.parquet"
+
+
 def pass_before_training(wildcards):
     """What the model gave before its training, where a score is taken from that."""
     before = registry.goes_by_the_untrained([wildcards.score])
@@ -356,6 +363,13 @@ def verdict_predictions(wildcards):
 def verdict_maps(wildcards):
     runs = verdicts.verdict_references(settings, wildcards.verdict)
     return collect("results/maps/{run.task}/{run.model}/seed{run.seed}.json", run=runs)
+
+
+def verdict_passes(wildcards):
+    """What the passes before training took that a judged method goes by."""
+    task = verdicts.task_of(settings, wildcards.verdict)
+    models = verdicts.looked_at(settings, wildcards.verdict)
+    return collect("results/before/{task}/{model}.json", task=task, model=models)
 
 
 def verdict_data(wildcards):

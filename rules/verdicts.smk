@@ -4,6 +4,7 @@ rule write_verdict:
         ledgers=verdict_ledgers,
         development=verdict_predictions,
         maps=verdict_maps,
+        passes=verdict_passes,
         data=verdict_data,
     output:
         **figure_outputs("verdicts/{verdict}", "verdict"),

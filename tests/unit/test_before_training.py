@@ -9,7 +9,7 @@ from test_tables import ledgers
 
 from ftft.artifacts import read_parquet, write_json
 from ftft.cartography.before import read_before, save_before
-from ftft.cartography.datamap import DataMap, score_of
+from ftft.cartography.datamap import DataMap, score_of, write_score
 from ftft.cartography.dynamics import Dynamics
 from ftft.cartography.scores import SCORES
 from ftft.cartography.selection import Pool, choose, needs_training, select, select_random
@@ -81,6 +81,9 @@ def test_the_scores_by_hand(tmp_path):
     dynamics = Dynamics(["a"], trained, trained > 0, before=before, alone=without)
     assert score_of(dynamics, "ifd", {}) == pytest.approx([0.5])
     assert score_of(dynamics, "loss_before_training", {}) == pytest.approx([np.log(4)])
+    dataset.save(tmp_path / "data.parquet")
+    write_score(None, tmp_path / "data.parquet", tmp_path / "ifd", "ifd", tmp_path / "before.parquet")
+    assert read_parquet(tmp_path / "ifd")[0]["score"].to_pylist() == pytest.approx([0.5])
     with pytest.raises(DataError, match="needs before, alone"):
         score_of(Dynamics(["a"], trained, trained > 0), "ifd", {})
 

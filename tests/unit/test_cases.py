@@ -4,6 +4,8 @@ import csv
 import os
 import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,20 @@ def test_the_library_refuses_or_does_what_was_meant(case, capsys, name, script):
     if name == "trainer-resume":
         lines = [line.partition("epochs:")[2] for line in shown.splitlines() if "selected:" in line]
         assert len(lines) > 1 and len(set(lines)) == 1
+
+
+@pytest.mark.long
+def test_a_reference_that_learnt_nothing_stops_before_the_main_training(case, root):
+    case("failed-reference-used")
+    config = ["--snakefile", str(root / "Snakefile"), "--configfile", "c.yaml"]
+    targets = ["results/runs/rev/large/small-ambiguous-33/stopped-id/seed0/ledger.json", "finetune"]
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", *config, "--", *targets],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0 and "Traceback" not in run.stdout, run.stdout
+    assert "the reference run of small, seed 0, has failed: its data map says nothing" in run.stdout
+    assert not Path(targets[0]).exists()

@@ -180,7 +180,7 @@ def test_a_model_without_a_chat_template_is_refused_for_messages(gpt2, tmp_path)
     ("architecture", "message"),
     [
         ({"model_type": "bert", "hidden_size": 16, "num_attention_heads": 2}, "sees the tokens behind"),
-        ({"model_type": "t5", "d_model": 16, "num_layers": 1, "num_heads": 2}, "is no causal language model"),
+        ({"model_type": "deberta-v2", "hidden_size": 16}, "is no language model that generates texts"),
     ],
 )
 def test_models_that_are_not_causal_are_refused(tmp_path, architecture, message):
@@ -214,7 +214,7 @@ def test_sequence_scores_are_those_of_the_response_tokens_alone():
         np.array([0, 4, 7]),
         aligned={"response": np.array([0, 0, 1, 1, 0, 0, 1], np.int32)},
     )
-    config = SimpleNamespace(pad_token_id=3, type_vocab_size=0)
+    config = SimpleNamespace(pad_token_id=3, type_vocab_size=0, is_encoder_decoder=False)
     batch = KIND.collate(tokens, np.array([0, 1]), config, CPU, 4)
     outputs = KIND.outputs(Uniform([0.5, 0.25, 0.125, 0.125]), batch)
     # Tokens 1 and 2 of the first row, token 0 of the second: 1/4 and 1/8, and 1/2, which is the largest.

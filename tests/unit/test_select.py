@@ -3,10 +3,12 @@
 import json
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import ftft
 from ftft.cartography.dynamics import save_dynamics
@@ -137,3 +139,51 @@ def test_perplexities_that_are_none_are_refused(tmp_path, content):
     (folder / "epoch-2.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match=r"epoch-2\.pkl cannot be read"):
         ftft.import_small2large(folder)
+
+
+def instructions(files):
+    """Rows with Alpaca's columns, of which some lack an input; returns those that `ftft select` takes."""
+    rows = [
+        {"id": f"u{row}", "instruction": f"do {row}", "output": text, **({"input": "x"} if row % 2 else {})}
+        for row, text in enumerate(RESPONSES)
+    ]
+    (files / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    named = ["--rows", "rows.jsonl", "--uid", "id", "--response", "output"]
+    written = ["--out", "ids.txt", "--keep", "selected.jsonl"]
+    assert main(["select", "dynamics.parquet", "--rule", "longest", *named, *written]) == 0
+    return rows[40:]
+
+
+def examples(root, language):
+    """The code of a language in the part of docs/generation.md on trainers of one's own."""
+    part = (root / "docs/generation.md").read_text().partition("LLaMA-Factory reads a folder")[2]
+    return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
+
+
+def test_the_example_for_llama_factory_writes_what_it_documents(files, root):
+    kept = instructions(files)
+    (program,) = examples(root, "python")
+    exec(program, {})
+    info = json.loads((files / "llamafactory/dataset_info.json").read_text())
+    assert {*info} == {"selected"}
+    entry = info["selected"]
+    # data/README.md of LLaMA-Factory: file_name is in the folder, formatting is alpaca or sharegpt, and the
+    # columns of alpaca are prompt, query and response.
+    assert entry["formatting"] == "alpaca" and {*entry["columns"]} == {"prompt", "query", "response"}
+    datasets = pytest.importorskip("datasets")
+    file = str(files / "llamafactory" / entry["file_name"])
+    loaded = datasets.load_dataset("json", data_files=file, split="train", cache_dir=str(files / "cache"))
+    assert loaded.column_names == [entry["columns"][name] for name in ("prompt", "query", "response")]
+    assert loaded["output"] == [row["output"] for row in kept]
+    assert loaded["input"] == [row.get("input", "") for row in kept]
+
+
+def test_the_example_for_axolotl_names_what_select_keeps(files, root):
+    kept = instructions(files)
+    (written,) = examples(root, "yaml")
+    (entry,) = yaml.safe_load(written)["datasets"]
+    # axolotl's type alpaca: JSON lines with instruction, input (optional) and output.
+    assert (entry["ds_type"], entry["type"]) == ("json", "alpaca")
+    found = [json.loads(line) for line in (files / entry["path"]).read_text().splitlines()]
+    assert [row["output"] for row in found] == [row["output"] for row in kept]
+    assert all({"instruction", "output"} <= {*row} for row in found)

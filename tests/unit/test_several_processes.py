@@ -113,6 +113,7 @@ def training(
     again=False,
     sharding="none",
     micro=None,
+    metrics=("accuracy", "macro_f1"),
     **recipe,
 ):
     """`train`, with what is to be compared; process 1 gets SIGTERM in a step, or all end without a word."""
@@ -129,7 +130,7 @@ def training(
     AcceleratorState._reset_state(reset_partial_state=True)
     spec = {
         "recipe": {**RECIPE, **recipe},
-        "metrics": ["accuracy", "macro_f1"],
+        "metrics": [*metrics],
         "early_stopping": early_stopping,
         "adapter": adapter,
     }

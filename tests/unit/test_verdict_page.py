@@ -1,5 +1,7 @@
 """A verdict from files to words: what pays, what was not shown, and what is taken then."""
 
+import html
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -33,6 +35,8 @@ SPEC = {
             "free": free,
             "rivals": rivals,
             "lacks": [],
+            "looks": False,
+            "trained": True,
             **({"reference": reference} if reference else {}),
         }
         for name, (supervision, reference, free, rivals) in METHODS.items()
@@ -82,8 +86,10 @@ def judged(tmp_path):
                 write_parquet(f"{path}.parquet", pa.table(table), {"run": made["run"]})
                 ledgers.append(path)
                 development.append(f"{path}.parquet")
+        passed = tmp_path / "before"
+        write_json(passed, {"model": "small", "flops": 40})
         outputs = {form: tmp_path / f"verdict.{form}" for form in ("page", "verdict", "svg", "png", "csv")}
-        write_verdict(spec, ledgers, development, maps, {"dev": tmp_path / "dev.parquet"}, outputs)
+        write_verdict(spec, ledgers, development, maps, [passed], {"dev": tmp_path / "dev.parquet"}, outputs)
         return read_json(outputs["verdict"]), outputs["page"].read_text(encoding="utf-8")
 
     return judge
@@ -101,6 +107,16 @@ def test_what_is_above_all_pays_from_the_smallest_budget_on(judged):
         "above ERM, random rows and matched rows at the same compute, by 31.2 points over"
     )
     assert "5 seeds" in told and told in page
+
+
+@pytest.mark.parametrize(("trained", "budget"), [(False, 65), (True, 85)])
+def test_the_pass_before_training_is_counted(judged, trained, budget):
+    # The pass takes 40, a reference 20, a quarter of the main run 25.
+    methods = [
+        {**row, "looks": row.get("reference") == "small", "trained": trained} for row in SPEC["methods"]
+    ]
+    verdict, _ = judged({**ALIKE, "ambiguous rows": 75}, spec={**SPEC, "methods": methods})
+    assert verdict["sentences"][0].startswith(f"ambiguous rows pays from {budget} % of the compute of ERM on")
 
 
 def test_what_is_above_chance_but_not_above_its_control_does_not_pay(judged):
@@ -131,3 +147,23 @@ def test_without_the_control_there_is_no_claim(judged):
     lacking = [{**row, "lacks": ["random rows"] if row["rivals"] else []} for row in SPEC["methods"]]
     verdict, _ = judged(right, spec={**SPEC, "methods": lacking})
     assert verdict["sentences"][0].endswith("none stands beside all that it has to beat")
+
+
+def test_where_all_runs_failed_the_page_says_so(judged):
+    verdict, page = judged(ALIKE, failed=set(METHODS))
+    assert not verdict["leads"] and verdict["sentences"][0].startswith("Not shown that any selection pays")
+    assert "it learnt nothing" in page
+
+
+def test_names_are_text_and_no_mark_up(judged):
+    hostile = '"><script>alert(1)</script> $x &amp;'
+    names = {"ambiguous rows": hostile}
+    methods = [
+        {**method, "name": names.get(method["name"], method["name"]), "rivals": ["ERM"]}
+        for method in SPEC["methods"]
+    ]
+    sets = {"name": hostile, "datasets": ["dev"]}
+    spec = {**SPEC, "title": hostile, "sets": sets, "methods": methods}
+    verdict, page = judged({**ALIKE, "ambiguous rows": 75}, spec=spec)
+    assert hostile in verdict["sentences"][0]
+    assert "<script>alert" not in page and html.escape(hostile) in page

@@ -26,6 +26,11 @@ def test_costs_at_checkpoints_by_hand():
     # The reference runs to its end, where no development score decides; means over two seeds.
     selected = checkpoint_costs([ledger(), ledger(1600)], [ledger(300), ledger(500)], [{"flops": 8}] * 2, 4)
     np.testing.assert_allclose(selected, 408 + np.array([365, 730, 1095, 1460]))
+    # By the pass before training alone; by it and the training.
+    passes = [{"flops": 70}]
+    np.testing.assert_allclose(checkpoint_costs([ledger()], [], [], 1, passes), [430])
+    both = checkpoint_costs([ledger()], [ledger(300)], [{"flops": 8}], 1, passes)
+    np.testing.assert_allclose(both, [300 + 8 + 70 + 360])
     # A last checkpoint after the last whole interval: 12 steps, taken at 5, 10 and 12.
     np.testing.assert_allclose(
         checkpoint_costs([ledger(interval=5)], [], [], 3), [500 + 20, 1000 + 40, 1200 + 60]

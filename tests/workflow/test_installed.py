@@ -119,6 +119,7 @@ def test_the_wheel_holds_every_file_of_the_workflow(archives, root):
     assert {f"ftft/_workflow/{name}" for name in listed} <= set(content(archives[0]))
 
 
+@pytest.mark.long
 def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     command, environment = installation.command("run", LEDGER, "--cores", "1"), installation.environment
     with open(folder / "shown", "w") as shown:

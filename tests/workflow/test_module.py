@@ -84,6 +84,7 @@ def repository(root, folder):
     return place
 
 
+@pytest.mark.long
 def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
     repository, documented, folder, snakemake
 ):

@@ -3,5 +3,5 @@ from ftft.pipeline.job import job, specification
 
 with job(snakemake):
     source, name = snakemake.input, snakemake.wildcards.score
-    before, output = source.get("before") or None, snakemake.output[0]
-    write_score(source.dynamics, source.train, output, name, before, **specification(snakemake))
+    dynamics, before = (source.get(part) or None for part in ("dynamics", "before"))
+    write_score(dynamics, source.train, snakemake.output[0], name, before, **specification(snakemake))

@@ -10,6 +10,7 @@ with job(snakemake):
         source.ledgers,
         source.development,
         source.maps,
+        source.passes,
         {Path(file).stem: file for file in source.data},
         dict(snakemake.output.items()),
     )

@@ -32,8 +32,10 @@ class Dynamics:
     """Training dynamics of n instances over all complete epochs, joined to who they belong to.
 
     uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
-    classes] where the kind of task has them, else None. before and alone [n]: the mean loss per token of each
-    response before any training, after its prompt and without it, where that pass was made.
+    classes] where the kind of task has them, else None. worst [epochs, n] float32, where targets have parts
+    that may be wrong alone, as a sentence's words: the least probability of one. before and alone [n]: the
+    mean loss per token of each response before any training, after its prompt and without it, where that
+    pass was made.
     """
 
     uids: Sequence[str]
@@ -41,6 +43,7 @@ class Dynamics:
     correct: np.ndarray
     labels: np.ndarray | None = None
     logits: np.ndarray | None = None
+    worst: np.ndarray | None = None
     before: np.ndarray | None = None
     alone: np.ndarray | None = None
 
@@ -80,7 +83,7 @@ def unfinished_dynamics(scratch: str | Path, run: dict) -> Path:
 
 
 def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
-    """Read the training dynamics of the instances of `dataset`, without their logits if asked.
+    """Read the training dynamics of the instances of `dataset`, of p_true and correct alone if asked.
 
     Raises ArtifactError where the file is torn, belongs to other data, lacks an instance in an epoch, or
     holds a probability that is not finite.
@@ -130,7 +133,8 @@ def _whole(
     names = [name for name in table.column_names if name.startswith("logit_")]
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
-    return Dynamics(uids, p_true, correct, labels, stacked)
+    worst = to_numpy(table["worst"]).reshape(shape) if "worst" in table.column_names else None
+    return Dynamics(uids, p_true, correct, labels, stacked, worst)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:

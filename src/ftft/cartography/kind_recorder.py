@@ -107,7 +107,8 @@ class KindRecorder:
         p_true, correct = (
             np.stack([np.asarray(epoch[name]) for epoch in found]) for name in ("p_true", "correct")
         )
-        return Dynamics(list(self._dataset.uids), p_true, correct)
+        worst = np.stack([epoch["worst"] for epoch in found]) if "worst" in found[0] else None
+        return Dynamics(list(self._dataset.uids), p_true, correct, worst=worst)
 
     def data_map(self) -> DataMap:
         """The data map of the complete epochs; the method raises ArtifactError for fewer than two."""

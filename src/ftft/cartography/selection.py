@@ -19,7 +19,7 @@ from .arguments import checked
 from .datamap import DataMap
 from .dynamics import Dynamics, load_dynamics
 from .overlap import overlap
-from .scores import SCORES, UNTRAINED
+from .scores import SCORES
 from .supervision import CROSS_ENTROPY, Supervision
 
 LENGTH_PARTS = 10
@@ -200,8 +200,9 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
 def needs_training(spec: dict) -> bool:
     """Whether `select` by this `spec` goes by more of a reference than what it gives before its training."""
     name, settings = spec["selector"], spec.get("settings", {})
-    read = {need for score in scores_read(name, settings) for need in SCORES[score].needs}
-    return bool(SELECTORS[name].signals or read - {*UNTRAINED})
+    return bool(SELECTORS[name].signals) or any(
+        SCORES[score].trained for score in scores_read(name, settings)
+    )
 
 
 def read_training_set(spec: dict, file: str | Path) -> Dataset:

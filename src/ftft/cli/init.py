@@ -74,7 +74,7 @@ def init(arguments: argparse.Namespace) -> None:
         raise FtftError(
             "ftft init knows no language models that fit these rows",
             got=f"{whole.columns.reasons['label']}: a task of the kind '{kind.name}', and no models",
-            expected="a small and a large causal language model",
+            expected="a small and a large language model",
             fix="name them: --reference MODEL --main MODEL, each owner/name@COMMIT or a folder",
         )
     labels = whole.columns.keys.get("label_columns") or classes_of(

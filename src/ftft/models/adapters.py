@@ -50,8 +50,11 @@ def adapt(model, adapter: dict):
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 
-    prefix = f"{model.base_model_prefix}."
-    layers = [prefix + name for name in adapted_layers(model.base_model, adapter.get("targets"))]
+    pretrained = model.get_output_embeddings()
+    # A model such as T5's has no part without its head.
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    named = [prefix + name for name in adapted_layers(model.base_model, adapter.get("targets"))]
+    layers = [name for name in named if model.get_submodule(name) is not pretrained]
     settings = LoraConfig(
         r=adapter["rank"],
         lora_alpha=adapter["alpha"],
@@ -59,7 +62,6 @@ def adapt(model, adapter: dict):
         target_modules=layers,
     )
     inject_adapter_in_model(settings, model)
-    pretrained = model.get_output_embeddings()
     kept = set() if pretrained is None else set(pretrained.parameters())
     for name, parameter in model.named_parameters():
         if (not name.startswith(prefix) or POOLER in name.split(".")) and parameter not in kept:

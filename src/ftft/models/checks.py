@@ -139,14 +139,17 @@ def check_classifier(folder: Path, tokenizer, headless: Iterable[str], untrained
 
 
 def check_causal(model, tokenizer) -> None:
-    """Raise ModelError for a language model that sees the tokens behind the one that it predicts."""
+    """Raise ModelError for a language model that sees the tokens behind the one that it predicts; of one with
+    an encoder, the decoder is looked at.
+    """
     import torch
 
     first, second = (torch.tensor([row[: min(LENGTHS)]]) for row in _rows(tokenizer))
     second = torch.cat([first[:, :-1], second[:, -1:]], 1)
     model.eval()
+    read = "decoder_input_ids" if model.config.is_encoder_decoder else "input_ids"
     with torch.inference_mode():
-        one, other = (model(input_ids=ids).logits[:, :-1] for ids in (first, second))
+        one, other = (model(**{"input_ids": first, read: ids}).logits[:, :-1] for ids in (first, second))
     if (one - other).abs().max() > ROUNDING * one.abs().max():
         raise ModelError(
             f"a model of the kind {model.config.model_type} sees the tokens behind the one that it predicts",

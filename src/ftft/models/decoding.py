@@ -1,4 +1,4 @@
-"""Greedy responses of a causal language model to the prompts of a data set."""
+"""Greedy responses of a language model to the prompts of a data set."""
 
 from pathlib import Path
 
@@ -33,7 +33,10 @@ def greedy_responses(
         max_new_tokens=max_new_tokens,
         eos_token_id=end,
         pad_token_id=end if padding is None else padding,
+        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
     )
+    # An encoder reads a prompt from its first place on; what goes on with the response ends in its last.
+    encoded = model.config.is_encoder_decoder
     lengths = np.array([len(prompt) for prompt in prompts])
     texts = [""] * len(prompts)
     for batch in budget_batches(lengths + max_new_tokens, batch_tokens):
@@ -41,10 +44,12 @@ def greedy_responses(
         ids = torch.full((len(batch), width), config.pad_token_id)
         mask = torch.zeros_like(ids)
         for place, row in enumerate(batch):
-            ids[place, width - lengths[row] :] = torch.from_numpy(prompts[row].astype(np.int64))
-            mask[place, width - lengths[row] :] = 1
+            own = slice(lengths[row]) if encoded else slice(width - lengths[row], width)
+            ids[place, own] = torch.from_numpy(prompts[row].astype(np.int64))
+            mask[place, own] = 1
         found = model.generate(ids.to(device), attention_mask=mask.to(device), generation_config=config)
-        for row, new in zip(batch, found[:, width:].tolist(), strict=True):
+        # A decoder of its own gives its start, then the response.
+        for row, new in zip(batch, found[:, 1 if encoded else width :].tolist(), strict=True):
             new = new[: new.index(end)] if end in new else new
             texts[row] = tokenizer.decode(new, skip_special_tokens=True).strip()
     return texts

@@ -19,8 +19,15 @@ from .checks import (
     require_vocabulary,
 )
 from .origins import description_files, locate, require_tokenizer, weight_files
-from .pretrained import causal_class, encoder_class, load_encoder, load_tokenizer
-from .settling import set_option, settle_end, settle_padding, settle_pairs, settle_response_end
+from .pretrained import encoder_class, generator_class, load_encoder, load_tokenizer
+from .settling import (
+    set_option,
+    settle_decoder_start,
+    settle_end,
+    settle_padding,
+    settle_pairs,
+    settle_response_end,
+)
 from .vocabulary import SPECIAL_TOKENS, train_tokenizer
 
 INITIALISATION_SEED = 0
@@ -34,7 +41,7 @@ CHAT_TEMPLATE = (
 
 def prepare_encoder(spec: dict, train: Dataset | None, folder: str | Path) -> None:
     """Leave an encoder in `folder`: float32 safetensors without a head, configuration, fast tokenizer; where
-    the `head` is CausalLM, a language model with it.
+    the `head` is CausalLM, a causal or encoder-decoder language model with it.
 
     `spec` is the model's slice of the configuration. `scratch` encoders get random weights and a
     tokenizer trained on the texts of `train`; `hub`, `folder` and `package` ones keep their weights, cut
@@ -76,9 +83,11 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
     import torch
     from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
+    generates = spec.get("head") == GENERATOR
+    types = [] if generates else ["token_type_ids"]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(train, **spec["tokenizer"]),
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_input_names=["input_ids", *types, "attention_mask"],
         **{f"{role}_token": token for role, token in SPECIAL_TOKENS.items()},
     )
     ends = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
@@ -86,16 +95,16 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
         **spec["architecture"],
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        **(ends if spec.get("head") == GENERATOR else {}),
+        **(ends if generates else {}),
     )
     if config.is_encoder_decoder:
         config.eos_token_id = tokenizer.sep_token_id
     # Where there are several, AutoModel wants to be told which.
     config.architectures = [encoder_class(config).__name__]
     torch.manual_seed(INITIALISATION_SEED)
-    if spec.get("head") == GENERATOR:
+    if generates:
         tokenizer.chat_template = CHAT_TEMPLATE
-        model = causal_class(config)._from_config(config, dtype=torch.float32)
+        model = generator_class(config)._from_config(config, dtype=torch.float32)
     else:
         model = AutoModel.from_config(config, dtype=torch.float32)
     _finish(spec, model, tokenizer, folder)
@@ -104,22 +113,26 @@ def _build(spec: dict, train: Dataset, folder: Path) -> dict:
 
 def _finish(spec: dict, model, tokenizer, folder: Path, poolers: Iterable[str] = ()) -> None:
     """Settle what tokenizer and configuration leave open, refuse what cannot be trained, and save."""
-    require_head(model.config, spec.get("head", CLASSIFIER))
+    generates = spec.get("head") == GENERATOR
+    if not generates:
+        require_head(model.config, spec.get("head", CLASSIFIER))
     adapted_layers(model, spec.get("targets"))
     require_vocabulary(model, tokenizer)
     require_length(model, tokenizer, spec["max_length"])
-    if spec.get("head") == GENERATOR:
+    if generates:
         check_causal(model, tokenizer)
         settle_response_end(model, tokenizer)
     settle_padding(model.config, tokenizer)
-    settle_end(model.config, tokenizer)
+    settle_decoder_start(model)
+    if not generates:
+        settle_end(model.config, tokenizer)
     settle_pairs(tokenizer, spec.get("separator"))
     # Their classifiers read the state at the end token, and fail where a text spells another.
-    if model.config.is_encoder_decoder:
+    if model.config.is_encoder_decoder and not generates:
         set_option(tokenizer, "split_special_tokens", True)
     _save(model, tokenizer, folder, without=poolers)
     untrained = spec["source"] == "scratch"
-    checked = spec.get("head") != GENERATOR and has_head(model.config, CLASSIFIER)
+    checked = not generates and has_head(model.config, CLASSIFIER)
     if not checked or model.num_parameters() > CHECKED_PARAMETERS:
         return
     if check_classifier(folder, tokenizer, poolers, untrained):

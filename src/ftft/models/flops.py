@@ -1,7 +1,9 @@
 """Floating-point operations, measured by torch's flop counter on a model without weights."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PretrainedConfig
 
 from .adapters import adapt
+from .tokens import Tokens
 
+# The head of a model whose decoder reads other tokens than its encoder.
+SEQUENCE_TO_SEQUENCE = "Seq2SeqLM"
 FIT_STEP = 4  # the form is solved from one instance of 4, 8 and 12 tokens and two of 4
 
 
@@ -21,22 +26,33 @@ class FlopCount(NamedTuple):
 
     per_batch + b (per_instance + L per_token + L² per_pair), as for every encoder with full attention:
     the head is paid per instance, linear layers per token, attention per pair of tokens, and
-    DeBERTa's projections of relative positions per batch.
+    DeBERTa's projections of relative positions per batch. Where a decoder reads R tokens of each instance
+    beside the L of the encoder: + b (R per_response + R² per_response_pair + L R per_crossing).
     """
 
     per_batch: int
     per_instance: int
     per_token: int
     per_pair: int
+    per_response: int = 0
+    per_response_pair: int = 0
+    per_crossing: int = 0
 
-    def of(self, batches: int, instances: int, tokens: int, pairs: int) -> int:
-        """FLOPs of so many batches, instances, tokens and pairs of tokens (the sum of L²)."""
-        return (
-            self.per_batch * batches
-            + self.per_instance * instances
-            + self.per_token * tokens
-            + self.per_pair * pairs
-        )
+    def of(
+        self,
+        batches: int,
+        instances: int,
+        tokens: int,
+        pairs: int,
+        responses: int = 0,
+        response_pairs: int = 0,
+        crossings: int = 0,
+    ) -> int:
+        """FLOPs of so many batches, instances, tokens, pairs of tokens (the sum of L²), and of a decoder's
+        tokens, their pairs (R²), and pairs of both (L R).
+        """
+        counts = batches, instances, tokens, pairs, responses, response_pairs, crossings
+        return sum(number * flops for number, flops in zip(counts, self, strict=True))
 
 
 def count_flops(
@@ -58,16 +74,46 @@ def count_flops(
     """
     try:
         model = _without_weights(config, head, adapter)
-        first, second, third = (_measure(model, 1, factor * FIT_STEP, training) for factor in (1, 2, 3))
-        two = _measure(model, 2, FIT_STEP, training)
-        check = _measure(model, 3, longest, training)
+        if head == SEQUENCE_TO_SEQUENCE:
+            count = _solve_both(lambda *shape: _measure(model, *shape, training))
+            shape = (3, longest, longest)
+        else:
+            count = _solve(lambda *shape: _measure(model, *shape, None, training))
+            shape = (3, longest, None)
+        check = _measure(model, *shape, training)
     except Exception:  # models fail on meta tensors in many ways, and no run may fail for its ledger
         return None
+    tokens, pairs = 3 * longest, 3 * longest**2
+    return count if count.of(1, 3, tokens, pairs, tokens, pairs, pairs) == check else None
+
+
+def _solve(measured: Callable[[int, int], int]) -> FlopCount:
+    """From what instances of so many tokens take."""
+    first, second, third = (measured(1, factor * FIT_STEP) for factor in (1, 2, 3))
+    two = measured(2, FIT_STEP)
     per_pair = (third - 2 * second + first) // (2 * FIT_STEP**2)
     per_token = (second - first) // FIT_STEP - 3 * FIT_STEP * per_pair
     per_instance = two - first - FIT_STEP * per_token - FIT_STEP**2 * per_pair
-    count = FlopCount(2 * first - two, per_instance, per_token, per_pair)
-    return count if count.of(1, 3, 3 * longest, 3 * longest**2) == check else None
+    return FlopCount(2 * first - two, per_instance, per_token, per_pair)
+
+
+def _solve_both(measured: Callable[[int, int, int], int]) -> FlopCount:
+    """From what instances of so many tokens for the encoder and for the decoder take."""
+    step, measured = FIT_STEP, cache(measured)
+    encoder = _solve(lambda instances, tokens: measured(instances, tokens, step))
+    decoder = _solve(lambda instances, tokens: measured(instances, step, tokens))
+    corners = measured(1, 2 * step, 2 * step) + measured(1, step, step)
+    per_crossing = (corners - measured(1, 2 * step, step) - measured(1, step, 2 * step)) // step**2
+    per_response = decoder.per_token - step * per_crossing
+    return FlopCount(
+        encoder.per_batch,
+        encoder.per_instance - step * per_response - step**2 * decoder.per_pair,
+        encoder.per_token - step * per_crossing,
+        encoder.per_pair,
+        per_response,
+        decoder.per_pair,
+        per_crossing,
+    )
 
 
 def _without_weights(config: PretrainedConfig, head: str, adapter: dict | None) -> nn.Module:
@@ -82,14 +128,18 @@ def _without_weights(config: PretrainedConfig, head: str, adapter: dict | None) 
     return model.eval()
 
 
-def _measure(model: nn.Module, instances: int, length: int, training: bool) -> int:
+def _measure(model: nn.Module, instances: int, length: int, response: int | None, training: bool) -> int:
     # Embeddings and no mask: models look for padding in ids and masks, and meta tensors hold no values.
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         embedded = model.get_input_embeddings()(torch.zeros((instances, length), dtype=torch.long))
         if "MultipleChoice" in type(model).__name__:
             # Instances of one choice each.
             embedded = embedded[:, None]
-        outputs = model(inputs_embeds=embedded)
+        further = {}
+        if response is not None:
+            ids = torch.zeros((instances, response), dtype=torch.long)
+            further = {"decoder_inputs_embeds": model.get_input_embeddings()(ids)}
+        outputs = model(inputs_embeds=embedded, **further)
         if training:
             sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
     return counter.get_total_flops()
@@ -97,21 +147,34 @@ def _measure(model: nn.Module, instances: int, length: int, training: bool) -> i
 
 @dataclass
 class Workload:
-    """What a run has computed: sums over the features of its batches."""
+    """What a run has computed: sums over the features of its batches, of all their tokens, and of those of
+    the responses among them.
+    """
 
     batches: int = 0
     features: int = 0
     tokens: int = 0
     pairs: int = 0
     longest: int = 0
+    responses: int = 0
+    response_pairs: int = 0
+    crossings: int = 0
 
-    def add(self, lengths: np.ndarray) -> None:
-        """A batch of features of `lengths` tokens."""
+    def add(self, lengths: np.ndarray, responses: np.ndarray | None = None) -> None:
+        """A batch of features of `lengths` tokens, of which `responses` are those of a response."""
+        responses = np.zeros_like(lengths) if responses is None else responses
         self.batches += 1
         self.features += len(lengths)
         self.tokens += int(lengths.sum())
         self.pairs += int(lengths @ lengths)
         self.longest = max(self.longest, int(lengths.max(initial=0)))
+        self.responses += int(responses.sum())
+        self.response_pairs += int(responses @ responses)
+        self.crossings += int(lengths @ responses)
+
+    def add_features(self, tokens: Tokens, features: np.ndarray) -> None:
+        """A batch of some `features` of `tokens`."""
+        self.add(tokens.feature_lengths[features], tokens.response_lengths[features])
 
     def state(self) -> dict[str, int]:
         """The sums so far."""
@@ -133,4 +196,15 @@ class Workload:
         if not self.batches:
             return 0
         count = count_flops(config, self.longest, head, training, adapter)
-        return count and count.of(self.batches, self.features, self.tokens, self.pairs)
+        if count is None or head != SEQUENCE_TO_SEQUENCE:
+            return count and count.of(self.batches, self.features, self.tokens, self.pairs)
+        # An encoder reads the prompt, the rest of every row: P = L - R.
+        return count.of(
+            self.batches,
+            self.features,
+            self.tokens - self.responses,
+            self.pairs - 2 * self.crossings + self.response_pairs,
+            self.responses,
+            self.response_pairs,
+            self.crossings - self.response_pairs,
+        )

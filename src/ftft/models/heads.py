@@ -12,9 +12,11 @@ import torch
 import transformers
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -68,19 +70,21 @@ def load_answerer(folder: str | Path, own_kernels: bool = True) -> nn.Module:
 
 
 def load_generator(folder: str | Path) -> nn.Module:
-    """Load a causal language model, weights in float32. Raises ModelError where it cannot be loaded."""
-    return _load(AutoModelForCausalLM, folder)
+    """Load a causal or encoder-decoder language model, weights in float32. Raises ModelError where it cannot
+    be loaded.
+    """
+    config = _load(AutoConfig, folder)
+    return _load(AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM, folder)
 
 
-def logits_of_next(
-    model: nn.Module, ids: torch.Tensor, wanted: torch.Tensor, places: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Logits [wanted tokens, vocabulary] of those tokens of `ids` [b, tokens] that are `wanted`, row after
+def logits_of_next(model: nn.Module, inputs: dict[str, torch.Tensor], wanted: torch.Tensor) -> torch.Tensor:
+    """Logits [wanted tokens, vocabulary] of those tokens [b, tokens] of the ids that are `wanted`, row after
     row, each from what stands before it; padding stands behind the tokens.
 
-    The head computes no others: of a prompt none are needed. No mask is, as no token sees what is behind.
-    With `places` [b, tokens], the rows of a batch lie end to end in it, each beginning at place 0, and a
-    token sees those of its own row alone.
+    The ids are those of the decoder where the model has an encoder too. The head computes no others: of a
+    prompt none are needed. The ids need no mask, as no token sees what is behind. With `position_ids`
+    [b, tokens], the rows of a batch lie end to end in it, each beginning at place 0, and a token sees those
+    of its own row alone.
     """
     # The state at a token gives the logits of the next.
     states = torch.zeros_like(wanted)
@@ -88,8 +92,7 @@ def logits_of_next(
     head = getattr(model, "module", model).get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][states],))
     try:
-        packing = {} if places is None else {"position_ids": places}
-        return model(input_ids=ids, use_cache=False, **packing).logits
+        return model(**inputs, use_cache=False).logits
     finally:
         hook.remove()
 

@@ -9,9 +9,9 @@ from ..errors import ModelError
 from .origins import weight_files
 
 
-def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = False):
+def load_encoder(folder: Path, keep_layers: int | None = None, generates: bool = False):
     """The encoder in `folder` without heads, in float32, cut to its first `keep_layers` layers; with its head
-    as a `causal` language model if asked.
+    as a language model where it `generates`.
 
     Returns the model, and the names of those parameters of its pooler that the weights lack: they belong
     to the new head. Raises ModelError for weights that leave other parameters unfilled or hold more than
@@ -25,6 +25,13 @@ def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = Fa
     weights = {name: tensor for file in weight_files(folder) for name, tensor in _read_tensors(file).items()}
     config = _read_config(folder, weights)
     if keep_layers is not None:
+        if config.is_encoder_decoder:
+            raise ModelError(
+                f"keep_layers is for models with one stack of layers: {folder} has two",
+                got=f"keep_layers: {keep_layers}, and a model of the kind {config.model_type}",
+                expected="a model with an encoder or a decoder alone",
+                fix="leave keep_layers out, or choose another model",
+            )
         if keep_layers > config.num_hidden_layers:
             raise ModelError(
                 f"keep_layers asks for more layers than {folder} has",
@@ -32,7 +39,7 @@ def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = Fa
                 expected=f"at most {config.num_hidden_layers}",
             )
         config.num_hidden_layers = keep_layers
-    kind = causal_class(config) if causal else encoder_class(config)
+    kind = generator_class(config) if generates else encoder_class(config)
     model, report = kind.from_pretrained(
         None,
         config=config,
@@ -53,18 +60,22 @@ def load_encoder(folder: Path, keep_layers: int | None = None, causal: bool = Fa
     return model, sorted(poolers)
 
 
-def causal_class(config):
-    """The causal language model of a configuration; raises ModelError where transformers has none."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+def generator_class(config):
+    """The causal or encoder-decoder language model of a configuration; raises ModelError where transformers
+    has none.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
+    both = MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    mapping = both[config.is_encoder_decoder]
+    if type(config) not in mapping:
         raise ModelError(
-            f"a model of the kind {config.model_type} is no causal language model",
+            f"a model of the kind {config.model_type} is no language model that generates texts",
             got=f"model_type {config.model_type}",
-            expected="one such as gpt2, llama, qwen2 or mistral",
+            expected="one such as gpt2, llama, qwen2 or mistral, or with an encoder and a decoder t5 or bart",
             fix="choose another model, or another kind of task",
         )
-    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return mapping[type(config)]
 
 
 def encoder_class(config):

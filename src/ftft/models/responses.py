@@ -1,4 +1,6 @@
-"""Prompts and the responses to them as a causal language model reads them: one row of tokens each."""
+"""Prompts and the responses to them as a language model reads them: one row of tokens each, or a row for its
+encoder and one for its decoder.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,8 +20,9 @@ def responses(
 ) -> Tokens:
     """The tokens of every prompt and, behind them, those of its response and the end token.
 
-    A prompt is a text, or the messages of a conversation, which the tokenizer's chat template puts into one.
-    Prompt and response are tokenised apart, as a prompt is when a response to it is generated. A row that is
+    Around a prompt stands what the tokenizer puts there, of an encoder-decoder's an end token too. A prompt
+    is a text, or the messages of a conversation, which the tokenizer's chat template puts into one. Prompt
+    and response are tokenised apart, as a prompt is when a response to it is generated. A row that is
     longer than `max_length` tokens loses the beginning of its prompt, and then the end of its response.
     Aligned with the tokens: `response`, 1 at those of the response, its end token included, 0 at all others.
     Raises ModelError where the tokenizer has no end token, or no chat template for messages.
@@ -32,23 +35,25 @@ def responses(
             expected="an eos_token in tokenizer_config.json",
             fix="delete the model's folder and let snakemake make it again",
         )
-    before = _before_a_text(tokenizer)
+    before, behind = _around_a_text(tokenizer)
     if prompts and not isinstance(prompts[0], str):
         prompts, replies = _rendered(prompts, replies, Path(tokenizer_file))
-        before = []  # The template puts there what belongs there.
+        # The template puts there what belongs there.
+        before, behind = [], behind if end in behind else []
     asked, given = (
         tokenizer.encode_batch(list(texts), add_special_tokens=False) for texts in (prompts, replies)
     )
     rows, starts, longest, cut = [], [], 0, 0
     for prompt, reply in zip(asked, given, strict=True):
         # Something must stand before a response for its first token to be predicted.
-        first = before or ([] if prompt.ids else [end])
+        first = before or ([] if prompt.ids or behind else [end])
         answer = _ended(reply.ids, end)
-        length = len(first) + len(prompt.ids) + len(answer)
+        frame = len(first) + len(behind)
+        length = frame + len(prompt.ids) + len(answer)
         longest, cut = max(longest, length), cut + (length > max_length)
-        answer = answer[: max_length - max(1, len(first))]
-        room = max_length - len(first) - len(answer)
-        question = first + prompt.ids[max(0, len(prompt.ids) - room) :]
+        answer = answer[: max_length - max(1, frame)]
+        room = max_length - frame - len(answer)
+        question = first + prompt.ids[max(0, len(prompt.ids) - room) :] + behind
         rows.append(question + answer)
         starts.append(len(question))
     lengths = np.array(list(map(len, rows)), np.int64)
@@ -67,11 +72,12 @@ def responses(
 
 
 def responses_alone(tokens: Tokens, tokenizer_file: str | Path) -> Tokens:
-    """The same responses without their prompts: behind the tokens that stand before a text, or the end token
+    """The same responses without their prompts: behind the tokens that stand around a text, or the end token
     where none do.
     """
     tokenizer, settings = load_tokenizer(tokenizer_file)
-    before = np.array(_before_a_text(tokenizer) or [tokenizer.token_to_id(settings["end"])], np.int32)
+    before, behind = _around_a_text(tokenizer)
+    before = np.array(before + behind or [tokenizer.token_to_id(settings["end"])], np.int32)
     ours = tokens.aligned["response"] == 1
     lengths = np.add.reduceat(ours, tokens.offsets[:-1], dtype=np.int64)
     starts = (lengths.cumsum() - lengths).repeat(len(before))
@@ -81,6 +87,39 @@ def responses_alone(tokens: Tokens, tokenizer_file: str | Path) -> Tokens:
     return replace(
         tokens, ids=ids, types=np.zeros(len(ids), np.uint8), offsets=offsets, aligned={"response": marks}
     )
+
+
+def divided(
+    tokens: Tokens, rows: np.ndarray, pad_id: int, start_id: int, round_width: bool
+) -> dict[str, np.ndarray]:
+    """The rows [b] as an encoder-decoder takes them, arrays [b, width] of int64, padded at the end.
+
+    input_ids and attention_mask, of the prompts; decoder_input_ids, of the responses behind the token
+    `start_id`; response, 1 at their tokens, 0 at the start, -1 at padding.
+    """
+    starts, lengths = tokens.offsets[rows], tokens.feature_lengths[rows]
+    given = tokens.response_lengths[rows]
+    asked = lengths - given
+
+    def padded(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        width = int(counts.max())
+        width += -width % ROUND_WIDTH if round_width else 0
+        real = np.arange(width) < counts[:, None]
+        places = np.where(real, first[:, None] + np.arange(width), 0)
+        return np.where(real, tokens.ids[places], pad_id).astype(np.int64), real
+
+    ids, mask = padded(starts, asked)
+    # What stands before a response is taken with it, and is replaced by the start.
+    decoded, real = padded(starts + asked - 1, given + 1)
+    decoded[:, 0] = start_id
+    response = np.where(real, 1, -1)
+    response[:, 0] = 0
+    return {
+        "input_ids": ids,
+        "attention_mask": mask.astype(np.int64),
+        "decoder_input_ids": decoded,
+        "response": response,
+    }
 
 
 def packed(tokens: Tokens, rows: np.ndarray, pad_id: int, round_width: bool) -> dict[str, np.ndarray]:
@@ -132,11 +171,11 @@ def _bins(lengths: np.ndarray, room: int) -> list[list[int]]:
     return sequences
 
 
-def _before_a_text(tokenizer) -> list[int]:
-    """The special tokens that the tokenizer puts before a text."""
+def _around_a_text(tokenizer) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and behind a text."""
     frame = tokenizer.encode("a")
     places = [place for place, number in enumerate(frame.sequence_ids) if number is not None]
-    return frame.ids[: places[0]] if places else []
+    return (frame.ids[: places[0]], frame.ids[places[-1] + 1 :]) if places else ([], [])
 
 
 def _ended(ids: list[int], end: int) -> list[int]:

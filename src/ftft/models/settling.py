@@ -51,6 +51,20 @@ def settle_padding(config, tokenizer) -> None:
     set_option(tokenizer, "padding_side", "right")
 
 
+def settle_decoder_start(model) -> None:
+    """Name the token that an encoder-decoder's decoder begins with: the padding, as T5 was pretrained, where
+    the configuration names none. Other kinds are left as they are.
+    """
+    config = model.config
+    if not config.is_encoder_decoder:
+        return
+    if getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = config.pad_token_id
+    settings = getattr(model, "generation_config", None)
+    if settings is not None:
+        settings.decoder_start_token_id = config.decoder_start_token_id
+
+
 def settle_end(config, tokenizer) -> None:
     """Have texts end in the token that an encoder-decoder's classifier looks for.
 
@@ -58,8 +72,6 @@ def settle_end(config, tokenizer) -> None:
     """
     if not config.is_encoder_decoder:
         return
-    if getattr(config, "decoder_start_token_id", None) is None:
-        config.decoder_start_token_id = config.pad_token_id  # as T5 was pretrained
     ids = bare(tokenizer).encode("a").ids
     if config.eos_token_id in ids:
         return
@@ -79,7 +91,8 @@ def settle_end(config, tokenizer) -> None:
 
 
 def settle_response_end(model, tokenizer) -> None:
-    """Give a causal language model and its tokenizer one token that ends a response; none ends a prompt.
+    """Give a language model and its tokenizer one token that ends a response; none ends the prompt of a
+    causal model, which goes on with the response.
 
     It is the tokenizer's end token, else its separator token. Raises ModelError where there is neither.
     """
@@ -96,6 +109,8 @@ def settle_response_end(model, tokenizer) -> None:
     tokenizer.eos_token = token
     for settings in (model.config, model.generation_config):
         settings.eos_token_id = tokenizer.eos_token_id
+    if model.config.is_encoder_decoder:
+        return
     frame = bare(tokenizer).encode("a")
     if frame.ids and frame.sequence_ids[-1] is None:
         before = frame.tokens[: next(place for place, part in enumerate(frame.sequence_ids) if part == 0)]

@@ -78,6 +78,13 @@ class Tokens:
             return self.feature_lengths
         return np.maximum.reduceat(self.feature_lengths, self.features[:-1])
 
+    @cached_property
+    def response_lengths(self) -> np.ndarray:
+        """How many of a feature's tokens are those of a response, [features]: none where it has none."""
+        if "response" not in self.aligned:
+            return np.zeros(len(self.offsets) - 1, np.int64)
+        return np.add.reduceat(self.aligned["response"], self.offsets[:-1], dtype=np.int64)
+
     def features_of(self, rows: np.ndarray) -> np.ndarray:
         """The features of the instances `rows` [b], one instance after the other."""
         if self.features is None:

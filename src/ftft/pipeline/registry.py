@@ -95,6 +95,11 @@ def goes_by_the_untrained(scores: Iterable[str]) -> bool:
     return any(SCORES[name].untrained for name in scores)
 
 
+def needs_dynamics(score: str) -> bool:
+    """Whether a score is taken from the training of its model."""
+    return SCORES[score].trained
+
+
 def selectors(reference: bool) -> list[str]:
     """The selectors that go by a reference model's dynamics, or those that go by the data alone.
 

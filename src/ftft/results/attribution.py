@@ -17,6 +17,7 @@ from ..data.dataset import Dataset
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
 from .preflight import RATE, mean, ranks
+from .standings import easy_by_epoch
 
 # A class of fewer rows has no share worth showing.
 FEWEST_ROWS = 20
@@ -31,7 +32,7 @@ class Attribution:
     prefixes: by number of epochs, the shared fraction of the ambiguous instances by so many first epochs and
     by all. longest, labels, labels_and_lengths: the shared fraction of the ambiguous instances and of the
     longest ones, and what random rows of the same label make-up, or also of the same lengths, share with
-    them on average.
+    them on average. easy: by number of first epochs, percent of easy instances on the map of these.
     """
 
     classes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Attribution:
     longest: np.ndarray = field(default_factory=lambda: np.empty(0))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0))
     labels_and_lengths: np.ndarray = field(default_factory=lambda: np.empty(0))
+    easy: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def half(self) -> tuple[int, float] | None:
@@ -73,6 +75,7 @@ def _of_run(dynamics: Dynamics, pool: Pool, groups: np.ndarray, names: list[str]
     return {
         "classes": easy_by_class(data_map, groups, names),
         "prefixes": prefix_overlaps(dynamics, rows, spec["fraction"], spec["rule"]),
+        "easy": easy_by_epoch(dynamics),
         "longest": overlap(rows, longest(replace(pool, fraction=len(rows) / len(pool)))),
         "labels": matched_overlap(rows, cells),
         "labels_and_lengths": matched_overlap(rows, cells * LENGTH_PARTS + length_parts(pool.lengths)),
@@ -84,7 +87,7 @@ def _together(runs: list[dict]) -> Attribution:
         return Attribution()
     nested = {
         name: {key: np.array([run[name][key] for run in runs]) for key in runs[0][name]}
-        for name in ("classes", "prefixes")
+        for name in ("classes", "prefixes", "easy")
     }
     flat = ("longest", "labels", "labels_and_lengths")
     return Attribution(**nested, **{name: np.array([run[name] for run in runs]) for name in flat})

@@ -1,5 +1,6 @@
 """The model that a practitioner takes home: the best of the FTFT runs, its scores and its model card."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def write_finetuned(
         else:
             _merge(spec, model, encoder, temporary, Path(model_files[0]).parent / "adapter")
         write_csv(temporary / "scores.csv", scores)
-        card = model_card(spec, kept, references, read_json(checks_file), scores, cost, excluded)
+        checks, divided = read_json(checks_file), _is_encoder_decoder(temporary)
+        card = model_card(spec, kept, references, checks, scores, cost, excluded, divided)
         write_text(temporary / "README.md", card)
 
 
@@ -86,6 +88,11 @@ def _base(spec: dict, encoder: Path) -> dict[str, str]:
     if source["source"] == "hub" and "keep_layers" not in source:
         return {"name": source["id"], "revision": source["revision"]}
     return {"name": str(encoder)}
+
+
+def _is_encoder_decoder(model: Path) -> bool:
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    return config.get("is_encoder_decoder", False)
 
 
 def _same_seeds(references: list[dict], main: Sequence[dict]) -> list[dict]:

@@ -33,6 +33,7 @@ def model_card(
     scores: pd.DataFrame,
     cost: dict[str, float],
     excluded: dict[RunKey, str],
+    encoder_decoder: bool = False,
 ) -> str:
     """The card of the run that `ledger` is of, as Markdown with the hub's front matter.
 
@@ -51,7 +52,7 @@ def model_card(
         **{f"cost_{part}": percent for part, percent in cost.items()},
         title=kind.title,
         labels=f" with the labels {_listed(spec['labels'])}" if spec.get("labels") else "",
-        usage=kind.usage(spec["text"]),
+        usage=kind.usage(spec["text"], encoder_decoder),
         main_origin=_origin(spec["main_source"]),
         reference_origin=_origin(spec["reference_source"]),
         columns=("the column " if len(spec["text"]) == 1 else "the columns ") + _listed(spec["text"]),
@@ -71,7 +72,8 @@ def model_card(
         main_seconds=seconds_of(ledger),
         paid=NOT_COMPARED,
     )
-    return f"---\n{_metadata(spec, scores)}---\n\n{text}"
+    pipeline = kind.pipeline_of(encoder_decoder)
+    return f"---\n{_metadata(spec, scores, pipeline)}---\n\n{text}"
 
 
 def write_compared_card(card_file: Path, verdict_file: Path, output: Path) -> None:
@@ -90,8 +92,7 @@ def write_compared_card(card_file: Path, verdict_file: Path, output: Path) -> No
     write_text(output, card.replace(NOT_COMPARED, markdown(told, 4000)))
 
 
-def _metadata(spec: dict, scores: pd.DataFrame) -> str:
-    pipeline = kind_of(spec["kind"]).pipeline
+def _metadata(spec: dict, scores: pd.DataFrame, pipeline: str) -> str:
     results = [
         {
             "task": {"type": pipeline},

@@ -14,8 +14,9 @@ from ..tasks.metrics import metric as named_metric
 from . import web_page
 from .attribution import Attribution, attribute, class_table, traits, with_attribution
 from .easy_share import RATES
-from .preflight import RATE, Reference, build_preflight, findings, measure, parameter_count
+from .preflight import RATE, Reference, build_preflight, findings, mean, measure, parameter_count
 from .recorded import foretold, hit_rates
+from .standings import standings
 from .texts import plain
 
 TEMPLATES = REPORT / "preflight"
@@ -59,6 +60,7 @@ def page(
         TEMPLATES,
         task=escape(plain(spec["task"])),
         references=_cards(spec, references, table, found),
+        standings=_standings(found),
         classes=_classes(class_table(found)),
         record=_record(spec["recorded"]),
         verdict="Verdicts" if foretold(spec["recorded"], 0.0) else "No verdict",
@@ -123,6 +125,18 @@ def strips(published: dict, references: dict[str, Reference]) -> str:
         )
     ticks = "".join(_text(place(tick), f"{tick:.0f} %") for tick in np.arange(least, most + 1, 10))
     return "\n".join([*lines, f'<div class="strip"><span></span><svg aria-hidden="true">{ticks}</svg></div>'])
+
+
+def _standings(found: dict[str, Attribution]) -> str:
+    shares = {name: {epochs: mean(easy) for epochs, easy in own.easy.items()} for name, own in found.items()}
+    frame = standings(shares)
+    lines = [
+        f'<tr><th scope="row" dir="auto">{escape(plain(name))}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+        for name, *cells in frame.itertuples()
+    ]
+    return web_page.table(("Reference", *(name.capitalize() for name in frame.columns)), lines)
 
 
 def _classes(table: pd.DataFrame) -> str:

@@ -25,6 +25,7 @@ def write_verdict(
     ledger_files: Iterable[Path],
     development_files: Iterable[Path],
     map_files: Iterable[Path],
+    pass_files: Iterable[Path],
     data_files: Mapping[str, Path],
     outputs: Mapping[str, Path],
 ) -> None:
@@ -33,14 +34,16 @@ def write_verdict(
     `spec` holds `methods` (see `pipeline.verdicts`), `unit` (the main model whose ERM run costs 100),
     `metric`, `failure_metric`, `sets` (data sets, and what they are called together), `confidence`,
     `resamples`, `title`. Ledgers are those of the runs and of their reference runs, `map_files` those of data
-    maps; `development_files` hold the runs' predictions, a file per run; `data_files` are the prepared data
-    sets by name.
+    maps, `pass_files` those of passes before training; `development_files` hold the runs' predictions, a file
+    per run; `data_files` are the prepared data sets by name.
     """
     ledgers = {run_key(ledger["run"]): ledger for ledger in map(read_json, ledger_files)}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
+    passes = {ledger["model"]: ledger for ledger in map(read_json, pass_files)}
     excluded = exclusions(ledgers.values(), references_of(spec["methods"]), spec["failure_metric"])
     runs = _good_runs(spec, ledgers, excluded)
-    curves = read_curves(spec, runs, ledgers, maps, load_development(development_files), data_files)
+    development = load_development(development_files)
+    curves = read_curves(spec, runs, ledgers, maps, passes, development, data_files)
     rivals, unjudged = opponents(spec["methods"], curves)
     leads = judge(curves, rivals, spec["confidence"])
     points = point_table(curves, spec["confidence"])
@@ -92,6 +95,7 @@ def read_curves(
     runs: Mapping[str, Mapping[int, tuple]],
     ledgers: Mapping[tuple, dict],
     maps: Mapping[tuple[str, int], dict],
+    passes: Mapping[str, dict],
     development: Mapping[tuple, object],
     data_files: Mapping[str, Path],
 ) -> dict[str, Curve]:
@@ -103,13 +107,14 @@ def read_curves(
     }
     costs = {}
     for name, keys in runs.items():
-        reference = by_name[name].get("reference", "random")
-        of = [(reference, seed) for seed in keys] if reference != "random" else []
+        row, reference = by_name[name], by_name[name].get("reference", "random")
+        of = [(reference, seed) for seed in keys] if reference != "random" and row["trained"] else []
         costs[name] = checkpoint_costs(
             [ledgers[key] for key in keys.values()],
             [ledgers[model, "all", "full", seed] for model, seed in of],
             [maps[pair] for pair in of],
             counts[name],
+            [passes[reference]] if row["looks"] else [],
         )
     unit = next(
         (name for name in runs if _is_erm(by_name[name]) and by_name[name]["main"] == spec["unit"]), None

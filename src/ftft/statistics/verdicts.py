@@ -56,16 +56,21 @@ class Lead:
 
 
 def checkpoint_costs(
-    main: Sequence[Ledger], references: Sequence[Ledger], maps: Sequence[dict], checkpoints: int
+    main: Sequence[Ledger],
+    references: Sequence[Ledger],
+    maps: Sequence[dict],
+    checkpoints: int,
+    passes: Sequence[dict] = (),
 ) -> np.ndarray:
     """FLOPs [k] that a method has taken at each of its checkpoints, means over seeds.
 
-    Those of its reference run and data map; of the main run's training, as many as its steps are of all;
-    and of every pass over the development sets so far, for these tell where to stop. `main`, `references` and
-    `maps` hold the ledgers of all seeds, the latter two none for a method without. nan where FLOPs could not
-    be counted.
+    Those of its reference run, data map and pass before training; of the main run's training, as many as its
+    steps are of all; and of every pass over the development sets so far, for these tell where to stop.
+    `main`, `references` and `maps` hold the ledgers of all seeds, `passes` those of passes before training;
+    all but the first are empty for a method without. nan where FLOPs could not be counted.
     """
-    taken = ([flops_of(entry) for entry in references], [entry["flops"] for entry in maps])
+    looked = [np.nan if entry["flops"] is None else entry["flops"] for entry in passes]
+    taken = ([flops_of(entry) for entry in references], [entry["flops"] for entry in maps], looked)
     before = sum(np.mean(found) for found in taken if found)
     passed = []
     for ledger in main:

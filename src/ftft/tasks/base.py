@@ -107,6 +107,14 @@ class Kind(ABC):
 
     # The light half.
 
+    def head_of(self, encoder_decoder: bool) -> str:
+        """What transformers calls this kind's head on a model with or without a decoder of its own."""
+        return self.head
+
+    def pipeline_of(self, encoder_decoder: bool) -> str:
+        """What the hub calls this kind's task for such a model."""
+        return self.pipeline
+
     def label_names(self, spec: dict) -> list[str]:
         """Names of what the targets hold indices of, by the task's `labels`."""
         return list(spec.get("labels", ()))
@@ -229,8 +237,10 @@ class Kind(ABC):
         """The columns of texts as a page shows them, lists with one text in each line."""
         return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]
 
-    def usage(self, text: Sequence[str]) -> str:
-        """Python that uses a saved model on texts of these columns."""
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
+        """Python that uses a saved model, with a decoder beside its encoder or without, on texts of these
+        columns.
+        """
         example = '"a text"' if len(text) == 1 else '{"text": "a text", "text_pair": "another text"}'
         return (
             "from transformers import pipeline\n\n"

@@ -1,4 +1,4 @@
-"""Generation: a response to a prompt, by a causal language model.
+"""Generation: a response to a prompt, by a causal language model, or one with an encoder for the prompt.
 
 Only the tokens of the response are learnt and recorded, its end token included. p_true is the geometric mean
 of their probabilities, exp(mean log-probability), one over the perplexity (Ince et al. 2023); an instance is
@@ -6,6 +6,7 @@ correct where each of them has the largest probability, the tokens before it bei
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +152,27 @@ class Generation(Kind):
         columns = [[text if isinstance(text, str) else _lines(text) for text in column] for column in texts]
         return [*columns, list(labels)]
 
-    def usage(self, text: Sequence[str]) -> str:
-        """The pipeline that generates texts."""
+    def head_of(self, encoder_decoder: bool) -> str:
+        """That of models which translate one sequence into another, too."""
+        return "Seq2SeqLM" if encoder_decoder else self.head
+
+    def pipeline_of(self, encoder_decoder: bool) -> str:
+        """The hub tells both apart."""
+        return "text2text-generation" if encoder_decoder else self.pipeline
+
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
+        """The pipeline that generates texts; transformers has none for a model with an encoder."""
+        if encoder_decoder:
+            return (
+                "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
+                'folder = "path/of/this/folder"\n'
+                "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+                "model = AutoModelForSeq2SeqLM.from_pretrained(folder)\n"
+                "# A prompt ends in a line break here, as it did in training.\n"
+                'prompts = tokenizer(["a prompt\\n"], return_tensors="pt", padding=True)\n'
+                "found = model.generate(**prompts, max_new_tokens=100, do_sample=False)\n"
+                "tokenizer.batch_decode(found, skip_special_tokens=True)"
+            )
         return (
             "from transformers import pipeline\n\n"
             f'generate = pipeline("{self.pipeline}", "path/of/this/folder")\n'
@@ -162,23 +182,31 @@ class Generation(Kind):
         )
 
     def load(self, folder: str | Path, label_names: Sequence[str], own_kernels: bool):
-        """A causal language model."""
+        """A causal or encoder-decoder language model."""
         from ..models.heads import load_generator
 
         return load_generator(folder)
 
     def collate(self, tokens, rows: np.ndarray, config, device, width: int) -> Batch:
-        """The instances `rows`, packed into sequences on a GPU, where what is not padded is not computed."""
-        if not self.packs(config, device):
-            return super().collate(tokens, rows, config, device, width)
+        """The instances `rows`: prompts for the encoder and responses for the decoder where a model has both,
+        else packed into sequences on a GPU, where what is not padded is not computed.
+        """
         import torch
 
-        from ..models.responses import packed
+        from ..models.responses import divided, packed
 
-        arrays = packed(tokens, rows, config.pad_token_id or 0, device.type == "cuda")
+        padding, on_gpu = config.pad_token_id or 0, device.type == "cuda"
+        if config.is_encoder_decoder:
+            arrays = divided(tokens, rows, padding, config.decoder_start_token_id, on_gpu)
+        elif self.packs(config, device):
+            arrays = packed(tokens, rows, padding, on_gpu)
+        else:
+            batch = super().collate(tokens, rows, config, device, width)
+            # Padding stands behind the tokens: none sees it.
+            return replace(batch, inputs={"input_ids": batch.inputs["input_ids"]})
         found = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-        inputs = {name: found.pop(name) for name in ("input_ids", "position_ids")}
-        return Batch(inputs, None, width, found)
+        aligned = {name: found.pop(name) for name in ("response", "row") if name in found}
+        return Batch(found, None, width, aligned)
 
     def packs(self, config, device) -> bool:
         """Whether rows share sequences: on a GPU, for architectures that keep them apart by their places."""
@@ -191,9 +219,9 @@ class Generation(Kind):
 
         from ..models.heads import logits_of_next
 
-        ids, wanted = batch.inputs["input_ids"], batch.aligned["response"] > 0
-        gold = ids[wanted]
-        logits = logits_of_next(model, ids, wanted, batch.inputs.get("position_ids")).float()
+        wanted = batch.aligned["response"] > 0
+        gold = batch.inputs.get("decoder_input_ids", batch.inputs["input_ids"])[wanted]
+        logits = logits_of_next(model, batch.inputs, wanted).float()
         log_p = -cross_entropy(logits, gold, reduction="none")
         return torch.stack([log_p, (logits.argmax(-1) == gold).to(log_p.dtype)], 1)
 

@@ -87,7 +87,7 @@ class Multilabel(Kind):
         """The labels whose probability is above one half, bool [n, labels]."""
         return outputs > 0
 
-    def usage(self, text: Sequence[str]) -> str:
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The pipeline for text classification, asked for all labels."""
         return f"{super().usage(text).removesuffix(')')}, top_k=None)"
 

@@ -115,7 +115,7 @@ class MultipleChoice(Kind):
         ]
         return [questions, marked]
 
-    def usage(self, text: Sequence[str]) -> str:
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The library's model itself: it has no pipeline for choices."""
         return (
             "from transformers import AutoModelForMultipleChoice, AutoTokenizer\n\n"

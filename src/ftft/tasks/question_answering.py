@@ -131,7 +131,7 @@ class QuestionAnswering(Kind):
         ]
         return [texts[0], contexts]
 
-    def usage(self, text: Sequence[str]) -> str:
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The library's model itself: it has no pipeline for extractive answers any more."""
         return (
             "from transformers import AutoModelForQuestionAnswering, AutoTokenizer\n\n"

@@ -31,6 +31,7 @@ class TokenClassification(Kind):
     optional = ("pool",)
     text_columns = 1
     metrics = ("entity_f1",)
+    signals = frozenset({"worst"})
     fewest_labels = 1
     learns = "a tag for every word"
     title = "tagger of words"
@@ -121,15 +122,19 @@ class TokenClassification(Kind):
         return recorded
 
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
-        """p_true and correct; words that were cut off count for correct alone, as if O had been predicted."""
+        """p_true, correct, and worst, the least probability of a word's gold tag; words that were cut off
+        count for correct alone, as if O had been predicted.
+        """
         gold = _padded(dataset.labels, self.prediction_width(dataset))
         matter = self._that_matter([np.split(recorded, 2, axis=1)[1] for recorded in epochs], gold, dataset)
         for recorded in epochs:
             probabilities, tags = np.split(recorded, 2, axis=1)
-            own = np.where(matter, probabilities.astype(np.float64), np.nan)
+            probabilities = probabilities.astype(np.float64)
+            own = np.where(matter, probabilities, np.nan)
             yield {
                 "p_true": self._pooled(own, dataset).astype(np.float32),
                 "correct": ((np.maximum(tags, OUTSIDE) == gold) | (gold < OUTSIDE)).all(1),
+                "worst": _least(np.where(tags >= OUTSIDE, probabilities, np.nan)).astype(np.float32),
             }
 
     def _that_matter(self, predicted: list[np.ndarray], gold: np.ndarray, dataset) -> np.ndarray:
@@ -146,8 +151,7 @@ class TokenClassification(Kind):
         """The mean [n], or the least, of the numbers in each row; 0 where a row has none."""
         numbers = ~np.isnan(probabilities)
         if dataset.settings.get("pool") == "min":
-            least = np.where(numbers, probabilities, 1.0).min(1)
-            return np.where(numbers.any(1), least, 0.0)
+            return _least(probabilities)
         return np.nansum(probabilities, 1) / np.maximum(1, numbers.sum(1))
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
@@ -163,7 +167,7 @@ class TokenClassification(Kind):
         """Sentences with their entities in brackets: [John Smith]PER lives in [Paris]LOC."""
         return [[_bracketed(*pair, label_names) for pair in zip(texts[0], labels, strict=True)]]
 
-    def usage(self, text: Sequence[str]) -> str:
+    def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The pipeline for token classification, asked for whole entities."""
         return (
             "from transformers import pipeline\n\n"
@@ -202,6 +206,12 @@ class TokenClassification(Kind):
     def predicted(self, outputs, batch: Batch):
         """The tag of every word, [b, width]."""
         return _by_word(outputs.argmax(-1), batch.aligned["word"], batch.width)
+
+
+def _least(probabilities: np.ndarray) -> np.ndarray:
+    """The least of the numbers in each row, [n]; 0 where a row has none."""
+    numbers = ~np.isnan(probabilities)
+    return np.where(numbers.any(1), np.where(numbers, probabilities, 1.0).min(1), 0.0)
 
 
 def _types(tags: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ def look_before_training(
         batches = token_batches(kind, part.total_lengths, room)
         found.append(predict_outputs(kind, network, part, width, room, accelerator.autocast, batches))
         for rows in batches:
-            work.add(part.feature_lengths[rows])
+            work.add_features(part, rows)
     save_before(output, *found, dataset, {"model": model})
-    return {"flops": work.flops(network.config, kind.head, training=False)}
+    head = kind.head_of(network.config.is_encoder_decoder)
+    return {"flops": work.flops(network.config, head, training=False)}

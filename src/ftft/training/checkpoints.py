@@ -103,7 +103,7 @@ class Checkpoints:
         work = Workload()
         for part in self._development.values():
             for rows in token_batches(self._kind, part.tokens.total_lengths, self._batch_tokens):
-                work.add(part.tokens.feature_lengths[part.tokens.features_of(rows)])
+                work.add_features(part.tokens, part.tokens.features_of(rows))
         return work.times(self.count)
 
     @property

@@ -30,6 +30,7 @@ PEFT_TASKS = {
     "TokenClassification": "TOKEN_CLS",
     "QuestionAnswering": "QUESTION_ANS",
     "CausalLM": "CAUSAL_LM",
+    "Seq2SeqLM": "SEQ_2_SEQ_LM",
 }
 
 
@@ -75,7 +76,7 @@ def write_merged(
     model = load_model(kind, folder, encoder, label_names, own_kernels=False)
     state = portable_state(model)
     settings = model.peft_config["default"]
-    settings.task_type = PEFT_TASKS.get(kind.head)
+    settings.task_type = PEFT_TASKS.get(kind.head_of(model.config.is_encoder_decoder))
     settings.base_model_name_or_path, settings.revision = base["name"], base.get("revision")
     settings.modules_to_save = sorted({_module_of(name) for name in state if ".lora_" not in name})
     settings.inference_mode = True

@@ -182,7 +182,7 @@ class Session:
         asked.
         """
         own = self._data.supervision.rows[positions[self._group.share(len(positions))]]
-        self._workload.add(self._data.tokens.feature_lengths[self._data.tokens.features_of(own)])
+        self._workload.add_features(self._data.tokens, self._data.tokens.features_of(own))
         self._watch.see(loss, outputs)
         self._meter.update()
         self._memory.give_back()
@@ -229,7 +229,8 @@ class Session:
             "validation": validation,
             "floor": floor,
         }
-        work = total_work(self._group.collect(self._workload.state()))
+        work, config = total_work(self._group.collect(self._workload.state())), self._model.config
+        head = self._data.kind.head_of(config.is_encoder_decoder)
         cost = {
             "parameters": parameter_counts(self._model),
             "training_seconds": self._meter.seconds,
@@ -237,10 +238,8 @@ class Session:
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the counts are no part of the run's peak memory.
-            "flops": work.flops(self._model.config, self._data.kind.head, adapter=self._adapter),
-            "evaluation_flops": self._checkpoints.workload.flops(
-                self._model.config, self._data.kind.head, False, self._adapter
-            ),
+            "flops": work.flops(config, head, adapter=self._adapter),
+            "evaluation_flops": self._checkpoints.workload.flops(config, head, False, self._adapter),
         }
         model = self._whole_model()
         self._group.leave()
