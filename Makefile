@@ -25,7 +25,7 @@ test-long: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile -m "long and not slow"
 
 test-all: $(READY) $(VENV)/.docs
-	pytest -n 2 --dist loadfile -m "slow or not slow"
+	pytest -n 2 --dist loadfile -m "not release"
 
 # Through a SLURM on this machine, which is installed where Debian's packages may be; a quarter of an hour.
 test-cluster: $(VENV)/.plugins

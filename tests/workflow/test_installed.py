@@ -155,6 +155,7 @@ def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     assert installation.state() == installation.whole
 
 
+@pytest.mark.long
 def test_two_folders_train_at_once_as_each_does_alone(installation, folder):
     config = yaml.safe_load((folder / "ftft.yaml").read_text())
     config["training"] |= SHORT
