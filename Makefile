@@ -25,7 +25,7 @@ test-long: $(READY) $(VENV)/.docs
 	pytest -n 2 --dist loadfile -m "long and not slow"
 
 test-all: $(READY) $(VENV)/.docs
-	pytest -n 2 --dist loadfile -m "slow or not slow"
+	pytest -n 2 --dist loadfile -m "not release"
 
 # Through a SLURM on this machine, which is installed where Debian's packages may be; a quarter of an hour.
 test-cluster: $(VENV)/.plugins
@@ -33,7 +33,7 @@ test-cluster: $(VENV)/.plugins
 
 # Wheel and sdist as others get them: checked, and each installed and used in an environment of its own; some minutes.
 test-release: $(VENV)/.release
-	pytest -m release tests/workflow/test_installed.py
+	pytest -m release tests/workflow
 
 # Known vulnerabilities of all that the locks pin; asks the package index, and fails where that does not answer for a package.
 audit: $(VENV)/.release

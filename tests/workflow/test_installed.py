@@ -155,6 +155,7 @@ def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     assert installation.state() == installation.whole
 
 
+@pytest.mark.long
 def test_two_folders_train_at_once_as_each_does_alone(installation, folder):
     config = yaml.safe_load((folder / "ftft.yaml").read_text())
     config["training"] |= SHORT
@@ -212,16 +213,6 @@ def test_what_is_published_says_of_itself_what_an_index_needs(archives):
     environment = {**os.environ, "PYTHONPATH": str(TOOLS)}
     checked = run(sys.executable, "-m", "twine", "check", "--strict", *archives, env=environment)
     assert checked.count("PASSED") == len(archives) == 3
-
-
-@pytest.fixture
-def empty_environment(tmp_path):
-    """A Python that has nothing but pip, called where nothing of the repository can be seen."""
-    home = tmp_path / "environment"
-    run(sys.executable, "-m", "venv", home)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PATH"] = f"{home / 'bin'}{os.pathsep}{environment['PATH']}"
-    return lambda *command, cwd=tmp_path: run(*command, cwd=cwd, env=environment)
 
 
 @pytest.mark.release
