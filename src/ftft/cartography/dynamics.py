@@ -5,7 +5,7 @@ They are those of the training-mode forward pass in which the instance was drawn
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,9 @@ class Dynamics:
     """Training dynamics of n instances over all complete epochs, joined to who they belong to.
 
     uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
-    classes] where the kind of task has them, else None. worst [epochs, n] float32, where targets have parts
-    that may be wrong alone, as a sentence's words: the least probability of one. before and alone [n]: the
-    mean loss per token of each response before any training, after its prompt and without it, where that
-    pass was made.
+    classes] where the kind of task has them, else None. before and alone [n]: the mean loss per token of each
+    response before any training, after its prompt and without it, where that pass was made. own [epochs, n]:
+    what else the kind of task records, by name.
     """
 
     uids: Sequence[str]
@@ -43,9 +42,16 @@ class Dynamics:
     correct: np.ndarray
     labels: np.ndarray | None = None
     logits: np.ndarray | None = None
-    worst: np.ndarray | None = None
     before: np.ndarray | None = None
     alone: np.ndarray | None = None
+    own: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> np.ndarray | None:
+        """The least probability [epochs, n] of a part of the target that may be wrong alone, such as a word's
+        tag, or None.
+        """
+        return self.own.get("worst")
 
 
 def save_dynamics(
@@ -133,8 +139,9 @@ def _whole(
     names = [name for name in table.column_names if name.startswith("logit_")]
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
-    worst = to_numpy(table["worst"]).reshape(shape) if "worst" in table.column_names else None
-    return Dynamics(uids, p_true, correct, labels, stacked, worst)
+    further = [name for name in table.column_names if name not in (*KEYS, *names)]
+    own = {name: to_numpy(table[name]).reshape(shape) for name in further}
+    return Dynamics(uids, p_true, correct, labels, stacked, own=own)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:
