@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 import torch
 
 from ..errors import TrainingError
-from ..models.precision import supports_bfloat16
+from ..models.precision import LOW_WEIGHTS, supports_bfloat16
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a training is run: `precision` is float32 or bfloat16, `kernels` are `own` (this library's code for
-    an architecture) or `stock` (that of transformers), `threads` are those of one process, `sharding` is
-    `none` (every process has all weights) or `fsdp2`."""
+    """How a training is run: `precision` is float32, bfloat16 or bfloat16_weights, `kernels` are `own` (this
+    library's code for an architecture) or `stock` (that of transformers), `threads` are those of one process,
+    `sharding` is `none` (every process has all weights) or `fsdp2`."""
 
     device_type: str
     device: str
@@ -39,6 +39,11 @@ class Execution:
         return "-".join(map(str, self.identity().values()))
 
     @property
+    def low_weights(self) -> bool:
+        """Whether the pretrained matrices are kept in bfloat16."""
+        return self.precision == LOW_WEIGHTS
+
+    @property
     def torch_device(self) -> torch.device:
         """The device of this process: with several GPUs the one of its local rank."""
         if self.device_type != "cuda":
@@ -47,11 +52,20 @@ class Execution:
 
 
 def resolve_execution(precision: str, runtime: dict, processes: int = 1) -> Execution:
-    """What a training of a recipe's `precision` (auto, float32, bfloat16) runs on in this process.
+    """What a training of a recipe's `precision` (auto, float32, bfloat16, bfloat16_weights) runs on in this
+    process.
 
     It is a visible GPU unless `runtime` says cpu. Raises TrainingError where a GPU is required and none is
-    visible, and where a machine shows fewer GPUs than it has processes of this training.
+    visible, where a machine shows fewer GPUs than it has processes of this training, and for weights in
+    bfloat16 in several processes.
     """
+    if precision == LOW_WEIGHTS and processes > 1:
+        raise TrainingError(
+            "weights in bfloat16 with float32 masters are for trainings in one process",
+            got=f"training.precision: {LOW_WEIGHTS}, and {processes} processes",
+            expected="one process, or weights that all processes keep in float32",
+            fix="set training.precision: bfloat16, with runtime.sharding: fsdp2 to save memory",
+        )
     use_gpu = runtime["device"] == "auto" and torch.cuda.is_available()
     if runtime["require_gpu"] and not use_gpu:
         raise TrainingError(
@@ -62,7 +76,8 @@ def resolve_execution(precision: str, runtime: dict, processes: int = 1) -> Exec
     device = _own_gpu() if use_gpu else torch.device("cpu")
     sharding = runtime.get("sharding", "none") if processes > 1 else "none"
     # Our own code reads a layer's weights without calling the layer: they would not be gathered.
-    own = runtime["fast_models"] and sharding == "none"
+    # It takes weights of one precision.
+    own = runtime["fast_models"] and sharding == "none" and precision != LOW_WEIGHTS
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     return Execution(

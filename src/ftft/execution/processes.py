@@ -111,8 +111,8 @@ def make_accelerator(
 ) -> Accelerator:
     """The accelerator of a training on `execution`; the processes of a `group` meet here.
 
-    bfloat16 comes from autocast; weights stay float32. `tracking` is what an Accelerator takes to know of
-    experiment trackers. Raises TrainingError where there are other processes than the group's.
+    bfloat16 comes from autocast, also where weights are kept in it. `tracking` is what an Accelerator takes
+    to know of experiment trackers. Raises TrainingError where there are other processes than the group's.
     """
     use_gpu = execution.device_type == "cuda"
     group.require(int(os.environ.get("WORLD_SIZE", 1)), "WORLD_SIZE")
@@ -122,7 +122,7 @@ def make_accelerator(
         group.meet("cpu:gloo,cuda:nccl" if use_gpu else "gloo")
     accelerator = Accelerator(
         cpu=not use_gpu,
-        mixed_precision="bf16" if execution.precision == "bfloat16" else "no",
+        mixed_precision="no" if execution.precision == "float32" else "bf16",
         # With unused parameters to find, gradients are never bucketed anew after a first step: the order of
         # the sums, and so their last bits, are the same where a training goes on from its state.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],

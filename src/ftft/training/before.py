@@ -8,6 +8,7 @@ from ..execution.identity import resolve_execution
 from ..execution.memory import evaluation_tokens
 from ..execution.processes import make_accelerator
 from ..models.flops import Workload
+from ..models.precision import lower_weights
 from ..models.responses import responses_alone
 from ..tasks.base import kind_of
 from ..tasks.prediction import encode, predict_outputs, token_batches
@@ -25,7 +26,10 @@ def look_before_training(
     kind = kind_of(dataset.kind)
     execution = resolve_execution(spec["precision"], runtime)
     accelerator = make_accelerator(execution)
-    network = kind.load(encoder, dataset.label_names, execution.kernels == "own").to(accelerator.device)
+    network = kind.load(encoder, dataset.label_names, execution.kernels == "own")
+    if execution.low_weights:
+        lower_weights(network)
+    network.to(accelerator.device)
     tokens = encode(kind, dataset, encoder, spec["max_length"], Path(runtime["scratch"]) / "tokens")
     room, width = evaluation_tokens(runtime, accelerator.device), kind.prediction_width(dataset)
     work, found = Workload(), []

@@ -31,6 +31,7 @@ from ..execution.memory import evaluation_tokens
 from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
+from ..models.precision import lower_weights
 from ..models.tokens import Cut, Tokens
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
@@ -222,6 +223,8 @@ def evaluate(
     accelerator = make_accelerator(execution)
     own = execution.kernels == "own"
     model = load_model(kind, Path(model_folder), encoder and Path(encoder), dataset.label_names, own)
+    if execution.low_weights:
+        lower_weights(model)
     model.to(accelerator.device)
     tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
     _tell_of_cut(dataset_name, tokens.cut, spec["max_length"])

@@ -23,6 +23,7 @@ from ..execution.state import random_state, restore_random_state
 from ..models.adapters import adapt, load_trained_state, trained_state
 from ..models.flops import Workload
 from ..models.heads import keep_layer_inputs_alone, parameter_counts
+from ..models.precision import lower_weights
 from .checkpoints import Checkpoints
 from .feed import Feed, TrainingData
 from .nonfinite import FiniteWatch
@@ -77,6 +78,7 @@ class Session:
         set_seed(seed)
         self._adapter, self._encoder = spec.get("adapter"), encoder
         self._model = self._untrained()
+        masters = lower_weights(self._model.to(self._device)) if execution.low_weights else {}
         if runtime.get("gradient_checkpointing"):
             keep_layer_inputs_alone(self._model)
         self._steps = planned_steps(recipe, len(data.dataset))
@@ -88,7 +90,7 @@ class Session:
         feed = Feed(data, self._model.config, self._device)
         sharded = execution.sharding == "fsdp2"
         self.step = TrainingStep(
-            self._model, feed, recipe, self._steps, self._accelerator, group, at_once, sharded
+            self._model, feed, recipe, self._steps, self._accelerator, group, at_once, sharded, masters
         )
         self.recorder = EpochRecorder(len(data.supervision.rows), feed.width)
         self._checkpoints = Checkpoints(
@@ -248,9 +250,11 @@ class Session:
         return TrainingResult(model, *recorded, outcome, cost)
 
     def _whole_model(self) -> nn.Module:
-        """The model with all its weights; where they are sharded, in process 0 alone, on the CPU."""
+        """The model with all its weights, in float32; where they are sharded, in process 0 alone, on the
+        CPU.
+        """
         if not is_sharded(self._model):
-            return self._model
+            return self._model.float()
         state = whole(trained_state(self._model), keep=self._group.rank == 0)
         if self._group.rank != 0:
             return self._model

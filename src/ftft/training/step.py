@@ -12,6 +12,7 @@ from ..execution.processes import ALONE, ProcessGroup
 from ..execution.sharding import gradients_kept_apart, is_sharded, shard
 from ..models.adapters import load_trained_state, trained_state
 from .feed import Feed
+from .masters import Masters
 from .objectives import OBJECTIVES
 from .schedule import learning_rate_factor
 
@@ -29,7 +30,8 @@ class TrainingStep:
 
     `recipe` gives the optimiser's settings, `steps` the planned length that the schedule is made for. The
     processes of a `group` learn from the same batches and keep the same weights. A process computes no more
-    than `at_once` and adds the gradients up. `sharded`: it keeps a part of the weights.
+    than `at_once` and adds the gradients up. `sharded`: it keeps a part of the weights. `masters` are the
+    float32 ones of weights that the model keeps in less (`models.precision`).
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class TrainingStep:
         group: ProcessGroup = ALONE,
         at_once: AtOnce = AtOnce(),
         sharded: bool = False,
+        masters: dict[str, nn.Parameter] | None = None,
     ):
         if sharded:
             shard(model, accelerator.device)
+        self._masters = Masters(model, masters or {})
         optimizer = torch.optim.AdamW(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            self._masters.trained,
             lr=recipe["learning_rate"],
             eps=recipe["adam_epsilon"],
             weight_decay=recipe["weight_decay"],
@@ -84,8 +88,9 @@ class TrainingStep:
             results.append([values[: len(part)] for values in found])
         order = torch.from_numpy(np.concatenate(parts).argsort()).to(total.device)
         recorded, losses = (torch.cat(values)[order] for values in zip(*results, strict=True))
-        self._accelerator.clip_grad_norm_(self._model.parameters(), self._recipe["max_grad_norm"])
+        self._accelerator.clip_grad_norm_(self._masters.trained, self._recipe["max_grad_norm"])
         self._optimizer.step()
+        self._masters.publish()
         self._optimizer.zero_grad()
         both = self._group.gather(torch.cat([recorded, losses[:, None]], 1), len(positions))
         recorded, losses = both[:, :-1], both[:, -1]
@@ -137,6 +142,7 @@ class TrainingStep:
             "number": self.number,
             "model": trained_state(self._accelerator.unwrap_model(self._model)),
             "optimizer": self._optimizer.state_dict(),
+            **self._masters.state(),
         }
 
     def restore(self, state: dict) -> None:
@@ -144,3 +150,4 @@ class TrainingStep:
         self.number = state["number"]
         load_trained_state(self._accelerator.unwrap_model(self._model), state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._masters.restore(state)

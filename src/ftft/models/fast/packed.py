@@ -11,6 +11,8 @@ from .cpu import kept_places, kept_scale
 
 # A row shorter than this part of its grid's width starts the next grid.
 LIKE_LENGTH = 0.75
+# In evaluation, so many are made at a time: 4 MB of them stay in the cache.
+SCORES_AT_ONCE = 2**20
 
 
 class PackedBatch:
@@ -103,6 +105,8 @@ class GridAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, grid, heads, rate):
         """Context [queries, heads * size]: of all tokens, or of one a row; `key` and `value` are of all."""
         query, key, value = (grid.by_head(states, heads) for states in (query, key, value))
+        if not rate and not any(ctx.needs_input_grad):
+            return grid.flat(_contexts(query, key, value, grid.bias, heads), heads)
         ctx.grid, ctx.heads, ctx.rate, ctx.scale = grid, heads, rate, query.shape[-1] ** -0.5
         products = torch.bmm(query, key.transpose(1, 2)).view(grid.rows, heads, -1, grid.width)
         if any(ctx.needs_input_grad):
@@ -113,7 +117,7 @@ class GridAttention(torch.autograd.Function):
             ctx.scores, ctx.softmax = get_gradient_edge(scores), get_gradient_edge(softmax)
             probabilities = softmax.detach()
         else:
-            probabilities = torch.add(grid.bias, products, alpha=ctx.scale).softmax(-1)
+            probabilities = _probabilities(products, grid.bias, ctx.scale)
         kept = kept_places(probabilities.shape, rate) if rate else None
         ctx.save_for_backward(query, key, value, kept, probabilities)
         weights = _drop(probabilities.to(value.dtype), kept, rate).flatten(0, 1)
@@ -135,6 +139,22 @@ class GridAttention(torch.autograd.Function):
         of_products = of_scores.mul_(ctx.scale).to(query.dtype).flatten(0, 1)
         gradients = (torch.bmm(of_products, key), torch.bmm(of_products.transpose(1, 2), query), of_value)
         return *(grid.flat(states, heads) for states in gradients), None, None, None
+
+
+def _probabilities(products: torch.Tensor, bias: torch.Tensor, scale: float) -> torch.Tensor:
+    return torch.add(bias, products, alpha=scale).softmax(-1)
+
+
+def _contexts(query, key, value, bias: torch.Tensor, heads: int) -> torch.Tensor:
+    """Attention of which nothing is kept, as many rows at a time as `SCORES_AT_ONCE` lets."""
+    each = max(1, SCORES_AT_ONCE // (heads * query.shape[1] * key.shape[1])) * heads
+    contexts = torch.empty_like(query, dtype=value.dtype)
+    for own in (slice(start, start + each) for start in range(0, len(query), each)):
+        rows = bias[own.start // heads : own.stop // heads]
+        products = torch.bmm(query[own], key[own].transpose(1, 2)).view(len(rows), heads, -1, key.shape[1])
+        probabilities = _probabilities(products, rows, query.shape[-1] ** -0.5).to(value.dtype)
+        torch.bmm(probabilities.flatten(0, 1), value[own], out=contexts[own])
+    return contexts
 
 
 def _drop(weights: torch.Tensor, kept: torch.Tensor | None, rate: float) -> torch.Tensor:

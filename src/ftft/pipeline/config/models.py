@@ -22,7 +22,7 @@ from .base import (
 
 TOKENIZERS = ("wordpiece", "unigram", "bpe")
 ADAPTERS = ("lora",)
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "bfloat16_weights")
 ROLES = (
     "deberta-v3-small",
     "deberta-v3-base",
@@ -65,7 +65,10 @@ class Recipe(Part):
     max_grad_norm: Annotated[Number, Field(gt=0)] = key(1.0, meaning="clipping of the global gradient norm")
     max_length: Annotated[Whole, Field(ge=4)] = key(300, meaning="tokens per instance, longer ones are cut")
     precision: Annotated[str, OneOf(lambda: PRECISIONS)] = key(
-        "auto", meaning="`auto` (bfloat16 where the device has it), `float32`, `bfloat16`"
+        "auto",
+        meaning="`auto` (bfloat16 where the device has it), `float32`, `bfloat16` (computed in it, weights "
+        "in float32), `bfloat16_weights` (the pretrained matrices kept in it too, with float32 masters of "
+        "those that are trained: one process, transformers' code)",
     )
     batch_plan: Annotated[str, OneOf(lambda: registry.BATCH_PLANS)] = key(
         "random", meaning="`random` as in the paper, or `length_grouped` (less padding)"
