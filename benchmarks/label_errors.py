@@ -36,7 +36,7 @@ from sklearn.model_selection import StratifiedKFold
 from ftft.artifacts import write_text
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.cartography.issues import estimate, suspicion
-from ftft.cartography.scores import SCORES
+from ftft.cartography.scores import SCORES, given_by
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset, object_array
 from ftft.execution.progress import Progress
@@ -275,9 +275,9 @@ def own_scores(dataset: Dataset, epochs: list[np.ndarray]) -> tuple[dict[str, np
         with tempfile.TemporaryDirectory() as folder:
             save_dynamics(f"{folder}/dynamics.parquet", kind, epochs, pooled, {})
             dynamics = load_dynamics(f"{folder}/dynamics.parquet", pooled)
-        names = [name for name, one in SCORES.items() if one.wrong and one.epochs <= len(epochs)]
-        if dynamics.logits is None:
-            names = [name for name in names if "logits" not in SCORES[name].needs]
+        names = [
+            name for name in given_by(dynamics) if SCORES[name].wrong and SCORES[name].epochs <= len(epochs)
+        ]
         found |= {name + pool: suspicion(dynamics, [name]) for name in names}
         averaged = [name for name in AVERAGED if name in names]
         if len(averaged) > 1:

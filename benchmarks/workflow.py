@@ -11,21 +11,28 @@ from pathlib import Path
 from .harness import alternate, peak_mb, spread
 from .options import Options
 from .planning import planning_folders
-from .report import Row, Table
+from .report import Goal, Row, Table, compared
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "src"
-# These read models: every other step must come up without torch.
-NEED_TORCH = {"train", "evaluate", "prepare_encoder"}
-QUICK = ("select_instances", "collect_scores")
+LIBRARY, SCRIPTS = ROOT / "src", ROOT / "workflow" / "scripts"
+# It reads models; every other step must come up without torch.
+HEAVY = "evaluate"
+LIGHT = "make_supervision"
+QUICK = (LIGHT, "collect_scores")
 SHOWN = 3
+HELP_SECONDS = 0.3
 
 
 def run(options: Options) -> list[Table]:
     """Seconds of start-up, of dry runs, and per job."""
     scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if not options.quick or path.stem in QUICK]
     with tempfile.TemporaryDirectory(prefix="ftft-benchmarks-") as folder:
-        return [_start_up(scripts, options), _planning(Path(folder), options), _jobs(Path(folder), options)]
+        return [
+            _start_up(scripts, options),
+            _command(options),
+            *_planning(Path(folder), options),
+            _jobs(Path(folder), options),
+        ]
 
 
 def imports(script: Path, warm: bool = False) -> str:
@@ -39,7 +46,7 @@ def imports(script: Path, warm: bool = False) -> str:
 def _start_up(scripts: list[Path], options: Options) -> Table:
     commands = {path.stem: [sys.executable, "-c", imports(path)] for path in scripts}
     runs = alternate(
-        {"python alone": [sys.executable, "-c", ""], **commands}, options.repeats(3), cwd=SCRIPTS
+        {"python alone": [sys.executable, "-c", ""], **commands}, options.repeats(3), cwd=LIBRARY
     )
     rows = []
     for name, timed in runs.items():
@@ -48,8 +55,7 @@ def _start_up(scripts: list[Path], options: Options) -> Table:
     note = (
         "Wall seconds of a fresh process that only does a script's imports, files in the system's cache; the"
         " libraries whose own modules take longest (-X importtime). Imports inside functions come later."
-        " Steps other than"
-        f" {', '.join(sorted(NEED_TORCH))} are checked to load no torch."
+        f" Steps other than {HEAVY} are checked to load no torch."
     )
     return Table("Start-up of each step", rows, [note])
 
@@ -58,10 +64,10 @@ def _slowest_imports(script: str, command: list[str]) -> str:
     """The libraries slowest to import, with their seconds; raises where a light step loads torch."""
     python, *rest = command
     process = subprocess.run(
-        [python, "-X", "importtime", *rest], cwd=SCRIPTS, text=True, capture_output=True, check=True
+        [python, "-X", "importtime", *rest], cwd=LIBRARY, text=True, capture_output=True, check=True
     )
     seconds = library_seconds(process.stderr)
-    if "torch" in seconds and script not in NEED_TORCH:
+    if "torch" in seconds and script != HEAVY:
         raise RuntimeError(f"{script}.py imports torch, which it does not need")
     return ", ".join(f"{library} {taken:.2f} s" for library, taken in Counter(seconds).most_common(SHOWN))
 
@@ -74,17 +80,41 @@ def library_seconds(report: str) -> dict[str, float]:
     return dict(seconds)
 
 
-def _planning(folder: Path, options: Options) -> Table:
-    rows = []
+def _command(options: Options) -> Table:
+    shown = "ftft --help"
+    runs = alternate({shown: _ftft("--help")}, options.repeats(9))[shown]
+    goal = Goal(HELP_SECONDS, at_most=True)
+    rows = [
+        Row(shown, value=spread([run.wall for run in runs]), unit="s", goal=goal),
+        Row(f"{shown}: CPU time", value=spread([run.cpu for run in runs]), unit="s"),
+    ]
+    note = "Wall seconds of a fresh process, files in the system's cache, and its CPU seconds."
+    return Table("The command", rows, [note])
+
+
+def _ftft(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from ftft.cli import main; raise SystemExit(main())", *arguments]
+
+
+def _planning(folder: Path, options: Options) -> list[Table]:
+    rows, ratios = [], []
     for name, (place, target) in planning_folders(folder / "planning", small=options.quick).items():
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--", target]
         plan = subprocess.run(command, cwd=place, text=True, capture_output=True, check=True).stdout
         jobs = int(re.search(r"^total\s+(\d+)", plan, re.MULTILINE).group(1))
-        runs = alternate({name: command}, options.repeats(3), cwd=place)[name]
         label = f"{name}, {jobs:,} jobs"
-        rows.append(Row(label, value=spread([run.wall for run in runs]), unit="s"))
-        rows.append(Row(f"{label}: peak memory", value=peak_mb(runs), unit="MB"))
-    return Table("Dry runs", rows, ["`snakemake --dry-run` with nothing made yet, imports included."])
+        ours, theirs = f"ftft run: {label}", f"snakemake: {label}"
+        commands = {ours: _ftft("run", "--dry-run", "--cores", "1", "--", target), theirs: command}
+        runs = alternate(commands, options.repeats(3), cwd=place)
+        rows.append(Row(label, value=spread([run.wall for run in runs[theirs]]), unit="s"))
+        rows.append(Row(f"{label}: peak memory", value=peak_mb(runs[theirs]), unit="MB"))
+        ratios.append(compared(runs, ours, theirs, goal=1.0))
+    return [
+        Table("Dry runs", rows, ["`snakemake --dry-run` with nothing made yet, imports included."]),
+        Table(
+            "Dry runs by ftft", ratios, ["`ftft run --dry-run` beside `snakemake --dry-run` in one folder."]
+        ),
+    ]
 
 
 def _jobs(folder: Path, options: Options) -> Table:
@@ -113,16 +143,16 @@ def _jobs(folder: Path, options: Options) -> Table:
 
 def _job_variants(options: Options) -> dict[str, tuple[str, str]]:
     touch = "from pathlib import Path\nPath(snakemake.output[0]).touch()\n"
-    light, heavy = (SCRIPTS / f"{name}.py" for name in ("select_instances", "train"))
+    light, heavy = (SCRIPTS / f"{name}.py" for name in (LIGHT, HEAVY))
     variants = {
         "Snakemake, a shell rule": ("shell: 'touch {output}'", ""),
         "Snakemake, a script rule": ("script: 'job.py'", touch),
-        "ours, a light step's imports (select_instances)": ("script: 'job.py'", f"{imports(light)}\n{touch}"),
+        f"ours, a light step's imports ({LIGHT})": ("script: 'job.py'", f"{imports(light)}\n{touch}"),
     }
     if not options.quick:
         variants |= {
-            "ours, training's imports, cold": ("script: 'job.py'", f"{imports(heavy)}\n{touch}"),
-            "ours, training's imports, warm start": (
+            f"ours, imports of {HEAVY}, cold": ("script: 'job.py'", f"{imports(heavy)}\n{touch}"),
+            f"ours, imports of {HEAVY}, warm start": (
                 "script: 'job.py'",
                 f"{imports(heavy, warm=True)}\n{touch}",
             ),
@@ -133,7 +163,7 @@ def _job_variants(options: Options) -> dict[str, tuple[str, str]]:
 def _snakefile(rule: str, count: int, warm: bool) -> str:
     start = "onstart:\n    from ftft.pipeline import warm\n    warm.start()\n\n" if warm else ""
     return (
-        f"import os, sys\nsys.path.insert(0, {str(SCRIPTS)!r})\nos.environ['PYTHONPATH'] = {str(SCRIPTS)!r}\n"
+        f"import os, sys\nsys.path.insert(0, {str(LIBRARY)!r})\nos.environ['PYTHONPATH'] = {str(LIBRARY)!r}\n"
         f"{start}rule all:\n    input: expand('{{number}}.done', number=range({count}))\n\n"
         f"rule one:\n    output: '{{number}}.done'\n    {rule}\n"
     )

@@ -1,16 +1,20 @@
-"""What MkDocs builds besides the pages of this folder: pages from elsewhere, commands, the library."""
+"""What MkDocs builds besides the pages of this folder: others' pages, commands, library, notebooks."""
 
 import argparse
 import posixpath
 import re
 import sys
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "docs")]
+
+import notebooks  # noqa: E402
 
 import ftft  # noqa: E402
 from ftft import cli  # noqa: E402
@@ -23,6 +27,8 @@ PAGES = {
     "profiles/README.md": "profiles.md",
 }
 FILES = {page: file for file, page in PAGES.items()}
+# What draws diagrams, in place of the copy that Material would fetch; the package is not imported.
+MERMAID = "assets/javascripts/mermaid.js"
 LINK = re.compile(r"(?<=\]\()([^)#\s:]+)(?=[)#])")
 
 
@@ -32,6 +38,12 @@ def on_files(files, config):
         files.append(File.generated(config, page, abs_src_path=str(ROOT / file)))
     for page, write in {"command-line": command_line, "library": library}.items():
         files.append(File.generated(config, f"reference/{page}.md", content=write()))
+    for notebook in sorted((ROOT / "docs").glob("*.ipynb")):
+        text, pictures = notebooks.page(notebook)
+        for name, content in {f"{notebook.stem}.md": text, **pictures}.items():
+            files.append(File.generated(config, name, content=content))
+    (package,) = find_spec("mermaidx").submodule_search_locations
+    files.append(File.generated(config, MERMAID, abs_src_path=f"{package}/assets/mermaid.js"))
     for page in list(files.documentation_pages()):
         for target in LINK.findall(page.content_string):
             file = in_repository(page.src_uri, target)
@@ -56,6 +68,12 @@ def on_page_markdown(markdown, page, config, files):
         )
 
     return markdown if here in WRITTEN else LINK.sub(moved, markdown)
+
+
+def on_post_page(output, page, config):
+    """Load the script that draws diagrams where there is one."""
+    script = f'<script src="{get_relative_url(MERMAID, page.url)}"></script>'
+    return output.replace("</head>", f"{script}</head>", 1) if 'class="mermaid"' in output else output
 
 
 def in_repository(page, target):

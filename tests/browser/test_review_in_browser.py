@@ -1,5 +1,7 @@
 """From the page of a data map to a file of corrections, and to the data set that they make."""
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -93,6 +95,53 @@ def test_the_exported_corrections_make_the_data_set(reader, downloads):
         ]
     )
     assert [dataset.uids[row] for row in changed] == ["odd"]
+
+
+# Presses the keys one after the other, each when the page has shown what the one before did; milliseconds.
+PRESSED = """
+const [keys, done] = arguments, times = [];
+const press = () => {
+  if (times.length === keys.length) return done(times);
+  const start = performance.now(), key = keys[times.length];
+  document.getElementById("review").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  requestAnimationFrame(() => setTimeout(() => {
+    times.push(performance.now() - start);
+    press();
+  }));
+};
+press();
+"""
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rows_stay_quick(driver, downloads, make_page, tmp_path):
+    """Of these 4,000 look wrong, and all but 200 of them are judged: every key goes through all."""
+    random, instances, wrong = np.random.default_rng(0), 20_000, 4_000
+    confidence = np.where(
+        np.arange(instances) < wrong, *random.uniform([[0.02], [0.7]], [[0.3], [0.97]], (2, instances))
+    )
+    words = np.array([f"word{number}" for number in range(5000)])
+    texts = [" ".join(row) for row in words[random.integers(0, len(words), (instances, 30))]]
+    points = [
+        (f"instance-{row}", (text, text[:100]), LABELS[row % 2], 0.01, own)
+        for row, (text, own) in enumerate(zip(texts, confidence.tolist(), strict=True))
+    ]
+    reader = Reader(driver, downloads)
+    page = make_page(tmp_path, points)
+    start = time.monotonic()
+    reader.open(page)
+    reader.until(reader.one("#review-open").is_enabled)
+    loaded = time.monotonic() - start
+    reader.one("#review-open").click()
+    reader.until(lambda: "of 4,000" in judged(reader))
+    code = "review.issues.slice(0, -200).forEach(({ row }) => review.decided.set(row, { label: 'bad' }))"
+    reader.script(code)
+    milliseconds = {key: driver.execute_async_script(PRESSED, [key] * 20) for key in "nbks"}
+    median = {key: round(float(np.median(times))) for key, times in milliseconds.items()}
+    print(f"{page.stat().st_size / 1e6:.1f} MB, loaded in {loaded:.2f} s, milliseconds per key: {median}")
+    # The first key judges again what was judged, and goes on to the 200 that are not.
+    assert reader.one("#progress").text.startswith("3,839 judged")
+    assert loaded < 10 and max(median.values()) < 150
 
 
 def test_a_narrow_screen_shows_all_of_the_review(reader, tmp_path):

@@ -44,10 +44,10 @@ def demo_dataset(split: str, rows: int) -> Dataset:
 
 
 def require_all_selectors(dynamics: Dynamics, dataset: Dataset) -> None:
-    """Every selector that needs no logits, and no pass before training, takes half of the instances, or what
-    its mixture makes of these.
+    """Every selector that needs no logits, worst words or pass before training takes half of the instances,
+    or what its mixture makes of these.
     """
-    beyond = {"logits", *UNTRAINED}
+    beyond = {"logits", "worst", *UNTRAINED}
     without = [name for name, score in SCORES.items() if not beyond & {*score.needs}]
     data_map = DataMap.of(dynamics, [name for name in without if name not in COORDINATES])
     assert data_map.confidence.min() >= 0 and data_map.variability.max() <= 0.5

@@ -27,6 +27,7 @@ DM = {
 }
 SPECS = {
     "scores": {"failure_metric": "accuracy", "references": {"small-ambiguous-33": "small"}},
+    "gains": None,
     "comparisons": {
         "metric": "macro_f1",
         "failure_metric": "accuracy",

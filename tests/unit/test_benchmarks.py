@@ -229,6 +229,20 @@ def test_imports_of_a_script_may_come_with_its_warm_start():
     assert warm.endswith(cold)
 
 
+def test_the_scripts_that_are_timed_by_name_are_there():
+    assert {*workflow.QUICK, workflow.HEAVY} <= {path.stem for path in workflow.SCRIPTS.glob("*.py")}
+    variants = workflow._job_variants(Options())
+    assert len(variants) == 5
+    for _, script in variants.values():
+        compile(script, "job.py", "exec")
+    light, heavy = (
+        workflow.imports(workflow.SCRIPTS / f"{name}.py") for name in (workflow.LIGHT, workflow.HEAVY)
+    )
+    assert "ftft" in workflow._slowest_imports(workflow.LIGHT, [sys.executable, "-c", light])
+    with pytest.raises(RuntimeError, match="imports torch"):
+        workflow._slowest_imports(workflow.LIGHT, [sys.executable, "-c", heavy])
+
+
 def test_the_large_plan_is_a_configuration_of_some_ten_thousand_jobs():
     from ftft.pipeline import config
 

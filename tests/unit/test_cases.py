@@ -123,6 +123,7 @@ def test_the_library_refuses_or_does_what_was_meant(case, capsys, name, script):
         assert len(lines) > 1 and len(set(lines)) == 1
 
 
+@pytest.mark.long
 def test_a_reference_that_learnt_nothing_stops_before_the_main_training(case, root):
     case("failed-reference-used")
     config = ["--snakefile", str(root / "Snakefile"), "--configfile", "c.yaml"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ftft.artifacts import read_parquet
 from ftft.cartography.datamap import COORDINATES, DataMap, build_map, write_map, write_score
 from ftft.cartography.dynamics import Dynamics, load_dynamics, save_dynamics
-from ftft.cartography.scores import SCORES, confidence, correctness, variability
+from ftft.cartography.scores import confidence, correctness, given_by, variability
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError
 from ftft.tasks.base import kind_of, true_class_probability
@@ -129,10 +129,10 @@ def files(folder, epochs=EPOCHS):
 
 def test_the_map_of_a_file_is_that_of_the_arrays(tmp_path):
     dynamics_file, data_file = files(tmp_path)
-    further = [name for name, own in SCORES.items() if name not in COORDINATES and not own.untrained]
     write_map(dynamics_file, data_file, tmp_path / "map.parquet")
     written, metadata = DataMap.load(tmp_path / "map.parquet")
     read = load_dynamics(dynamics_file, MANY)
+    further = [name for name in given_by(read) if name not in COORDINATES]
     built = build_map(read.p_true, read.logits, read.labels, read.uids)
     assert scores_of(written) == scores_of(built)
     for name in further:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ftft.artifacts import read_parquet, write_parquet
 from ftft.cartography.dynamics import Dynamics, save_dynamics
-from ftft.cartography.issues import estimate, falling, ranks, suspicion
+from ftft.cartography.issues import estimate, falling, ranks, share_range, suspicion
 from ftft.cli import main
 from ftft.data.dataset import Dataset
 from ftft.errors import DataError
@@ -74,11 +74,26 @@ def test_the_falling_fit_is_scikit_learns(pairs):
 def test_the_share_of_planted_errors_is_estimated(share, classes):
     dynamics, wrong = planted(share, classes)
     noise = estimate(
-        KIND.suggestions(dynamics.logits, dataset_of(dynamics, classes)).probabilities, dynamics.labels
+        KIND.suggestions(dynamics.logits, {}, dataset_of(dynamics, classes)).probabilities, dynamics.labels
     )
     assert share * 2 / 3 < noise.share < share * 4 / 3
     assert noise.probability[wrong].mean() > 3 * noise.probability[~wrong].mean()
     assert abs(noise.probability.mean() - share) < share / 2
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_the_range_holds_the_share_where_the_model_learns_late_or_by_heart(share):
+    dynamics, wrong = planted(share)
+    low, high = share_range(dynamics.logits, dynamics.labels)
+    assert 0.5 * share < low < share < high < 1.5 * share
+    late, by_heart = dynamics.logits.copy(), dynamics.logits.copy()
+    late[:2] = np.random.default_rng(1).normal(size=late[:2].shape)
+    found = share_range(late, dynamics.labels)
+    assert found[0] == low and found[1] > 0.5
+    rows = np.flatnonzero(wrong)[::2]
+    by_heart[-1, rows, dynamics.labels[rows]] += 9
+    found = share_range(by_heart, dynamics.labels)
+    assert found[0] < 0.75 * low and found[1] == high
 
 
 def dataset_of(dynamics, classes=2):
@@ -166,7 +181,7 @@ def test_the_list_of_a_task_says_how_many_runs_agree(runs):
 def test_the_first_issues_are_printed_for_a_terminal(runs, capsys):
     assert main(["issues", "--results", str(runs), "--first", "3"]) == 0
     shown = capsys.readouterr().out
-    assert "of 600 labels at most are expected to be wrong" in shown
+    assert "of 600 labels are expected to be wrong (range " in shown
     assert "\x1b" not in shown and "<U+001B>" in shown
     assert shown.count("listed by") == 3
 

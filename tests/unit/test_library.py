@@ -16,7 +16,7 @@ import ftft
 from ftft.cartography.datamap import COORDINATES, DataMap, write_map
 from ftft.cartography.dynamics import load_dynamics
 from ftft.cartography.recorder import DynamicsRecorder
-from ftft.cartography.scores import SCORES
+from ftft.cartography.scores import given_by
 from ftft.data.dataset import Dataset
 from ftft.errors import ArtifactError, DataError
 
@@ -150,8 +150,7 @@ def test_saved_dynamics_are_the_workflows(tmp_path):
     assert_same(loaded, recorder.dynamics())
     write_map(tmp_path / "dynamics.parquet", tmp_path / "data.parquet", tmp_path / "map.parquet")
     from_file, whole = DataMap.load(tmp_path / "map.parquet")[0], recorder.data_map()
-    trained = {name for name, own in SCORES.items() if not own.untrained}
-    assert from_file.scores.keys() == set(COORDINATES) and whole.scores.keys() == trained
+    assert from_file.scores.keys() == set(COORDINATES) and whole.scores.keys() == {*given_by(loaded)}
     again = DataMap.of(loaded, list(whole.further))
     for name, scores in whole.scores.items():
         np.testing.assert_array_equal(again[name], scores)

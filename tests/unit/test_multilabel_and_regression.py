@@ -217,6 +217,14 @@ def test_correlations_by_hand():
     assert found["pearson"] == pytest.approx(1.2 / np.sqrt(41 * 0.05))
 
 
+def test_one_instance_drawn_thrice_has_no_correlation():
+    targets = np.array([0.0, 0, 0, 0, 1])
+    for name in ("spearman", "pearson"):
+        found = metric(name)
+        statistics = np.stack([found.statistics(targets, targets, [])], 1)
+        assert found.replicates(np.array([[0, 0, 0, 0, 3]]), statistics)[0] == [0.0]
+
+
 pairs = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=20)
 
 

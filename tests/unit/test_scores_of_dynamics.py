@@ -13,6 +13,7 @@ from ftft.cartography.scores import (
     area_under_margin,
     el2n,
     forgetting_events,
+    last_margin,
     predictive_entropy,
     threshold_closeness,
 )
@@ -21,8 +22,12 @@ from ftft.data.dataset import Dataset
 from ftft.errors import DataError
 from ftft.tasks.base import kind_of, true_class_probability
 
-# Of what was recorded in training; tests/unit/test_before_training.py has those of the pass before it.
-FURTHER = [name for name, own in SCORES.items() if name not in COORDINATES and not own.untrained]
+# Of classes in training; tests/unit/test_before_training.py has those of the pass before it.
+FURTHER = [
+    name
+    for name, own in SCORES.items()
+    if name not in COORDINATES and not {"worst", "before", "alone"} & {*own.needs}
+]
 
 
 def of_courses(*courses):
@@ -60,6 +65,26 @@ def test_el2n_is_the_length_of_the_error_at_the_chosen_epochs():
     np.testing.assert_allclose(el2n(logits, label, [0]), lengths[0], rtol=1e-6)
     np.testing.assert_allclose(el2n(logits, label), lengths[1], rtol=1e-6)
     np.testing.assert_allclose(el2n(logits, label, [0, 2]), (lengths[0] + lengths[2]) / 2, rtol=1e-6)
+
+
+def test_the_last_epoch_alone():
+    # Class 0 has 0.2 and the largest other class 0.5; class 2 has 0.6, the largest other one 0.25.
+    last = [[0.2, 0.5, 0.3], [0.15, 0.25, 0.6]]
+    logits = np.log(np.array([[[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]], last], np.float32))
+    labels = np.array([0, 2])
+    np.testing.assert_allclose(last_margin(logits, labels), [-0.3, 0.35], atol=1e-6)
+    p_true = p_true_of(logits, labels)
+    np.testing.assert_allclose(SCORES["last_confidence"].function(p_true), [0.2, 0.6], rtol=1e-6)
+    assert SCORES["worst_word"].function(np.array([[0.1, 0.9], [0.75, 0.5]], np.float32)).tolist() == [
+        0.75,
+        0.5,
+    ]
+
+
+def test_the_margin_ignores_choices_that_an_instance_lacks():
+    logits = np.log(np.array([[[0.25, 0.75, np.nan], [1.0, np.nan, np.nan]]], np.float32))
+    found = SCORES["last_margin"].function(logits, np.zeros(2, np.int64))
+    np.testing.assert_allclose(found, [-0.5, 1], rtol=1e-6)
 
 
 def test_the_entropy_is_that_of_the_mean_prediction():
@@ -116,7 +141,8 @@ def test_a_constant_added_to_all_logits_changes_no_score(constant):
 
 @given(st.permutations(range(EPOCHS)))
 def test_the_order_of_epochs_matters_to_few_scores(order):
-    timeless = [name for name in FURTHER if name not in ("forgetting", "el2n", "learning_percentage")]
+    timed = ("forgetting", "el2n", "learning_percentage", "last_confidence", "last_margin")
+    timeless = [name for name in FURTHER if name not in timed]
     ours, theirs = all_scores(LOGITS[order], LABELS), all_scores(LOGITS, LABELS)
     assert_same(ours, {name: theirs[name] for name in timeless}, 1e-12)
 
@@ -136,6 +162,8 @@ def test_bounds():
         "el2n": (0, math.sqrt(2)),
         "entropy": (0, math.log(CLASSES)),
         "threshold": (0, 0.25),
+        "last_confidence": (0, 1),
+        "last_margin": (-1, 1),
     }.items():
         assert least <= scores[name].min() and scores[name].max() <= most, name
     assert all(values.dtype == np.float64 and values.shape == (ROWS,) for values in scores.values())

@@ -19,7 +19,7 @@ from rich.console import Console
 from ftft.artifacts import write_json
 from ftft.cli import main
 from ftft.cli.neutral import neutral_json, neutral_text
-from ftft.cli.status import State
+from ftft.cli.status import State, named
 from ftft.cli.watch import watch
 from ftft.errors import TrainingError
 from ftft.execution.identity import Execution
@@ -103,7 +103,7 @@ def runs(status):
 
 def test_nothing_yet(status):
     assert status() == "0 training runs\n"
-    assert json.loads(status("--json")) == {"runs": [], "failed_jobs": [], "jobs": None}
+    assert json.loads(status("--json")) == {"runs": [], "failed_jobs": [], "jobs": None, "not_done": {}}
 
 
 def test_a_finished_run(runs, status):
@@ -121,6 +121,7 @@ def test_a_finished_run(runs, status):
             "validation": {"accuracy": 0.75, "macro_f1": 0.5},
             "seconds": 3665,
             "seconds_left": None,
+            "steps_per_second": None,
             "log": f"logs/train/{RUN}.log",
             "last_lines": [],
         }
@@ -144,7 +145,7 @@ def test_a_running_run(runs, status, hold):
     leave_progress(RUN)
     run = runs()[RUN]
     assert (run["state"], run["step"], run["steps"]) == ("running", 600, 5000)
-    assert (run["seconds"], run["seconds_left"]) == (100.4, 4333.2)
+    assert (run["seconds"], run["seconds_left"], run["steps_per_second"]) == (100.4, 4333.2, 1.015)
     assert run["development"] == {"score": 0.731, "checkpoint": 2}
     assert "600/5000  12%  0.731 at 2  -           0:01:40  1:12:13" in status()
 
@@ -432,17 +433,17 @@ def a_run(name, state, **entries):
 def test_a_watched_run_has_a_bar_its_pace_the_time_left_and_its_best_score(shown):
     best = {"score": 0.731, "checkpoint": 2}
     running = a_run(RUN, "running", step=600, steps=5000, seconds_left=4400.0, best=best)
-    text = shown(State([running, a_run(OTHER, "starting")], [], (12, 37)))
+    text = shown(State([running, a_run(OTHER, "starting")], [], (12, 37), {"evaluate": 22, "train_main": 3}))
     (line,) = [line for line in text.splitlines() if RUN in line]
     for part in ("running", " 12%", "1.0 steps/s", "1:13:20 left", "best 0.731"):
         assert part in line
     assert "trainings: 1 running, 1 starting" in text
-    assert "12 of 37 jobs of the last call are done, 25 run or wait" in text
+    assert "12 of 37 jobs of the last call are done, 25 run or wait: 22 evaluate, 3 train_main" in text
 
 
 def test_a_watched_failure_says_why_in_one_line_that_no_terminal_obeys(shown):
     failed = a_run(RUN, "failed", log="logs/a.log", last_lines=["Traceback", "ValueError: \x1b[2J"])
-    text = shown(State([failed], [{"log": "logs/b.log", "last_lines": ["DataError: no rows"]}], None))
+    text = shown(State([failed], [{"log": "logs/b.log", "last_lines": ["DataError: no rows"]}], None, {}))
     assert (
         "logs/a.log: ValueError: \N{REPLACEMENT CHARACTER}[2J" in text
         and "logs/b.log: DataError: no rows" in text
@@ -452,7 +453,7 @@ def test_a_watched_failure_says_why_in_one_line_that_no_terminal_obeys(shown):
 
 def test_more_runs_than_lines_are_counted(shown):
     runs = [a_run(f"{number:03}", "stopped") for number in range(100)]
-    text = shown(State(runs, [], None), height=20)
+    text = shown(State(runs, [], None, {}), height=20)
     assert len(text.splitlines()) < 20 and "000" in text and "099" not in text
     assert "and 85 more: ftft status" in text
 
@@ -461,7 +462,7 @@ BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
 
 
 def test_colours_are_shown_to_terminals_that_want_them(shown, monkeypatch):
-    state = State([a_run(RUN, "running", step=1, steps=2)], [], None)
+    state = State([a_run(RUN, "running", step=1, steps=2)], [], None, {})
     coloured = shown(state, force_terminal=True, color_system="standard")
     assert "\x1b[32m" in coloured and BAR in coloured
     monkeypatch.setenv("NO_COLOR", "1")
@@ -482,4 +483,21 @@ def test_the_jobs_of_the_last_call_are_counted(status):
     ):
         leave_file(f".snakemake/log/2026-11-0{day}T000000.snakemake.log", text)
     assert json.loads(status("--json"))["jobs"] == [2, 9]
-    assert "2 of 9 jobs of the last call are done" in status()
+    assert "2 of 9 jobs of the last call are done\n" in status()
+
+
+def test_the_rules_are_named_whose_jobs_are_not_done(status):
+    rows = ("evaluate          4", "train_main        2", "total             6")
+    planned = "\n".join(["Job stats:", "job         count", "----------  -------", *rows, ""])
+    leave_file(".snakemake/log/2026-11-02T000000.snakemake.log", planned)
+    assert "0 of 6 jobs of the last call are done; not done: 4 evaluate, 2 train_main\n" in status()
+    done = "Finished jobid: 4 (Rule: evaluate)\n1 of 6 steps (17%) done\n"
+    leave_file(".snakemake/log/2026-11-03T000000.snakemake.log", planned + "Select jobs\n" * 9_000 + done)
+    assert json.loads(status("--json"))["not_done"] == {"evaluate": 3, "train_main": 2}
+    assert "1 of 6 jobs of the last call are done; not done: 3 evaluate, 2 train_main\n" in status()
+
+
+def test_of_many_rules_the_most_frequent_are_named():
+    assert named({f"rule_{count}": count for count in range(20, 0, -1)}).endswith(
+        ", 13 rule_13, 12 more rules"
+    )

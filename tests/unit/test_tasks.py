@@ -9,9 +9,9 @@ import torch
 from small import RECIPE, RUNTIME
 from transformers import AutoModelForMultipleChoice
 
-from ftft.cartography.datamap import DataMap
+from ftft.cartography.datamap import COORDINATES, DataMap
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.scores import SCORES
+from ftft.cartography.scores import given_by
 from ftft.cartography.selection import Pool, choose
 from ftft.cartography.supervision import Supervision
 from ftft.data.dataset import Dataset
@@ -158,14 +158,7 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_every_supervision(dataset, 
     assert result.outcome["floor"] == {"accuracy": 0.5} and len(result.epochs) == 4
     save_dynamics(tmp_path / "dynamics.parquet", kind, result.epochs, dataset, {})
     dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
-    data_map = DataMap.of(
-        dynamics,
-        [
-            name
-            for name, own in SCORES.items()
-            if name not in ("confidence", "variability", "correctness") and not own.untrained
-        ],
-    )
+    data_map = DataMap.of(dynamics, [name for name in given_by(dynamics) if name not in COORDINATES])
     assert all(np.isfinite(values).all() for values in data_map.scores.values())
     for name in (
         "ambiguous",

@@ -110,7 +110,10 @@ def test_p_true_is_the_mean_over_entity_words_and_words_ever_taken_for_one():
     assert one["correct"].tolist() == [False, True] and two["correct"].tolist() == [False, True]
     for pool, expected in (("min", (0.4, 0.3)), ("all_words", (2.8 / 4, 2.6 / 4))):
         found = KIND.dynamics(epochs, prepared([(["a"] * 4, ["O", "B-PER", "O", "O"])] * 2, pool=pool))
+        found = list(found)
         assert [columns["p_true"][0] for columns in found] == pytest.approx(expected)
+        # The worst word is an entity in the first epoch, and is taken for one in the second.
+        assert [columns["worst"][0] for columns in found] == pytest.approx([0.4, 0.3])
 
 
 def test_a_sentence_without_entities_goes_by_all_its_words():
@@ -118,6 +121,7 @@ def test_a_sentence_without_entities_goes_by_all_its_words():
     epoch = np.array([[0.5, 0.7, ABSENT, 0, 0, ABSENT], [0.2, 0.4, 0.6, 0, 0, 0]], np.float32)
     (columns,) = KIND.dynamics([epoch], dataset)
     assert columns["p_true"].tolist() == pytest.approx([0.6, 0.4]) and columns["correct"].all()
+    assert columns["worst"].tolist() == pytest.approx([0.5, 0.2])
 
 
 def test_words_that_were_cut_off_count_as_predicted_O():
@@ -125,7 +129,7 @@ def test_words_that_were_cut_off_count_as_predicted_O():
     dataset = prepared([(["a", "b"], ["B-PER", "O"]), (["a", "b"], ["O", "B-LOC"]), (["a"], ["O"])])
     epoch = np.array([[0.5, ABSENT, 1, ABSENT], [0.9, ABSENT, 0, ABSENT], [ABSENT] * 4], np.float32)
     (columns,) = KIND.dynamics([epoch], dataset)
-    assert columns["p_true"].tolist() == pytest.approx([0.5, 0.9, 0.0])
+    assert columns["p_true"].tolist() == columns["worst"].tolist() == pytest.approx([0.5, 0.9, 0.0])
     assert columns["correct"].tolist() == [True, False, True]
     predictions = KIND.predictions(epoch[:, 2:], dataset)
     assert [tags.tolist() for tags in predictions] == [[1, 0], [0, 0], [0]]

@@ -73,7 +73,11 @@ def test_a_run_shows_its_issues_after_each_epoch(train, tmp_path, monkeypatch, c
     np.testing.assert_array_equal(first.p_true, whole.p_true[:1])
     assert main(["issues", "demo", "--unfinished", "--results", str(results), "--first", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "demo, small, seed 0, after 1 of 2 epochs:" in shown and "wrong with probability" in shown
+    assert (
+        "demo, small, seed 0, after 1 of 2 epochs:" in shown
+        and "% are expected to be wrong" in shown
+        and "wrong with probability" in shown
+    )
 
     np.testing.assert_array_equal(load_dynamics(train(), demo_dataset("train", 33)).p_true, whole.p_true)
     assert not so_far.exists()

@@ -153,3 +153,22 @@ def copied(finished, tmp_path) -> Workflow:
 def fresh(another) -> Workflow:
     """The tiny configuration, nothing run yet."""
     return another()
+
+
+@pytest.fixture
+def empty_environment(tmp_path):
+    """A Python that has nothing but pip: call a command with it, and get what it says."""
+    home = tmp_path / ".environment"
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["PATH"] = f"{home / 'bin'}{os.pathsep}{environment['PATH']}"
+
+    def call(*command: str, cwd: Path = tmp_path) -> str:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return call

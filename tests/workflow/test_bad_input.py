@@ -208,6 +208,7 @@ def test_dynamics_that_are_not_numbers_make_no_map(copied):
     assert "are not finite" in run.stdout and "Traceback" not in run.stdout
 
 
+@pytest.mark.long
 def test_a_failed_reference_stops_before_the_main_training_or_is_marked(copied):
     def fails(config):
         config["models"]["small"]["training"] = {"learning_rate": 50.0, "max_grad_norm": 1000.0}

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pyarrow.parquet as pq
+import pytest
 
 from ftft.data.dataset import Dataset
 from ftft.training.stopping import monitored_score, read_early
@@ -141,6 +142,7 @@ def test_an_absent_table_of_the_paper_says_what_it_needs(workflow):
     assert "set stands_for" in run.stdout
 
 
+@pytest.mark.long
 def test_a_cold_start_gives_the_same_bytes_whatever_is_installed(finished, fresh, tmp_path):
     stranger = tmp_path / "installed"
     (stranger / "ftft").mkdir(parents=True)

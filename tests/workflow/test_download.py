@@ -7,6 +7,8 @@ import pytest
 
 from ftft.data import demo
 
+pytestmark = pytest.mark.long
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EVALUATION = "results/evaluations/demo/small/all/full/seed0/validation.parquet"
 # The split on the hub and the number of rows.

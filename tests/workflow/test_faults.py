@@ -18,6 +18,8 @@ import pytest
 
 from ftft.artifacts import read_parquet
 
+pytestmark = pytest.mark.long
+
 TARGETS = ("results/tables/table1.csv", "results/figures/demo/true_class.csv")
 DETERMINISTIC = (
     "data",

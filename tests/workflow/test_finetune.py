@@ -5,6 +5,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from ftft.cli import main
+
 ENTRY = {"main": "large", "reference": "small"}
 
 
@@ -56,6 +58,7 @@ def test_the_folder_loads_and_classifies(taken_home):
     assert (planned["train_reference"], planned["train_main"], planned["write_finetuned"]) == (1, 1, 1)
 
 
+@pytest.mark.long
 def test_an_adapter_is_kept_alone_and_taken_home_merged(copied):
     copied.edit(finetune_only)
     copied.edit(lambda config: config["models"]["large"].update(adapter={"rank": 2}))
@@ -90,6 +93,7 @@ def test_without_development_sets_the_validation_set_stops_the_run(fresh):
     assert "stopped-ood" not in shown
 
 
+@pytest.mark.long
 def test_compare_adds_what_ftft_has_to_beat(copied):
     copied.edit(finetune_only)
     # ERM, the random third and DM are there.
@@ -113,3 +117,7 @@ def test_compare_adds_what_ftft_has_to_beat(copied):
     assert told in (results / "compared/demo/README.md").read_text()
     assert "| DM, matched_random |" in (results / "tables/compare-demo.md").read_text()
     assert copied.planned(target="compare") == copied.planned(target="all") == {}
+    kept = copied.folder / "kept"
+    places = ["--configfile", str(copied.config_file), "--results", str(results)]
+    assert main(["archive", str(kept), "--table", "compare-demo", *places]) == 0
+    assert (kept / "table.md").read_bytes() == (results / "tables/compare-demo.md").read_bytes()

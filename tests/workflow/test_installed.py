@@ -14,9 +14,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+import ftft
+
+# Where `make .venv/.release` puts them, beside the environment's own packages.
+TOOLS = Path(sys.prefix, "release")
 TRAINING = "demo/small/all/full/seed0"
 LEDGER = f"results/runs/{TRAINING}/ledger.json"
-LONG = {"epochs": 60, "checkpoints": 2}
+MAP = "results/maps/demo/small/seed0.parquet"
+MADE_BY_TRAINING = [
+    f"results/runs/{TRAINING}/{name}" for name in ("model/model.safetensors", "dynamics.parquet")
+]
+LONG, SHORT = {"epochs": 60, "checkpoints": 2}, {"epochs": 3}
 
 
 def run(*command, **options):
@@ -34,13 +42,13 @@ def run(*command, **options):
 
 @pytest.fixture(scope="module")
 def archives(root, tmp_path_factory):
-    """The wheel from the repository, and the wheel from the sdist."""
+    """The wheel from the repository, the wheel from the sdist, and the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     hatchling = (sys.executable, "-m", "hatchling", "build")
     run(*hatchling, "-t", "wheel", "-d", folder, cwd=root)
     run(sys.executable, "-m", "build", "--no-isolation", "-o", folder / "again", root)
-    (wheel,), (again,), _ = folder.glob("*.whl"), folder.glob("again/*.whl"), folder.glob("again/*.tar.gz")
-    return wheel, again
+    patterns = ("*.whl", "again/*.whl", "again/*.tar.gz")
+    return [archive for pattern in patterns for archive in folder.glob(pattern)]
 
 
 class Installation:
@@ -96,7 +104,7 @@ def content(wheel):
 
 
 def test_an_sdist_gives_the_same_wheel(archives):
-    wheel, again = map(content, archives)
+    wheel, again = map(content, archives[:2])
     assert wheel == again
     assert {
         "ftft/py.typed",
@@ -111,6 +119,7 @@ def test_the_wheel_holds_every_file_of_the_workflow(archives, root):
     assert {f"ftft/_workflow/{name}" for name in listed} <= set(content(archives[0]))
 
 
+@pytest.mark.long
 def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     command, environment = installation.command("run", LEDGER, "--cores", "1"), installation.environment
     with open(folder / "shown", "w") as shown:
@@ -146,26 +155,34 @@ def test_a_training_is_stopped_by_one_ctrl_c_and_goes_on(installation, folder):
     assert installation.state() == installation.whole
 
 
-def test_two_folders_at_once_check_their_data(installation, folder):
-    other = folder / "other"
-    other.mkdir()
+@pytest.mark.long
+def test_two_folders_train_at_once_as_each_does_alone(installation, folder):
     config = yaml.safe_load((folder / "ftft.yaml").read_text())
-    config["tasks"]["demo"]["datasets"]["train"]["rows"] = 90
-    (other / "ftft.yaml").write_text(yaml.safe_dump(config))
+    config["training"] |= SHORT
+    places = {}
+    for name, rows in (("one", 200), ("other", 90)):
+        config["tasks"]["demo"]["datasets"]["train"]["rows"] = rows
+        for case in ("together", "alone"):
+            places[name, case] = folder / case / name
+            places[name, case].mkdir(parents=True)
+            (places[name, case] / "ftft.yaml").write_text(yaml.safe_dump(config))
+    command = installation.command("run", MAP, "--cores", "1")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     calls = [
-        subprocess.Popen(
-            installation.command("check", "--cores", "1"), cwd=place, env=installation.environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for place in (folder, other)
-    ]  # fmt: skip
-    assert [call.wait(timeout=300) for call in calls] == [0, 0]
-    counts = [
-        json.loads((place / "results/checks/demo.json").read_text())["train"]["instances"]
-        for place in (folder, other)
+        subprocess.Popen(command, cwd=places[name, "together"], env=installation.environment, **quiet)
+        for name in ("one", "other")
     ]
-    assert counts == [200, 90]
-    assert not list(folder.glob("**/results/runs")) and installation.state() == installation.whole
+    assert [call.wait(timeout=300) for call in calls] == [0, 0]
+    for name in ("one", "other"):
+        assert installation.ftft(places[name, "alone"], *command[2:]).returncode == 0
+        together, alone = (
+            [(places[name, case] / file).read_bytes() for file in (MAP, *MADE_BY_TRAINING)]
+            for case in ("together", "alone")
+        )
+        assert together == alone
+    ledgers = [json.loads((places[name, "together"] / LEDGER).read_text()) for name in ("one", "other")]
+    assert [ledger["outcome"]["training_instances"] for ledger in ledgers] == [200, 90]
+    assert installation.state() == installation.whole
 
 
 def test_a_folder_without_a_configuration_is_told_how_to_get_one(installation, tmp_path):
@@ -187,3 +204,42 @@ def test_a_configuration_without_tasks_is_laid_over_the_shipped_default(installa
     planned = installation.ftft(tmp_path, "table1", "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "seed7/ledger.json" in planned.stdout and "seed0/ledger.json" not in planned.stdout
+
+
+@pytest.mark.release
+def test_what_is_published_says_of_itself_what_an_index_needs(archives):
+    if not TOOLS.is_dir():
+        pytest.skip("requirements-release.lock is not installed: make .venv/.release")
+    environment = {**os.environ, "PYTHONPATH": str(TOOLS)}
+    checked = run(sys.executable, "-m", "twine", "check", "--strict", *archives, env=environment)
+    assert checked.count("PASSED") == len(archives) == 3
+
+
+@pytest.mark.release
+def test_a_wheel_runs_the_workflow_in_an_empty_environment(archives, empty_environment, folder, root):
+    wanted = f"ftft[workflow] @ {archives[0].as_uri()}"
+    empty_environment("pip", "install", "--quiet", "--constraint", root / "requirements.lock", wanted)
+    (folder / "reviews.csv").write_text("text,label\n" + "a fine lamp,good\na dull chair,bad\n" * 60)
+    assert "ftft finetune" in empty_environment(
+        "ftft", "init", "--output", "own.yaml", "reviews.csv", cwd=folder
+    )
+    empty_environment("ftft", "run", MAP, "--cores", "1", cwd=folder)
+    shown = "import ftft; print(len(ftft.open_run().data_map('demo', 'small').uids))"
+    assert empty_environment("python", "-c", shown, cwd=folder) == "200\n"
+    assert "1 finished" in empty_environment("ftft", "status", cwd=folder)
+
+
+@pytest.mark.release
+def test_an_sdist_gives_the_library_in_an_empty_environment(archives, empty_environment):
+    empty_environment("pip", "install", "--quiet", archives[2])
+    recorded = empty_environment(
+        "python", "-c",
+        "import numpy, ftft\n"
+        "recorder = ftft.DynamicsRecorder()\n"
+        "for epoch in range(2):\n"
+        "    recorder.record(['a', 'b'], numpy.eye(2), [0, 1])\n"
+        "    recorder.end_epoch()\n"
+        "print(recorder.data_map().confidence.round(3).tolist(), ftft.__version__)",
+    )  # fmt: skip
+    assert recorded == f"[0.731, 0.731] {ftft.__version__}\n"  # e / (e + 1)
+    assert "ftft run" in empty_environment("ftft", "--help")

@@ -12,6 +12,8 @@ from ftft.cartography.folds import split
 from ftft.cli import main
 from ftft.data.dataset import Dataset
 
+pytestmark = pytest.mark.long
+
 FOLDS = 3
 
 

@@ -11,6 +11,8 @@ from conftest import Workflow
 from ftft.cli import main
 from ftft.results.archive import differences
 
+pytestmark = pytest.mark.long
+
 # By kind: keys of its task, the columns of a row, and its metric.
 KINDS = {
     "token_classification": {"labels": ["PER", "LOC"], "text": ["words"], "label": "tags"},

@@ -1,4 +1,4 @@
-"""The rules as a module of somebody else's workflow: from the package, and from a repository."""
+"""The rules as a module of others' workflows: from the package, from a repository, by snakedeploy."""
 
 import os
 import re
@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 TRIGGERS = ("--rerun-triggers", "mtime", "params", "input")
-PACKED = ("Snakefile", "rules", "workflow", "config", "envs")
+PACKED = ("Snakefile", "rules", "workflow", "config", "envs", "profiles", "LICENSE")
+SNAKEDEPLOY = "snakedeploy==0.17.1"
 LEDGER = "ftft/results/runs/reviews/small/all/full/seed0/ledger.json"
 IDENTITY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
 
@@ -65,21 +66,28 @@ def test_the_documented_lines_plan_under_their_own_names(documented, folder, sna
     assert re.search(r"^first_map +1$", planned.stdout, re.M)
 
 
-def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
-    root, documented, folder, snakemake
-):
-    repository = folder / ".repository"
-    repository.mkdir()
+@pytest.fixture
+def repository(root, folder):
+    """The workflow as a repository with a version, below a name that snakedeploy takes for its host's."""
+    place = folder / ".repository" / "github.com" / "somebody" / "ftft"
+    place.mkdir(parents=True)
     for name in PACKED:
         source = root / name
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, repository / name)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, place / name)
     for command in (
         ["init", "--quiet"],
         ["add", "."],
         [*IDENTITY, "commit", "--quiet", "-m", "all"],
         ["tag", "v1"],
     ):
-        subprocess.run(["git", *command], cwd=repository, check=True)
+        subprocess.run(["git", *command], cwd=place, check=True)
+    return place
+
+
+@pytest.mark.long
+def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
+    repository, documented, folder, snakemake
+):
     packed = f'gitfile("{repository}", path="workflow/Snakefile", tag="v1")'
     (folder / "Snakefile").write_text(documented.replace("str(SNAKEFILE)", packed))
     run = snakemake("--", LEDGER)
@@ -89,3 +97,32 @@ def test_rules_from_a_repository_leave_all_that_they_make_below_the_prefix(
     assert list(folder.glob("ftft/results/tracking/reviews/small/all/full/seed0/**/events*"))
     left = {path.name for path in folder.iterdir()} - {".snakemake", ".repository"}
     assert left == {"Snakefile", "reviews.csv", "reviews.yaml", "ftft"}
+
+
+def test_the_folder_that_actions_run_in_plans_the_smallest_configuration(root):
+    planned = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", ".test", "--dry-run",
+         "--snakefile", "workflow/Snakefile"],
+        cwd=root, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert re.search(r"^train_main +[1-9]", planned.stdout, re.M)
+
+
+@pytest.mark.release
+def test_snakedeploy_deploys_a_version_that_runs(repository, folder, snakemake, empty_environment):
+    empty_environment("pip", "install", "--quiet", SNAKEDEPLOY)
+    deployed = folder / "deployed"
+    source = ("deploy-workflow", repository.as_uri(), str(deployed), "--tag", "v1")
+    empty_environment("snakedeploy", *source)
+    assert {path.name for path in deployed.iterdir()} == {"config", "LICENSE", "profiles", "workflow"}
+    snakefile = deployed / "workflow" / "Snakefile"
+    hosted = 'github("somebody/ftft", path="workflow/Snakefile", tag="v1")'
+    assert hosted in snakefile.read_text()
+    # The same from this disk.
+    local = hosted.replace('github("somebody/ftft"', f'gitfile("{repository}"')
+    snakefile.write_text(snakefile.read_text().replace(hosted, local))
+    checked = snakemake(
+        "--directory", str(deployed), "--snakefile", str(snakefile), "--", "results/checks/demo.json"
+    )
+    assert checked.returncode == 0, checked.stdout
+    assert (deployed / "results/checks/demo.json").exists()

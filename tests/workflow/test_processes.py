@@ -3,6 +3,9 @@
 import json
 
 import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.long
 
 RUN = "results/runs/demo/small/all/full/seed0"
 TARGETS = (f"{RUN}/dynamics.parquet", "results/supervisions/demo/small-ambiguous-33/seed0.parquet")

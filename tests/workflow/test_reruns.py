@@ -404,6 +404,7 @@ def test_a_ledger_with_other_times_retrains_nothing(copied):
     assert not {"train_reference", "build_data_map", "train_main", "evaluate"} & set(planned)
 
 
+@pytest.mark.long
 def test_a_file_of_another_content_is_noticed_whatever_its_age(fresh):
     data, encoder = fresh.folder / "train.csv", fresh.folder / "encoder"
     rows = [
@@ -448,6 +449,7 @@ def replace(path, content: bytes) -> None:
 LARGE = "results/evaluations/demo/large/all/full/seed0"
 
 
+@pytest.mark.long
 def test_models_that_are_not_kept_are_trained_again_for_what_is_new(copied):
     models = [path.parent for path in copied.folder.glob("results/runs/**/model.safetensors")]
     assert len(models) == 6

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 TABLE, MAP = "results/tables/table1.csv", "results/maps/demo/small/seed{}.parquet"
 TRAINED = {"data", "encoders", "runs", "maps"}
 

@@ -140,6 +140,7 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGE, ids=["runs", "data", "scores"])
 def test_whatever_is_damaged_is_refused_with_its_cure(copied, damage):
     for name, reader in damage.items():

@@ -19,7 +19,7 @@ from ..notebook import InNotebooks
 from .arguments import checked
 from .before import read_before
 from .dynamics import Dynamics, load_dynamics
-from .scores import SCORES
+from .scores import SCORES, given_by
 
 MINIMUM_EPOCHS = 2
 COORDINATES = ("confidence", "variability", "correctness")
@@ -135,8 +135,7 @@ def build_map(p_true: np.ndarray, logits: np.ndarray, labels: np.ndarray, uids: 
     class may win with less. Errors are those of `DataMap.of`.
     """
     dynamics = Dynamics(list(uids), p_true, logits.argmax(-1) == labels, labels, logits)
-    further = [name for name, own in SCORES.items() if name not in COORDINATES and not own.untrained]
-    return DataMap.of(dynamics, further)
+    return DataMap.of(dynamics, [name for name in given_by(dynamics) if name not in COORDINATES])
 
 
 def score_of(dynamics: Dynamics, name: str, settings: dict) -> np.ndarray:
@@ -185,7 +184,8 @@ def write_score(
     """
     dataset = Dataset.load(data_file, texts=False)
     if dynamics_file:
-        dynamics = load_dynamics(dynamics_file, dataset, logits="logits" in SCORES[name].needs)
+        more = not {"logits", "worst"}.isdisjoint(SCORES[name].needs)
+        dynamics = load_dynamics(dynamics_file, dataset, logits=more)
     else:
         untaken = np.empty((SCORES[name].epochs, len(dataset)), np.float32)
         dynamics = Dynamics(dataset.uids, untaken, untaken > 0)

@@ -5,7 +5,7 @@ They are those of the training-mode forward pass in which the instance was drawn
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Dynamics:
 
     uids [n], p_true [epochs, n] float32, correct [epochs, n] bool; labels [n] and logits [epochs, n,
     classes] where the kind of task has them, else None. before and alone [n]: the mean loss per token of each
-    response before any training, after its prompt and without it, where that pass was made.
+    response before any training, after its prompt and without it, where that pass was made. own [epochs, n]:
+    what else the kind of task records, by name.
     """
 
     uids: Sequence[str]
@@ -43,6 +44,14 @@ class Dynamics:
     logits: np.ndarray | None = None
     before: np.ndarray | None = None
     alone: np.ndarray | None = None
+    own: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> np.ndarray | None:
+        """The least probability [epochs, n] of a part of the target that may be wrong alone, such as a word's
+        tag, or None.
+        """
+        return self.own.get("worst")
 
 
 def save_dynamics(
@@ -80,7 +89,7 @@ def unfinished_dynamics(scratch: str | Path, run: dict) -> Path:
 
 
 def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
-    """Read the training dynamics of the instances of `dataset`, without their logits if asked.
+    """Read the training dynamics of the instances of `dataset`, of p_true and correct alone if asked.
 
     Raises ArtifactError where the file is torn, belongs to other data, lacks an instance in an epoch, or
     holds a probability that is not finite.
@@ -130,7 +139,9 @@ def _whole(
     names = [name for name in table.column_names if name.startswith("logit_")]
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
-    return Dynamics(uids, p_true, correct, labels, stacked)
+    further = [name for name in table.column_names if name not in (*KEYS, *names)]
+    own = {name: to_numpy(table[name]).reshape(shape) for name in further}
+    return Dynamics(uids, p_true, correct, labels, stacked, own=own)
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
+from ..tasks.base import mean_probabilities
 from .datamap import score_of
 from .dynamics import Dynamics
 from .scores import SCORES, mean_ranks
@@ -52,6 +53,8 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 # The lowest probabilities decide on the share; a minimum over fewer instances than this is chance.
 FEWEST = 50
+# How far a range reaches beyond its estimates: 95 % of a normal distribution.
+ERRORS = 2.0
 
 
 def estimate(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
@@ -66,23 +69,49 @@ def estimate(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
     own probability, fitted as a falling function by isotonic regression.
     """
     classes = probabilities.shape[1]
-    rows = np.arange(len(labels))
-    given = probabilities[rows, labels]
-    others = np.ones(probabilities.shape, bool)
-    others[rows, labels] = False
-    other = np.sort(probabilities[others])
-    ratio = _least_ratio(np.sort(given), other)
-    share = ratio / (1 + ratio / (classes - 1))
+    given, other = _given_and_others(probabilities, labels)
+    ratio, _ = _least_ratio(np.sort(given), other)
+    share = _corrected(ratio, classes)
     return Noise(share, _posterior(given, other, share))
 
 
-def _least_ratio(given: np.ndarray, other: np.ndarray) -> float:
+def share_range(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Between what the share of wrong labels is expected to lie, by logits [epochs, n, classes].
+
+    The estimate is too high for a model that has not learnt yet, and too low for one that has learnt wrong
+    labels by heart, which comes later (Arpit et al. 2017): the lower end is that of the last epoch, the upper
+    one that of the mean of the first two. Each is taken `ERRORS` standard errors further, of the count of
+    labels that it rests on.
+    """
+    ends = []
+    for part, sign in ((logits[-1:], -1), (logits[:2], 1)):
+        given, other = _given_and_others(mean_probabilities(part), labels)
+        ratio, count = _least_ratio(np.sort(given), other)
+        share = _corrected(ratio, logits.shape[-1])
+        ends.append(min(1.0, max(0.0, share * (1 + sign * ERRORS / count**0.5))))
+    return min(ends), max(ends)
+
+
+def _given_and_others(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of the given labels [n], and those of all other classes, ascending."""
+    others = np.ones(probabilities.shape, bool)
+    others[np.arange(len(labels)), labels] = False
+    return probabilities[~others], np.sort(probabilities[others])
+
+
+def _corrected(ratio: float, classes: int) -> float:
+    return ratio / (1 + ratio / (classes - 1))
+
+
+def _least_ratio(given: np.ndarray, other: np.ndarray) -> tuple[float, int]:
     """The least ratio of two distribution functions, both samples ascending, at the given ones from the
-    `FEWEST`th on.
+    `FEWEST`th on; and how many of the given ones are below it.
     """
     below = np.searchsorted(other, given, side="right") / len(other)
     ratios = np.arange(1, len(given) + 1) / len(given) / np.maximum(below, 1 / len(other))
-    return float(min(1.0, ratios[min(FEWEST, len(given)) - 1 :].min()))
+    first = min(FEWEST, len(given)) - 1
+    place = first + int(ratios[first:].argmin())
+    return float(min(1.0, ratios[place])), place + 1
 
 
 def _posterior(given: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:

@@ -98,7 +98,7 @@ class KindRecorder:
         self._seen = np.zeros(instances, bool)
 
     def dynamics(self) -> Dynamics:
-        """The complete epochs, without logits."""
+        """The complete epochs; of logits there are none."""
         if not self._epochs:
             raise DataError(
                 "no epoch was recorded", fix="call record for every batch, end_epoch after each epoch"
@@ -107,7 +107,8 @@ class KindRecorder:
         p_true, correct = (
             np.stack([np.asarray(epoch[name]) for epoch in found]) for name in ("p_true", "correct")
         )
-        return Dynamics(list(self._dataset.uids), p_true, correct)
+        worst = {"worst": np.stack([epoch["worst"] for epoch in found])} if "worst" in found[0] else {}
+        return Dynamics(list(self._dataset.uids), p_true, correct, own=worst)
 
     def data_map(self) -> DataMap:
         """The data map of the complete epochs; the method raises ArtifactError for fewer than two."""

@@ -1,8 +1,8 @@
 """Scores of instances from training dynamics: those of the data map, and further ones, each defined once.
 
 A score is a function of arrays, named as Dynamics names them: p_true [epochs, n], correct [epochs, n],
-logits [epochs, n, classes], labels [n], before [n], alone [n]; it gives float64 [n]. The decorator registers
-it.
+logits [epochs, n, classes], labels [n], worst [epochs, n], before [n], alone [n]; it gives float64 [n]. The
+decorator registers it.
 Sums go epoch after epoch and class after class, so that an instance's score does not depend on who is beside
 it.
 """
@@ -21,7 +21,7 @@ from .dynamics import Dynamics
 EL2N_EPOCHS = (1,)
 # Instances whose float64 intermediates, 128 KB an array, stay in a core's cache.
 CACHED = 1 << 14
-SIGNALS = ("p_true", "correct", "logits", "labels", "before", "alone")
+SIGNALS = ("p_true", "correct", "logits", "labels", "worst", "before", "alone")
 # Those of a pass before training, which ask for no trained model.
 UNTRAINED = ("before", "alone")
 
@@ -66,6 +66,15 @@ class Score:
 
 
 SCORES: dict[str, Score] = {}
+
+
+def given_by(dynamics: Dynamics) -> list[str]:
+    """The names of the scores whose signals these dynamics have."""
+    return [
+        name
+        for name, own in SCORES.items()
+        if not any(getattr(dynamics, signal) is None for signal in own.needs)
+    ]
 
 
 def score(name: str, epochs: int = 1, wrong: int = 0) -> Callable:
@@ -157,6 +166,40 @@ def el2n(logits: np.ndarray, labels: np.ndarray, epochs: Sequence[int] = EL2N_EP
         np.square(probability - (labels == index)) for index, probability in enumerate(softmax(chosen))
     )
     return _mean(np.sqrt(reduce(np.add, squares)))
+
+
+@score("last_confidence", wrong=-1)
+def last_confidence(p_true: np.ndarray) -> np.ndarray:
+    """The probability of the true label in the last epoch.
+
+    Self-confidence of Northcutt, Jiang and Chuang (2021), of predictions in sample: the recorded pass is that
+    of training, in which a model has seen the instance once in each epoch before.
+    """
+    return p_true[-1].astype(np.float64)
+
+
+@checked
+@score("last_margin", wrong=-1)
+def last_margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The probability of the true class less the largest other one in the last epoch, from -1 to 1.
+
+    Normalised margin of Northcutt, Jiang and Chuang (2021), of predictions in sample.
+    """
+    true = other = np.zeros(logits.shape[1])
+    for index, (probability,) in enumerate(softmax(logits[-1:])):
+        gold = labels == index
+        true = np.where(gold, probability, true)
+        other = np.maximum(other, np.where(gold, 0, probability))
+    return true - other
+
+
+@score("worst_word", wrong=-1)
+def worst_word(worst: np.ndarray) -> np.ndarray:
+    """The least probability that a word's true tag has in the last epoch: one wrong tag spoils a sentence.
+
+    Wang and Mueller (2022), of the scores of sentences the best, of predictions in sample.
+    """
+    return worst[-1].astype(np.float64)
 
 
 @checked

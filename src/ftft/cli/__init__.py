@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "status:status",
     "issues": "issues:issues",
     "references": "references:references",
+    "corrections": "corrections:corrections",
     "archive": "archive:archive",
     "select": "select:select_ids",
     "transfer": "transfer:transfer_table",
@@ -145,6 +146,28 @@ def parser() -> argparse.ArgumentParser:
     ranked.add_argument(
         "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
     )
+
+    example = "ftft corrections export.json --data results/data/reviews/train.parquet"
+    meaning = "turn what another tool says of labels into a file of corrections"
+    corrections = _command(commands, "corrections", meaning, example)
+    corrections.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="a frame of cleanlab's label issues, an export of Argilla or Label Studio, or a folder of "
+        "allenai/cartography",
+    )
+    corrections.add_argument(
+        "--data",
+        metavar="PARQUET",
+        type=Path,
+        required=True,
+        help="the data set as the workflow prepared it: results/data/TASK/DATASET.parquet",
+    )
+    corrections.add_argument(
+        "--question", metavar="NAME", help="whose answers are labels, where several were asked"
+    )
+    corrections.add_argument("--output", metavar="CSV", type=Path, default=Path("corrections.csv"))
 
     shown = _command(commands, "open", "show the newest page (data map, preflight, report)", "ftft open")
     shown.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))

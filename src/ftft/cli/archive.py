@@ -9,7 +9,8 @@ import yaml
 from ..artifacts import Provenance, working
 from ..errors import ConfigError
 from ..pipeline import parameters, plan
-from ..pipeline.config import Configuration, check_file, resolve
+from ..pipeline.compare import compare_name, table_of
+from ..pipeline.config import Configuration, Table, check_file, resolve
 from ..pipeline.contract import Expectations
 from ..pipeline.names import Run
 from ..results.archive import write_archive
@@ -28,11 +29,13 @@ def archive(chosen: argparse.Namespace) -> None:
         check_file(file)
         merged = _laid_over(merged, yaml.safe_load(file.read_text(encoding="utf-8")))
     config = resolve(merged)
-    if chosen.table not in config.tables:
+    try:
+        table = table_of(config, chosen.table)
+    except KeyError:
+        names = [*config.tables, *map(compare_name, config.finetune)]
         raise ConfigError(
-            "there is no such table", got=repr(chosen.table), expected=f"one of {', '.join(config.tables)}"
-        )
-    table = config.tables[chosen.table]
+            "there is no such table", got=repr(chosen.table), expected=f"one of {', '.join(names)}"
+        ) from None
     runs = plan.table_runs(table, config)
     results = chosen.results
     with working(Provenance(expected=Expectations(config))):
@@ -45,33 +48,33 @@ def archive(chosen: argparse.Namespace) -> None:
             ],
         )
         write_archive(
-            _specs(config, chosen.table),
+            _specs(config, chosen.table, table),
             [
                 results / "evaluations" / run.path / f"{name}.parquet"
                 for run in runs
                 for name in config.tasks[table.task].evaluate
             ],
-            _files(results, (run.files()["ledger"] for run in _counted(runs, config, chosen.table))),
+            _files(results, (run.files()["ledger"] for run in _counted(runs, config, table))),
             supervising,
             chosen.folder,
         )
     print(f"{chosen.folder}: {len(runs)} runs; python -m ftft.results.archive {chosen.folder} checks it")
 
 
-def _specs(config: Configuration, table: str) -> dict:
+def _specs(config: Configuration, table: str, entry: Table) -> dict:
     shown = parameters.table_slice(config, table)
     return {
         "scores": parameters.scores_slice(config, table),
         "comparisons": parameters.comparisons_slice(config, table),
+        "gains": parameters.gains_slice(config, table) if plan.gain_parts(entry, config) else None,
         "table": {key: value for key, value in shown.items() if key != "files"},
     }
 
 
-def _counted(runs: list[Run], config: Configuration, table: str) -> list[Run]:
+def _counted(runs: list[Run], config: Configuration, table: Table) -> list[Run]:
     """The runs of a table and those whose cost or failure it counts."""
-    entry = config.tables[table]
-    references = plan.table_reference_runs(entry, config)
-    return list(dict.fromkeys([*runs, *references, *plan.cost_runs(entry, config)]))
+    references = plan.table_reference_runs(table, config)
+    return list(dict.fromkeys([*runs, *references, *plan.cost_runs(table, config)]))
 
 
 def _files(results: Path, names) -> list[Path]:

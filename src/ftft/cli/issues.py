@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..artifacts import read_json
@@ -44,7 +45,9 @@ def _unfinished(chosen: argparse.Namespace) -> None:
         of = f" of {about['planned']:g}" if about["planned"] else ""
         run = plain("{task}, {model}, seed {seed}".format(**about["run"]))
         share = (
-            "" if about["share"] is None else f"; at most {100 * about['share']:.1f} % expected to be wrong"
+            ""
+            if about["share_range"] is None
+            else f"; {_percent(about['share_range'])} are expected to be wrong"
         )
         print(f"{run}, after {about['epochs']}{of} epochs: {len(frame)} labels look wrong{share}\n")
         shown = frame.head(max(0, chosen.first)).fillna("").astype(str).to_dict("records")
@@ -97,9 +100,13 @@ def _expected(summary: dict) -> str:
     shares = [run["share"] for run in summary["runs"] if run["share"] is not None]
     if not shares:
         return f"{instances} labels"
+    ends = [end for run in summary["runs"] if run["share_range"] for end in run["share_range"]]
+    return f"{_percent(shares)} of {instances} labels are expected to be wrong (range {_percent(ends)})"
+
+
+def _percent(shares: Sequence[float]) -> str:
     low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
-    among = f"{low} %" if low == high else f"{low} to {high} %"
-    return f"{among} of {instances} labels at most are expected to be wrong"
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _cost(summary: dict) -> str:

@@ -32,18 +32,24 @@ SHOWN_LINES = 6
 LARGEST_NUMBER = 1e12
 # A job imports torch and makes the tokens of its data before it takes its lock.
 STARTING_SECONDS = 600
-DONE = re.compile(r"^(\d+) of (\d+) steps", re.M)
+DONE = re.compile(r"^(\d{1,9}) of (\d{1,9}) steps", re.M)
+PLANNED = re.compile(r"^Job stats:\njob +count\n[- ]+\n(.*?)^total +(\d{1,9})$", re.M | re.S)
+JOBS_OF_RULE = re.compile(r"^(\w+) +(\d{1,9})$", re.M)
+FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)", re.M)
+SHOWN_RULES = 8
 SNAKEMAKE_LOGS = Path(".snakemake", "log")
 STATES = ("running", "starting", "failed", "stopped", "finished")
 NUMBERS = ("step", "steps", "seconds", "seconds_left", "loss")
 
 
 class State(NamedTuple):
-    """What is known: runs and failed jobs as below, and jobs that are done of all of the last call."""
+    """What is known: runs and failed jobs as below, jobs that are done of all of the last call, and how many
+    jobs of each rule are not done there: they run or wait."""
 
     runs: list[dict]
     failed_jobs: list[dict]
     jobs: tuple[int, int] | None
+    not_done: dict[str, int]
 
 
 def status(arguments: argparse.Namespace) -> None:
@@ -52,7 +58,7 @@ def status(arguments: argparse.Namespace) -> None:
 
     def look() -> State:
         runs = training_runs(arguments.results / "runs", arguments.logs / "train", scratch)
-        return State(runs, failed_jobs(arguments.logs), jobs_done(SNAKEMAKE_LOGS))
+        return State(runs, failed_jobs(arguments.logs), *jobs_of_last_call(SNAKEMAKE_LOGS))
 
     if arguments.watch is not None and arguments.json:
         while True:
@@ -68,19 +74,31 @@ def status(arguments: argparse.Namespace) -> None:
         print("\n".join(map(neutral_text, _report(look()))))
 
 
-def jobs_done(logs: Path) -> tuple[int, int] | None:
-    """How many jobs of how many are done in the last call of snakemake, as its newest log in `logs` says."""
-    found = DONE.findall(_tail(max(_files(logs, ".log"), default=logs)))
-    return (int(found[-1][0]), int(found[-1][1])) if found else None
+def jobs_of_last_call(logs: Path) -> tuple[tuple[int, int] | None, dict[str, int]]:
+    """How many jobs of how many are done in the last call of snakemake, and those by rule that are not, as
+    its newest log in `logs` says: the most frequent rule first."""
+    text = _tail(max(_files(logs, ".log"), default=logs), LEDGER_BYTES)
+    planned, total = (PLANNED.findall(text) or [("", None)])[-1]
+    counts = Counter({rule: int(count) for rule, count in JOBS_OF_RULE.findall(planned)})
+    left = counts - Counter(FINISHED.findall(text))
+    done = DONE.findall(text) or ([(0, total)] if total else [])
+    return (int(done[-1][0]), int(done[-1][1])) if done else None, dict(left.most_common())
+
+
+def named(not_done: dict[str, int]) -> str:
+    """The rules of jobs that are not done, with the number of jobs of each."""
+    shown = [f"{count} {rule}" for rule, count in not_done.items()]
+    more = [f"{len(shown) - SHOWN_RULES} more rules"] if len(shown) > SHOWN_RULES else []
+    return ", ".join(shown[:SHOWN_RULES] + more)
 
 
 def training_runs(results: Path, logs: Path, scratch: Path) -> list[dict]:
     """Every run that has a ledger below `results`, or a log or progress file below `logs`, by state and name.
 
     Keys: run, state (one of `STATES`), step, steps, loss, development and best (score, checkpoint),
-    validation (scores of the kept checkpoint), seconds, seconds_left, log, last_lines; None for what is not
-    known. A run without a ledger is running if somebody holds its lock; else it ended as its progress file or
-    its log says.
+    validation (scores of the kept checkpoint), seconds, seconds_left, steps_per_second, log, last_lines; None
+    for what is not known. A run without a ledger is running if somebody holds its lock; else it ended as its
+    progress file or its log says.
     """
     ledgers = {path.parent.relative_to(results): path for path in _files(results, "ledger.json")}
     files = {path.with_suffix("").relative_to(logs): path for path in _files(logs, ".log", ".json")}
@@ -100,8 +118,14 @@ def training_runs(results: Path, logs: Path, scratch: Path) -> list[dict]:
                 run["last_lines"] = _last_lines(text)
         if run["state"] != "running":
             run["seconds_left"] = None
-        runs.append(run)
+        runs.append(run | {"steps_per_second": pace(run)})
     return sorted(runs, key=lambda run: (STATES.index(run["state"]), run["run"]))
+
+
+def pace(run: dict) -> float | None:
+    """Steps a second of a run whose time left is known."""
+    step, steps, left = run["step"], run["steps"], run["seconds_left"]
+    return _number(round((steps - step) / left, 3)) if left and None not in (step, steps) else None
 
 
 def running_runs(logs: Path, since: float) -> list[dict]:
@@ -192,9 +216,9 @@ def _read(path: Path, limit: int, from_end: bool = False) -> bytes:
         os.close(number)
 
 
-def _tail(path: Path) -> str:
+def _tail(path: Path, limit: int = READ_BYTES) -> str:
     """The end of a log, carriage returns as line ends."""
-    return _read(path, READ_BYTES, from_end=True).decode("utf-8", "replace").replace("\r", "\n")
+    return _read(path, limit, from_end=True).decode("utf-8", "replace").replace("\r", "\n")
 
 
 def _read_json(path: Path, limit: int = READ_BYTES) -> dict:
@@ -270,7 +294,8 @@ def _report(state: State) -> Iterator[str]:
     count = f"{len(runs)} training run{'s' * (len(runs) != 1)}"
     yield count + (f": {', '.join(counted)}" if counted else "")
     if state.jobs is not None:
-        yield "{} of {} jobs of the last call are done".format(*state.jobs)
+        left = f"; not done: {named(state.not_done)}" if state.not_done else ""
+        yield "{} of {} jobs of the last call are done".format(*state.jobs) + left
     header = ("state", "run", "step", "", "dev", "validation", "time", "left")
     rows = [header, *map(_row, runs)] if runs else []
     rows = [tuple(map(neutral_text, row)) for row in rows]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .neutral import neutral_text
-from .status import STATES, State, clock
+from .status import STATES, State, clock, named, pace
 
 STYLES = {
     "running": "green",
@@ -53,7 +53,8 @@ def picture(state: State, height: int) -> RenderableType:
         done, total = state.jobs
         workflow = Table.grid(padding=(0, 1))
         waiting = f"{done} of {total} jobs of the last call are done, {total - done} run or wait"
-        workflow.add_row(_bar(total, done), Text(waiting))
+        names = f": {neutral_text(named(state.not_done))}" if state.not_done else ""
+        workflow.add_row(_bar(total, done), Text(waiting + names, no_wrap=True, overflow="ellipsis"))
         lines.append(workflow)
     why = [
         Text(
@@ -97,13 +98,13 @@ def _bar(total: int, done: int) -> RenderableType:
 def _cells(run: dict) -> tuple[RenderableType, ...]:
     step, steps, left, best = run["step"], run["steps"], run["seconds_left"], run["best"]
     known = step is not None and steps
-    pace = f"{(steps - step) / left:.1f} steps/s" if known and left else ""
+    speed = pace(run)
     style = STYLES[run["state"]]
     return (
         Text(run["state"], style),
         _bar(steps, step) if known else Text(""),
         Text(f"{step / steps:4.0%}" if known else ""),
-        Text(pace),
+        Text("" if speed is None else f"{speed:.1f} steps/s"),
         Text("" if left is None else f"{clock(left)} left"),
         Text(f"best {best['score']:.3f}" if best else ""),
         Text(neutral_text(run["run"]), style, overflow="fold"),

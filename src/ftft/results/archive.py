@@ -18,6 +18,7 @@ from ..data.dataset import target_column
 from ..errors import ArtifactError, FtftError
 from ..statistics.comparisons import compare_rows, load_comparisons
 from ..statistics.exclusions import run_key
+from ..statistics.gains import split_gains
 from ..statistics.scores import Evaluation, collect_scores
 from ..tasks.metrics import metric
 from .rendering import Rendering, to_markdown
@@ -37,9 +38,10 @@ def write_archive(
 ) -> None:
     """Write a table's per-example predictions, the ledgers of its runs, and the table as these give it.
 
-    `specs` holds what defines the `scores`, the `comparisons` and the `table`, as the rules that make these
-    read it; `evaluations` has a file per run and data set; `ledgers` those of the table's runs, of their
-    reference runs and of the unit of cost; `supervising` as `tables.load_supervising` gives it.
+    `specs` holds what defines the `scores`, the `comparisons`, the `gains` (None where the table has no
+    controls that split them) and the `table`, as the rules that make these read it; `evaluations` has a file
+    per run and data set; `ledgers` those of the table's runs, of their reference runs and of the unit of
+    cost; `supervising` as `tables.load_supervising` gives it.
     predictions.parquet: dataset, uid, label, and one column of predictions per run, called by its place in
     the list `runs` of runs.json. Raises ArtifactError for predictions that may hold texts, and where
     the runs of a data set are not of the same examples.
@@ -107,9 +109,13 @@ def recompute(archive: Path, folder: Path) -> None:
         compare_rows(
             specs["comparisons"], evaluations, ledgers, work / "comparisons.parquet", work / COMPARISONS
         )
+        gains = None
+        if specs["gains"]:
+            gains = work / "gains.parquet"
+            split_gains(specs["gains"], evaluations, ledgers, gains, work / "gains.csv")
         outputs = {form: work / f"{TABLE}.{form}" for form in ("csv", "md", "tex")}
         sources = work / "scores.parquet", work / "comparisons.parquet", ledgers
-        write_table(specs["table"], *sources, supervising, {**outputs, "costs": work / "costs.csv"})
+        write_table(specs["table"], *sources, supervising, {**outputs, "costs": work / "costs.csv"}, gains)
         for path in (outputs["csv"], outputs["md"], work / COMPARISONS):
             write_text(folder / path.name, path.read_text(encoding="utf-8"))
 

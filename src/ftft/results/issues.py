@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ..artifacts import read_parquet, to_arrow, to_numpy, write_json, write_parquet
 from ..cartography.dynamics import Dynamics, load_dynamics
 from ..cartography.folds import COSTS
-from ..cartography.issues import DEFAULT_SCORES, estimate, suspicion
+from ..cartography.issues import DEFAULT_SCORES, estimate, share_range, suspicion
 from ..data.columns import text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
@@ -25,6 +25,8 @@ from ..statistics.frames import write_csv
 from ..tasks.base import Suggestions, kind_of
 
 LISTED_WITHOUT_PROBABILITIES = 0.1
+# What the list of a task says of each run.
+SUMMARISED = ("share", "share_range", "further_trainings")
 
 
 def write_issues(
@@ -48,6 +50,7 @@ def write_issues(
         "epochs": len(dynamics.p_true),
         "scores": list(spec["scores"]),
         "share": share,
+        "share_range": None if share is None else share_range(dynamics.logits, dataset.labels),
         "further_trainings": {"number": folds, **{name: described.get(name, 0) for name in COSTS}},
     }
     write_parquet(outputs["scores"], table, metadata)
@@ -56,7 +59,7 @@ def write_issues(
 
 def issues_so_far(dynamics_file: Path, results: Path) -> tuple[pd.DataFrame, dict]:
     """The list of a reference run that is not at its end, by the scores that need no more epochs than one,
-    with its texts; and what the file says of the run, with the expected `share` of wrong labels.
+    with its texts; and what the file says of the run, with the expected `share_range` of wrong labels.
 
     Raises ArtifactError where the training set has changed since.
     """
@@ -72,7 +75,8 @@ def issues_so_far(dynamics_file: Path, results: Path) -> tuple[pd.DataFrame, dic
     repeats = repeats_of(results / "checks" / f"{about['run']['task']}.repeats.parquet", data_file.stem)
     table, share = find_issues(dynamics, dataset, repeats, DEFAULT_SCORES, {})
     names = [f"text {place + 1}" for place in range(len(dataset.texts))]
-    return with_texts(listed(table, share), dataset, names), {**about, "share": share}
+    expected = None if share is None else share_range(dynamics.logits, dataset.labels)
+    return with_texts(listed(table, share), dataset, names), {**about, "share_range": expected}
 
 
 def find_issues(
@@ -88,18 +92,19 @@ def find_issues(
     task gives probabilities of labels. `repeats` are the groups of instances with duplicates, by uid;
     `unseen` says that no model was trained on the instances that it speaks of.
     """
-    suggestions = kind_of(dataset.kind).suggestions(dynamics.logits, dataset)
+    suggestions = kind_of(dataset.kind).suggestions(dynamics.logits, dynamics.own, dataset)
     noise = None
     if suggestions.probabilities is not None:
         noise = estimate(suggestions.probabilities, dataset.labels)
     others = duplicates_with_other_labels(dataset.uids, repeats, suggestions.given)
+    remarks = {row: f"{suggestions.remarks.get(row, '')}{others.get(row, '')}" for row in range(len(dataset))}
     columns = {
         "uid": text_column(dataset.uids),
         "given": pa.array(suggestions.given, pa.string()),
         "suggested": pa.array(suggestions.suggested, pa.string()),
         "score": to_arrow(suspicion(dynamics, scores, **settings)),
         "probability": to_arrow(noise.probability) if noise else pa.nulls(len(dataset), pa.float64()),
-        "reason": pa.array(reasons(dynamics, suggestions, others, unseen), pa.string()),
+        "reason": pa.array(reasons(dynamics, suggestions, remarks, unseen), pa.string()),
         "contradicted": pa.array([row in others for row in range(len(dataset))]),
     }
     return pa.table(columns), noise.share if noise else None
@@ -132,11 +137,11 @@ def with_texts(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> p
 
 
 def reasons(
-    dynamics: Dynamics, suggestions: Suggestions, others: dict[int, str], unseen: bool = False
+    dynamics: Dynamics, suggestions: Suggestions, remarks: dict[int, str], unseen: bool = False
 ) -> list[str]:
-    """Why a label looks wrong, or what speaks for it, in one sentence or two [n].
+    """Why a label looks wrong, or what speaks for it, in some sentences [n].
 
-    `others` are sentences about duplicates, by row; `unseen` as of `find_issues`.
+    `remarks` are further sentences, by row; `unseen` as of `find_issues`.
     """
     epochs, right = len(dynamics.correct), dynamics.correct.sum(0)
     lost = (dynamics.correct[:-1] & ~dynamics.correct[1:]).any(0) & ~dynamics.correct[-1]
@@ -157,7 +162,7 @@ def reasons(
         sentence += f"; its {mean}probability is {confidence[row]:.2f}"
         if likeliest is not None and suggestions.suggested[row]:
             sentence += f", that of the suggested one {likeliest[row]:.2f}"
-        found.append(f"{sentence}.{others.get(row, '')}")
+        found.append(f"{sentence}.{remarks.get(row, '')}")
     return found
 
 
@@ -195,7 +200,7 @@ def write_task_issues(
 ) -> None:
     """Write the lists of all runs of a task as one (`csv`): by instance how many runs list it, and what they
     say; and `summary`, JSON: how many instances there are, how many are listed, and by run which share of
-    labels is expected to be wrong and what the list cost beside the reference run.
+    labels is expected to be wrong (`share`, `share_range`) and what the list cost beside the reference run.
 
     `spec` holds the `runs` (model, seed; a file each) and `text`. Instances are ordered by the number of runs
     that list them, then by their mean score. Scores and probabilities are means over all runs; the suggested
@@ -207,7 +212,7 @@ def write_task_issues(
     merged = merge(tables, shares)
     write_csv(outputs["csv"], with_texts(merged, dataset, spec["text"]))
     runs = [
-        {"model": model, "seed": seed, "share": one["share"], "further_trainings": one["further_trainings"]}
+        {"model": model, "seed": seed, **{name: one[name] for name in SUMMARISED}}
         for (model, seed), one in zip(spec["runs"], described, strict=True)
     ]
     summary = {"instances": len(dataset), "listed": len(merged), "runs": runs}

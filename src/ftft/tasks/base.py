@@ -61,12 +61,14 @@ class Suggestions:
     """What a model would say of n instances in place of their labels.
 
     given, suggested: the labels in words [n]; the suggested one is empty where the model agrees or has none.
-    probabilities: the mean over epochs of the probability of each class [n, classes], or None.
+    probabilities: the mean over epochs of the probability of each class [n, classes], or None. remarks: by
+    row, a sentence about the part of its label that looks worst.
     """
 
     given: list[str]
     suggested: list[str]
     probabilities: np.ndarray | None = None
+    remarks: dict[int, str] = field(default_factory=dict)
 
 
 class Kind(ABC):
@@ -185,9 +187,12 @@ class Kind(ABC):
             )
         return outputs
 
-    def suggestions(self, logits: np.ndarray | None, dataset: "Dataset") -> Suggestions:
+    def suggestions(
+        self, logits: np.ndarray | None, own: dict[str, np.ndarray], dataset: "Dataset"
+    ) -> Suggestions:
         """The given labels in words, and the likeliest ones by the mean over epochs of what `logits` [epochs,
-        n, classes] make of each class, where the dynamics have them.
+        n, classes] make of each class, where the dynamics have them. `own` [epochs, n] is what else the kind
+        records.
         """
         given = self.in_words(dataset.labels, dataset)
         if logits is None:

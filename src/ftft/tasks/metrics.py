@@ -189,11 +189,17 @@ def _ranks(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _correlation(weights: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Weighted correlations [resamples] of two arrays [resamples, n]; nan over nothing."""
     total = weights.sum(1, keepdims=True)
+    varies = _varies(weights, one) & _varies(weights, other)
     one, other = (values - ratio((weights * values).sum(1, keepdims=True), total) for values in (one, other))
     spread = np.sqrt((weights * one**2).sum(1) * (weights * other**2).sum(1))
-    varies = spread > 0
     found = np.divide((weights * one * other).sum(1), spread, where=varies, out=np.zeros(len(spread)))
     return np.where(total[:, 0] > 0, found, np.nan)
+
+
+def _varies(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether drawn values [resamples, n] differ, which their spread about a rounded mean cannot tell."""
+    drawn = weights > 0
+    return np.where(drawn, values, -np.inf).max(1) > np.where(drawn, values, np.inf).min(1)
 
 
 @register

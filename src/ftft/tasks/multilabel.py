@@ -5,6 +5,7 @@ those that the model ever gave it. Most labels are absent and learnt to be so at
 would be flat.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.targets import label_sets, required_texts
-from .base import Kind
+from .base import Kind, Suggestions
 
 
 class Multilabel(Kind):
@@ -82,6 +83,20 @@ class Multilabel(Kind):
                     for index, column in enumerate(probabilities.T)
                 },
             }
+
+    def suggestions(self, logits: None, own: dict[str, np.ndarray], dataset) -> Suggestions:
+        """The labels whose mean probability over epochs is above one half."""
+        means = [own[f"probability_{index}"].mean(0) for index in range(len(dataset.label_names))]
+        likeliest = np.stack(means, 1) > 0.5
+        agrees = (likeliest == dataset.labels).all(1)
+        words = self.in_words(likeliest, dataset)
+        suggested = ["" if same else word for same, word in zip(agrees, words, strict=True)]
+        return Suggestions(self.in_words(dataset.labels, dataset), suggested)
+
+    def in_words(self, targets: np.ndarray, dataset) -> list[str]:
+        """The list of an instance's labels, as JSON."""
+        names = np.array(dataset.label_names, object)
+        return [json.dumps(names[own].tolist(), ensure_ascii=False) for own in targets]
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The labels whose probability is above one half, bool [n, labels]."""

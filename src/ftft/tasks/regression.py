@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..data.targets import numbers, required_texts
 from ..errors import DataError
-from .base import Kind
+from .base import Kind, Suggestions
 
 # A prediction is right within this share of a standard deviation.
 TOLERANCE = 0.25
@@ -82,6 +82,13 @@ class Regression(Kind):
                 "correct": np.abs(errors) <= TOLERANCE,
                 "prediction": (predictions * deviation + mean).astype(np.float32),
             }
+
+    def suggestions(self, logits: None, own: dict[str, np.ndarray], dataset) -> Suggestions:
+        """The mean prediction over epochs, where it does not count as correct."""
+        predictions = own["prediction"].mean(0, dtype=np.float64)
+        far = np.abs(predictions - dataset.labels) > TOLERANCE * dataset.labels.std()
+        suggested = [f"{number:.4g}" if off else "" for number, off in zip(predictions, far, strict=True)]
+        return Suggestions([f"{number:g}" for number in dataset.labels], suggested)
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The numbers [n] as they are."""

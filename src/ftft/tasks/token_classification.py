@@ -5,6 +5,7 @@ the words that matter: those of gold entities, and those that the model took for
 Most words are no part of an entity and are learnt at once; a mean over all of them would be a map of these.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 from ..data.dataset import object_array
 from ..data.targets import tagged_words
 from ..errors import DataError
-from .base import ABSENT, Batch, Kind, true_class_probability
+from .base import ABSENT, Batch, Kind, Suggestions, true_class_probability
 
 OUTSIDE = 0
 POOLS = ("entities", "all_words", "min")
@@ -31,6 +32,7 @@ class TokenClassification(Kind):
     optional = ("pool",)
     text_columns = 1
     metrics = ("entity_f1",)
+    signals = frozenset({"worst"})
     fewest_labels = 1
     learns = "a tag for every word"
     title = "tagger of words"
@@ -121,15 +123,19 @@ class TokenClassification(Kind):
         return recorded
 
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
-        """p_true and correct; words that were cut off count for correct alone, as if O had been predicted."""
+        """p_true, correct, and of the word whose gold tag has the least probability (worst) its place and the
+        tag that is predicted. Words that were cut off count for correct alone, as if O had been predicted.
+        """
         gold = _padded(dataset.labels, self.prediction_width(dataset))
         matter = self._that_matter([np.split(recorded, 2, axis=1)[1] for recorded in epochs], gold, dataset)
         for recorded in epochs:
             probabilities, tags = np.split(recorded, 2, axis=1)
-            own = np.where(matter, probabilities.astype(np.float64), np.nan)
+            probabilities = probabilities.astype(np.float64)
+            own = np.where(matter, probabilities, np.nan)
             yield {
                 "p_true": self._pooled(own, dataset).astype(np.float32),
                 "correct": ((np.maximum(tags, OUTSIDE) == gold) | (gold < OUTSIDE)).all(1),
+                **_worst(probabilities, tags),
             }
 
     def _that_matter(self, predicted: list[np.ndarray], gold: np.ndarray, dataset) -> np.ndarray:
@@ -146,9 +152,28 @@ class TokenClassification(Kind):
         """The mean [n], or the least, of the numbers in each row; 0 where a row has none."""
         numbers = ~np.isnan(probabilities)
         if dataset.settings.get("pool") == "min":
-            least = np.where(numbers, probabilities, 1.0).min(1)
-            return np.where(numbers.any(1), least, 0.0)
+            return _least(probabilities)
         return np.nansum(probabilities, 1) / np.maximum(1, numbers.sum(1))
+
+    def suggestions(self, logits: None, own: dict[str, np.ndarray], dataset) -> Suggestions:
+        """Of each sentence the word that looks worst in the last epoch, with its given and its predicted tag;
+        a whole sentence is not suggested, for its tags have to fit together.
+        """
+        names, remarks = dataset.label_names, {}
+        last = zip(*(own[name][-1].tolist() for name in ("worst", "worst_place", "worst_tag")), strict=True)
+        for row, (probability, place, tag) in enumerate(last):
+            given = names[dataset.labels[row][place]]
+            if given != names[tag]:
+                remarks[row] = (
+                    f" The worst word is {dataset.texts[0][row][place]!r}: its tag {given} has probability "
+                    f"{probability:.2f} in the last epoch, {names[tag]} is predicted."
+                )
+        given = self.in_words(dataset.labels, dataset)
+        return Suggestions(given, [""] * len(dataset), remarks=remarks)
+
+    def in_words(self, targets: np.ndarray, dataset) -> list[str]:
+        """The list of a sentence's tags, as JSON."""
+        return [json.dumps([dataset.label_names[tag] for tag in tags]) for tags in targets]
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The tags of every sentence's words, O where one was cut off: an object array of int64 [words]."""
@@ -202,6 +227,26 @@ class TokenClassification(Kind):
     def predicted(self, outputs, batch: Batch):
         """The tag of every word, [b, width]."""
         return _by_word(outputs.argmax(-1), batch.aligned["word"], batch.width)
+
+
+def _least(probabilities: np.ndarray) -> np.ndarray:
+    """The least of the numbers in each row, [n]; 0 where a row has none."""
+    numbers = ~np.isnan(probabilities)
+    return np.where(numbers.any(1), np.where(numbers, probabilities, 1.0).min(1), 0.0)
+
+
+def _worst(probabilities: np.ndarray, tags: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of the worst word of each sentence, of float64 and predicted tags [n, words]; a sentence
+    that was cut off whole has the first word, and O.
+    """
+    seen = np.where(tags >= OUTSIDE, probabilities, np.nan)
+    place = np.where(np.isnan(seen), np.inf, seen).argmin(1)
+    tag = np.maximum(tags[np.arange(len(tags)), place], OUTSIDE)
+    return {
+        "worst": _least(seen).astype(np.float32),
+        "worst_place": place.astype(np.int32),
+        "worst_tag": tag.astype(np.int32),
+    }
 
 
 def _types(tags: np.ndarray) -> np.ndarray:
