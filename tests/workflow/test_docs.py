@@ -22,7 +22,7 @@ PAGES = [
     ROOT / "config/README.md",
     ROOT / "profiles/README.md",
 ]
-BLOCK = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\w+=\w+ )?(?:snakemake|ftft|make|python -m|pip|git) [^`]*)`")
 SOURCES = ("Snakefile", "rules", "src", "workflow", "profiles", "envs", "config")
 START = re.compile(r"(?:\w+=\w+ )?(?:snakemake|ftft|make|python|pip|git)\b")
@@ -35,7 +35,8 @@ def commands() -> list[str]:
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        blocks = [line for block in BLOCK.findall(text) for line in block.splitlines()]
+        shown = [block for language, block in BLOCK.findall(text) if language in ("", "bash", "sh")]
+        blocks = [line for block in shown for line in block.splitlines()]
         lines = [line.partition(" #")[0].strip() for line in blocks]
         found += [line for line in lines if START.match(line)] + INLINE.findall(BLOCK.sub("", text))
     return list(dict.fromkeys(found))
