@@ -16,6 +16,7 @@ SECTIONS = {
     "data_map": "Data map and selection",
     "repeats": "Near duplicates",
     "workflow": "Workflow: start-up and planning",
+    "command": "The command ftft",
     "gpu": "Training on a GPU",
 }
 METHOD = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 from .harness import alternate, peak_mb, spread
 from .options import Options
 from .planning import planning_folders
-from .report import Goal, Row, Table, compared
+from .report import Row, Table
 
 ROOT = Path(__file__).parents[1]
 LIBRARY, SCRIPTS = ROOT / "src", ROOT / "workflow" / "scripts"
@@ -20,19 +20,13 @@ HEAVY = "evaluate"
 LIGHT = "make_supervision"
 QUICK = (LIGHT, "collect_scores")
 SHOWN = 3
-HELP_SECONDS = 0.3
 
 
 def run(options: Options) -> list[Table]:
     """Seconds of start-up, of dry runs, and per job."""
     scripts = [path for path in sorted(SCRIPTS.glob("*.py")) if not options.quick or path.stem in QUICK]
     with tempfile.TemporaryDirectory(prefix="ftft-benchmarks-") as folder:
-        return [
-            _start_up(scripts, options),
-            _command(options),
-            *_planning(Path(folder), options),
-            _jobs(Path(folder), options),
-        ]
+        return [_start_up(scripts, options), _planning(Path(folder), options), _jobs(Path(folder), options)]
 
 
 def imports(script: Path, warm: bool = False) -> str:
@@ -80,41 +74,17 @@ def library_seconds(report: str) -> dict[str, float]:
     return dict(seconds)
 
 
-def _command(options: Options) -> Table:
-    shown = "ftft --help"
-    runs = alternate({shown: _ftft("--help")}, options.repeats(9))[shown]
-    goal = Goal(HELP_SECONDS, at_most=True)
-    rows = [
-        Row(shown, value=spread([run.wall for run in runs]), unit="s", goal=goal),
-        Row(f"{shown}: CPU time", value=spread([run.cpu for run in runs]), unit="s"),
-    ]
-    note = "Wall seconds of a fresh process, files in the system's cache, and its CPU seconds."
-    return Table("The command", rows, [note])
-
-
-def _ftft(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from ftft.cli import main; raise SystemExit(main())", *arguments]
-
-
-def _planning(folder: Path, options: Options) -> list[Table]:
-    rows, ratios = [], []
+def _planning(folder: Path, options: Options) -> Table:
+    rows = []
     for name, (place, target) in planning_folders(folder / "planning", small=options.quick).items():
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--", target]
         plan = subprocess.run(command, cwd=place, text=True, capture_output=True, check=True).stdout
         jobs = int(re.search(r"^total\s+(\d+)", plan, re.MULTILINE).group(1))
+        runs = alternate({name: command}, options.repeats(3), cwd=place)[name]
         label = f"{name}, {jobs:,} jobs"
-        ours, theirs = f"ftft run: {label}", f"snakemake: {label}"
-        commands = {ours: _ftft("run", "--dry-run", "--cores", "1", "--", target), theirs: command}
-        runs = alternate(commands, options.repeats(3), cwd=place)
-        rows.append(Row(label, value=spread([run.wall for run in runs[theirs]]), unit="s"))
-        rows.append(Row(f"{label}: peak memory", value=peak_mb(runs[theirs]), unit="MB"))
-        ratios.append(compared(runs, ours, theirs, goal=1.0))
-    return [
-        Table("Dry runs", rows, ["`snakemake --dry-run` with nothing made yet, imports included."]),
-        Table(
-            "Dry runs by ftft", ratios, ["`ftft run --dry-run` beside `snakemake --dry-run` in one folder."]
-        ),
-    ]
+        rows.append(Row(label, value=spread([run.wall for run in runs]), unit="s"))
+        rows.append(Row(f"{label}: peak memory", value=peak_mb(runs), unit="MB"))
+    return Table("Dry runs", rows, ["`snakemake --dry-run` with nothing made yet, imports included."])
 
 
 def _jobs(folder: Path, options: Options) -> Table:
