@@ -3,7 +3,8 @@
 `python -m benchmarks.label_errors [setting ...]` plants wrong labels as the setting says, or takes those that
 people corrected, trains once on all rows and once without each fifth, and writes a row per method to
 docs/results/label_errors.csv. A setting is saved as soon as it is done; `--keep FOLDER` also saves what the
-models gave, from which `--from FOLDER` computes the table again without training.
+models gave, from which `--from FOLDER` computes the table again without training. `--without-folds` trains
+once on all rows alone, a fifth of the work.
 """
 
 import argparse
@@ -153,7 +154,8 @@ class Outputs:
     """What the models of one setting gave for its rows, and the CPU seconds that it took.
 
     epochs: what one run on all rows recorded, [n, width] each; inside, outside: probabilities of all classes
-    by that run at its end, and by the runs that lacked the row, [classes] or [words, classes] for each row.
+    by that run at its end, and by the runs that lacked the row, [classes] or [words, classes] for each row;
+    outside is empty where there were none.
     """
 
     epochs: list[np.ndarray]
@@ -214,23 +216,24 @@ def taken(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return replace(dataset, uids=uids, texts=texts, labels=dataset.labels[rows])
 
 
-def trained(dataset: Dataset) -> Outputs:
-    """One run on all rows, and one without each fold."""
+def trained(dataset: Dataset, folds: bool) -> Outputs:
+    """One run on all rows, and one without each fold, where these are wanted."""
     with tempfile.TemporaryDirectory() as scratch:
         trainer, everything = Trainer(dataset, Path(scratch)), np.arange(len(dataset))
         result, seconds = trainer.train(everything)
         inside = trainer.probabilities(result.model, everything)
-        outside, folds_seconds = out_of_sample(trainer)
+        outside, folds_seconds = out_of_sample(trainer) if folds else ([], 0.0)
     return Outputs(result.epochs, inside, outside, seconds, folds_seconds)
 
 
-def run(title: str, data: Path, rows: int | None, keep: Path | None, kept: Path | None) -> pd.DataFrame:
+def run(title: str, asked: argparse.Namespace) -> pd.DataFrame:
     """A row per method for one setting; models are trained unless their outputs were `kept`."""
     make, default = SETTINGS[title]
-    case = make(data, rows or default)
+    keep, kept = asked.keep, asked.kept
+    case = make(asked.data, asked.rows or default)
     torch.set_num_threads(1)
     name = f"{title}.pickle"
-    outputs = pickle.loads((kept / name).read_bytes()) if kept else trained(case.dataset)
+    outputs = pickle.loads((kept / name).read_bytes()) if kept else trained(case.dataset, asked.folds)
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         (keep / name).write_bytes(pickle.dumps(outputs))
@@ -253,7 +256,7 @@ def compared(case: Case, outputs: Outputs) -> pd.DataFrame:
             add(f"ours, {name}{after}", values, outputs.seconds * epoch / count, share)
     for name, values, share in peers(dataset, outputs.inside):
         add(f"cleanlab in sample, {name}", values, outputs.seconds, share)
-    for name, values, share in peers(dataset, outputs.outside):
+    for name, values, share in peers(dataset, outputs.outside) if outputs.outside else ():
         add(f"cleanlab on {FOLDS} folds, {name}", values, outputs.folds_seconds, share)
     add("random", np.random.default_rng(3).random(len(case.wrong)), 0.0)
     frame = pd.DataFrame(rows)
@@ -342,13 +345,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--keep", type=Path, help="folder for what the models gave")
     parser.add_argument("--from", type=Path, dest="kept", help="such a folder, in place of training")
+    parser.add_argument(
+        "--without-folds", dest="folds", action="store_false", help="no predictions out of sample"
+    )
     parser.add_argument("--write", type=Path, default=ROOT / "docs/results/label_errors.csv")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.settings) - set(SETTINGS)):
         parser.error(f"unknown setting(s) {shlex.join(unknown)}: choose from {shlex.join(SETTINGS)}")
     print(f"{ENCODER_NAME}; cleanlab {cleanlab.__version__}; {RECIPE}")
     for title in asked.settings or SETTINGS:
-        frame = run(title, asked.data, asked.rows, asked.keep, asked.kept)
+        frame = run(title, asked)
         if asked.write.exists():
             before = pd.read_csv(asked.write)
             frame = pd.concat([before[before["setting"] != title], frame])

@@ -64,7 +64,7 @@ def ledger(model, seed, kept=3, consumed=6, score=0.9, monitored=("other",)):
             "kept_checkpoint": kept,
             "stopped_early": consumed < 12,
             "training_instances": 25,
-            "cut": {"rows": 5, "total": 25, "longest": 40, "words": 0},
+            "cut": {"rows": 5, "total": 25, "longest": 40, "words": 0, "tokens": 60},
             "validation": {"accuracy": score},
             "floor": {"accuracy": 0.5},
         },
@@ -199,7 +199,8 @@ def test_the_card_is_what_the_hub_reads(run, finish):
         "Seed 0; 60 of 120 planned steps of 4 instances",
         "Stopped after 2 checkpoints without improvement.",
         'classify("a text")',
-        "5 of 25 training texts (20.0 %) were longer and were cut, the longest of 40 tokens to 16.",
+        "5 of 25 training texts (20.0 %) were longer and were cut, the longest of 40 tokens to 16, "
+        "and 60 tokens were lost.",
         "Accuracy: the share of instances that are predicted right",
         "[owner/large](https://huggingface.co/owner/large/tree/0000",
         "the first 3 layers of the encoder in the folder `encoders/small`",

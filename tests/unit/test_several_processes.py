@@ -216,7 +216,7 @@ def test_parts_of_few_tokens_give_the_outputs_of_the_batch_in_its_order(
         sizes.append(len(part))
         return original(self, part, *arguments, **options)
 
-    monkeypatch.setattr(memory, "CPU_TOKENS", 60)
+    monkeypatch.setattr(memory, "CPU_TRAINED_TOKENS", 60)
     monkeypatch.setattr(TrainingStep, "_differentiate", differentiate)
     parts = training(ProcessGroup(), plain_encoder, training_data)
     assert 1 <= min(sizes) < max(sizes) < 8

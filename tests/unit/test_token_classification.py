@@ -94,7 +94,7 @@ def test_a_word_without_tokens_counts_as_cut_off(encoder):
     """Real rows hold words that are empty or white space."""
     dataset = prepared([(["Ann", "", "is", " "], ["B-PER", "O", "O", "O"])] * 2)
     tokens = KIND.tokenize(dataset, encoder / "tokenizer.json", 32)
-    assert tokens.cut == (0, 2, tokens.cut.longest, 4)
+    assert tokens.cut == (0, 2, tokens.cut.longest, 4, 0)
     assert set(tokens.aligned["word"].tolist()) == {-1, 0, 2}
 
 

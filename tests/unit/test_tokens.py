@@ -152,7 +152,8 @@ def test_cached_tokens_that_cannot_be_trusted_are_made_again(tmp_path, folder, c
 def test_rows_that_are_cut_are_counted(folder, max_length, tmp_path):
     whole = AutoTokenizer.from_pretrained(folder)(*PAIRS.texts)["input_ids"]
     lengths = [len(ids) for ids in whole]
-    expected = Cut(sum(length > max_length for length in lengths), 4, max(lengths))
+    lost = [length - max_length for length in lengths if length > max_length]
+    expected = Cut(len(lost), 4, max(lengths), tokens=sum(lost))
     assert tokenize(PAIRS.texts, folder / "tokenizer.json", max_length).cut == expected
     for _ in range(2):
         assert cached(PAIRS, folder / "tokenizer.json", max_length, tmp_path).cut == expected

@@ -97,7 +97,17 @@ def test_a_documented_command_works(clone, command):
             console(["init", "--help"], clone)
         case ["ftft", "status", "--watch", *_]:
             console(["status", "--help"], clone)
-        case ["ftft", "archive" | "issues" | "open" | "references" | "select" | "transfer" as of_results, *_]:
+        case [
+            "ftft",
+            "archive"
+            | "corrections"
+            | "issues"
+            | "open"
+            | "references"
+            | "select"
+            | "transfer" as of_results,
+            *_,
+        ]:
             console([of_results, "--help"], clone)
         case ["ftft", "init", *arguments]:
             console(["init", "--output", "another.yaml", *arguments], clone)

@@ -43,14 +43,15 @@ def responses(
     asked, given = (
         tokenizer.encode_batch(list(texts), add_special_tokens=False) for texts in (prompts, replies)
     )
-    rows, starts, longest, cut = [], [], 0, 0
+    rows, starts, longest, lost = [], [], 0, []
     for prompt, reply in zip(asked, given, strict=True):
         # Something must stand before a response for its first token to be predicted.
         first = before or ([] if prompt.ids or behind else [end])
         answer = _ended(reply.ids, end)
         frame = len(first) + len(behind)
         length = frame + len(prompt.ids) + len(answer)
-        longest, cut = max(longest, length), cut + (length > max_length)
+        longest = max(longest, length)
+        lost += [length - max_length] if length > max_length else []
         answer = answer[: max_length - max(1, frame)]
         room = max_length - frame - len(answer)
         question = first + prompt.ids[max(0, len(prompt.ids) - room) :] + behind
@@ -63,7 +64,7 @@ def responses(
         ids,
         np.zeros(len(ids), np.uint8),
         np.concatenate([[0], lengths.cumsum()]),
-        cut=Cut(cut, len(rows), longest),
+        cut=Cut(len(lost), len(rows), longest, tokens=sum(lost)),
         unknown=unknown_share(tokenizer, ids),
         aligned={"response": np.concatenate(marks).astype(np.int32)},
     )

@@ -63,7 +63,8 @@ def _shortened(tokenizer, questions: Sequence[str], tokens: int) -> tuple[list[s
         question[: encoding.offsets[tokens - 1][1]] if len(encoding) > tokens else question
         for question, encoding in zip(questions, encodings, strict=True)
     ]
-    return kept, Cut(sum(length > tokens for length in lengths), len(kept), max(lengths, default=0))
+    lost = [length - tokens for length in lengths if length > tokens]
+    return kept, Cut(len(lost), len(kept), max(lengths, default=0), tokens=sum(lost))
 
 
 def _aligned(encoding, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,13 +34,15 @@ class Cut(NamedTuple):
     """How many rows were longer than `max_length` and lost their ends: `rows` of `total`.
 
     `longest` is the number of tokens of the longest row before cutting, special tokens included, `words` how
-    many words are left without a token where texts came as lists of words.
+    many words are left without a token where texts came as lists of words, `tokens` how many tokens were cut
+    off in all.
     """
 
     rows: int
     total: int
     longest: int
     words: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,17 @@ def load_tokenizer(tokenizer_file: str | Path, words: bool = False) -> tuple[Any
 
 
 def tokenize(
-    texts: Sequence[Sequence], tokenizer_file: str | Path, max_length: int, align: Callable | None = None
+    texts: Sequence[Sequence],
+    tokenizer_file: str | Path,
+    max_length: int,
+    align: Callable | None = None,
+    counts: Sequence[int] | None = None,
 ) -> Tokens:
     """Encode every row of `texts` (one or two columns) as its encoder's tokenizer does, each as one feature.
 
     With `align`, a row is a list of words, of which every one is tokenised as if a space stood before it;
-    `align` takes the rows' encodings and gives what is to stand beside every token, by name.
+    `align` takes the rows' encodings and gives what is to stand beside every token, by name. With `counts`,
+    so many rows after one another are those of one instance, and instances are counted that are cut.
     Rows are cut to `max_length` tokens; pairs token by token from the longer text. A row of which the
     tokenizer makes no token at all is one padding token. tokenizer_config.json beside `tokenizer_file`
     names that token, says whether texts that spell special tokens get them, and on which side to pad.
@@ -276,7 +283,7 @@ def tokenize(
     types = np.fromiter((i for e in encodings for i in (e.type_ids or [0])), np.uint8, offsets[-1])
     aligned = align(encodings) if align else {}
     tokenizer.no_truncation()
-    cut = _count_cut(encode_batch, inputs, lengths, max_length)
+    cut = _count_cut(encode_batch, inputs, lengths, max_length, counts)
     if align:
         cut = cut._replace(words=_words_lost(inputs, encodings))
     unknown = unknown_share(tokenizer, ids)
@@ -313,12 +320,17 @@ def _words_lost(inputs: list, encodings: list) -> int:
     return sum(map(len, inputs)) - sum(kept)
 
 
-def _count_cut(encode_batch: Callable, inputs: list, lengths: np.ndarray, max_length: int) -> Cut:
+def _count_cut(
+    encode_batch: Callable, inputs: list, lengths: np.ndarray, max_length: int, counts: Sequence[int] | None
+) -> Cut:
     # Only a row of max_length tokens can have been longer, and few are: those are encoded once more.
     full = np.flatnonzero(lengths >= max_length)
     whole = np.array([len(e) for e in encode_batch([inputs[row] for row in full])], np.int64)
     longest = max(int(lengths.max(initial=0)), int(whole.max(initial=0)))
-    return Cut(int((whole > max_length).sum()), len(lengths), longest)
+    instances = np.arange(len(lengths)) if counts is None else np.repeat(np.arange(len(counts)), counts)
+    cut = np.unique(instances[full][whole > max_length])
+    lost = int((whole - max_length).clip(0).sum())
+    return Cut(len(cut), len(lengths if counts is None else counts), longest, tokens=lost)
 
 
 def unknown_share(tokenizer, ids: np.ndarray) -> float:

@@ -148,7 +148,7 @@ def _cut(cut: dict | None, max_length: int) -> str:
     share = 100 * cut["rows"] / cut["total"]
     return (
         f" {cut['rows']:,} of {cut['total']:,} training texts ({share:.1f} %) were longer and were cut, "
-        f"the longest of {cut['longest']:,} tokens to {max_length}."
+        f"the longest of {cut['longest']:,} tokens to {max_length}, and {cut['tokens']:,} tokens were lost."
     )
 
 

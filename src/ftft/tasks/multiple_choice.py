@@ -75,8 +75,9 @@ class MultipleChoice(Kind):
         questions, choices = dataset.texts
         repeated = [question for question, own in zip(questions, choices, strict=True) for _ in own]
         flat = [choice for own in choices for choice in own]
-        tokens = tokenize((repeated, flat), tokenizer_file, max_length)
-        return replace(tokens, features=np.cumsum([0, *map(len, choices)]))
+        counts = list(map(len, choices))
+        tokens = tokenize((repeated, flat), tokenizer_file, max_length, counts=counts)
+        return replace(tokens, features=np.cumsum([0, *counts]))
 
     def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
         """Scores [m, choices], of which those beyond a question's own choices count for nothing."""

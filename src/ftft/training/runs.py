@@ -150,7 +150,13 @@ def fine_tune(
             outputs["ledger"],
             {
                 "run": run,
-                "outcome": {**result.outcome, "cut": data.tokens.cut._asdict()},
+                "outcome": {
+                    **result.outcome,
+                    "cut": data.tokens.cut._asdict(),
+                    "development_cut": {
+                        name: part.tokens.cut._asdict() for name, part in data.development.items()
+                    },
+                },
                 "cost": result.cost,
                 "execution": execution.ledger(),
                 "spec": spec,
@@ -189,12 +195,14 @@ def _hash_of(supervision: Supervision) -> str:
 def _tell_of_cut(name: str, cut: Cut, max_length: int) -> None:
     if cut.rows:
         logger.warning(
-            "%s: %d of %d rows are longer than max_length, %d tokens, and were cut; the longest has %d",
+            "%s: %d of %d rows are longer than max_length, %d tokens, and were cut; the longest has %d, and "
+            "%d tokens were lost",
             name,
             cut.rows,
             cut.total,
             max_length,
             cut.longest,
+            cut.tokens,
         )
 
 
@@ -247,4 +255,5 @@ def evaluate(
         **kind.prediction_columns(outputs),
     }
     metadata = {"run": run, "dataset": dataset_name, "kind": kind.name, "labels": dataset.label_names}
+    metadata["cut"] = tokens.cut._asdict()
     write_parquet(output, pa.table(columns), metadata)

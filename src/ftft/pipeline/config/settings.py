@@ -162,7 +162,7 @@ class Runtime(Part):
         None,
         meaning="instances that a process trains on at once: a batch is worked off in parts of this size "
         "and gives the same step to rounding, in less memory",
-        shown="on a GPU the whole batch, on a CPU rows of 3,072 padded tokens together",
+        shown="on a GPU the whole batch, on a CPU 2,048 padded tokens, of long rows fewer",
     )
     gradient_checkpointing: Truth = key(
         False,
