@@ -8,6 +8,8 @@ import pytest
 from ftft.cli import main
 from ftft.data.dataset import Dataset
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def searched(finished, tmp_path_factory):

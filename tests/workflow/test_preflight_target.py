@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.long
+
 REFERENCES_ONLY = {
     "prepare_data": 6,
     "check_data": 1,

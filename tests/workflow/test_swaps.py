@@ -8,6 +8,8 @@ import pytest
 
 from ftft.artifacts import Provenance, read_parquet, read_stamp, working, write_parquet
 
+pytestmark = pytest.mark.long
+
 SMALL, LARGE = (f"results/runs/demo/{model}/all/full/seed0" for model in ("small", "large"))
 TRANSFER = "results/runs/demo/large/small-ambiguous-33/full/seed0"
 EVALUATIONS = "results/evaluations/demo/large"
@@ -140,7 +142,6 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGE, ids=["runs", "data", "scores"])
 def test_whatever_is_damaged_is_refused_with_its_cure(copied, damage):
     for name, reader in damage.items():
