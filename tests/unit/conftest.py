@@ -15,6 +15,12 @@ from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
 
 
+@pytest.fixture(autouse=True)
+def no_accelerator_before():
+    """A process has one state of accelerate, whose precision a test before may have set."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture
 def tiny(root) -> dict:
     """The configuration of tests/config/tiny.yaml, to be edited."""
