@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FTFT_REAL_DATA", ROOT.parent / "shared" / "data"))
 sys.path.insert(0, str(ROOT / "src"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Several tests run at a time; two threads for so small a product cost more than they gain.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):
