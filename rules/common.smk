@@ -62,7 +62,8 @@ GPUS = 0 if settings.runtime.device == "cpu" else 1
 DATA_FIRST = 100
 # A model that is temporary is scored, and goes, before the next training starts.
 SCORES_SOON = 50
-TRAINING_ORDER = continuation.priorities(settings)
+# Of no use to a job, which reads these rules too.
+TRAINING_ORDER = continuation.priorities(settings) if workflow.is_main_process else {}
 # Data, trainings and maps are shared between workflows where a user says at which place (docs/clusters.md).
 SHARED = LOCATION_ENVVAR in os.environ
 # What chooses without a reference model, and what with one.

@@ -88,6 +88,11 @@ def unfinished_dynamics(scratch: str | Path, run: dict) -> Path:
     return Path(scratch) / "dynamics" / run["task"] / run["model"] / f"seed{run['seed']}.parquet"
 
 
+def all_unfinished_dynamics(scratch: str | Path, task: str | None = None) -> list[Path]:
+    """What the reference runs of a task, or of all, have left in this way."""
+    return sorted((Path(scratch) / "dynamics").glob(f"{task or '*'}/*/seed*.parquet"))
+
+
 def load_dynamics(path: str | Path, dataset: Dataset, logits: bool = True) -> Dynamics:
     """Read the training dynamics of the instances of `dataset`, of p_true and correct alone if asked.
 

@@ -31,13 +31,14 @@ def issues(chosen: argparse.Namespace) -> None:
 
 def _unfinished(chosen: argparse.Namespace) -> None:
     """Print the first issues by each reference run that is not at its end."""
+    from ..cartography.dynamics import all_unfinished_dynamics
     from ..results.issues import issues_so_far
 
-    folder = (chosen.scratch or chosen.results / "scratch") / "dynamics"
-    paths = sorted(folder.glob(f"{chosen.task or '*'}/*/seed*.parquet"))
+    scratch = chosen.scratch or chosen.results / "scratch"
+    paths = all_unfinished_dynamics(scratch, chosen.task)
     if not paths:
         raise ArtifactError(
-            f"no reference run has left an epoch to look at in {folder}",
+            f"no reference run has left an epoch to look at in {scratch / 'dynamics'}",
             fix="wait for its first epoch (ftft status --watch); of runs at their end: ftft issues",
         )
     for path in paths:

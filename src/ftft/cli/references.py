@@ -6,7 +6,7 @@ import numpy as np
 
 from ..artifacts import read_parquet
 from ..cartography.datamap import MINIMUM_EPOCHS
-from ..cartography.dynamics import load_numbered
+from ..cartography.dynamics import all_unfinished_dynamics, load_numbered
 from ..errors import ArtifactError
 from ..results.preflight import RATE
 from ..results.standings import easy_by_epoch, standings
@@ -35,11 +35,10 @@ def references(chosen: argparse.Namespace) -> None:
 
 def _runs(chosen: argparse.Namespace) -> dict[str, dict[str, list[dict[int, float]]]]:
     """By task and reference, for each of its runs the easy share by number of epochs."""
-    scratch = (chosen.scratch or chosen.results / "scratch") / "dynamics"
-    task = chosen.task or "*"
-    ended = sorted((chosen.results / "runs").glob(f"{task}/*/all/full/seed*/dynamics.parquet"))
+    unfinished = all_unfinished_dynamics(chosen.scratch or chosen.results / "scratch", chosen.task)
+    ended = (chosen.results / "runs").glob(f"{chosen.task or '*'}/*/all/full/seed*/dynamics.parquet")
     found: dict = {}
-    for path in [*ended, *sorted(scratch.glob(f"{task}/*/seed*.parquet"))]:
+    for path in [*sorted(ended), *unfinished]:
         run = read_parquet(path, ["row"])[1]["run"]
         if shares := easy_by_epoch(load_numbered(path)):
             found.setdefault(run["task"], {}).setdefault(run["model"], {})[run["seed"]] = shares

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..artifacts import read_json
 from ..cartography.controls import longest
-from ..cartography.datamap import MINIMUM_EPOCHS, DataMap
+from ..cartography.datamap import DataMap
 from ..cartography.dynamics import Dynamics, load_dynamics
 from ..cartography.overlap import overlap
 from ..cartography.selection import LENGTH_PARTS, Pool, easy_share, length_parts, select_region
@@ -17,7 +17,7 @@ from ..data.dataset import Dataset
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
 from .preflight import RATE, mean, ranks
-from .standings import easy_by_epoch
+from .standings import easy_by_epoch, maps_of_first_epochs
 
 # A class of fewer rows has no share worth showing.
 FEWEST_ROWS = 20
@@ -112,11 +112,11 @@ def easy_by_class(data_map: DataMap, groups: np.ndarray, names: list[str]) -> di
 
 def prefix_overlaps(dynamics: Dynamics, rows: np.ndarray, fraction: float, rule: str) -> dict[int, float]:
     """By number of first epochs, the shared fraction of the ambiguous instances by these and of `rows`."""
-    shared = {}
-    for epochs in range(MINIMUM_EPOCHS, len(dynamics.p_true)):
-        first = replace(dynamics, p_true=dynamics.p_true[:epochs], correct=dynamics.correct[:epochs])
-        shared[epochs] = overlap(rows, select_region(DataMap.of(first), "ambiguous", fraction, rule))
-    return shared
+    return {
+        epochs: overlap(rows, select_region(part, "ambiguous", fraction, rule))
+        for epochs, part in maps_of_first_epochs(dynamics)
+        if epochs < len(dynamics.p_true)
+    }
 
 
 def matched_overlap(rows: np.ndarray, cells: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """How reference models rank after each epoch of their runs, by the share of easy instances."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -13,13 +13,16 @@ from .preflight import RATE, ranks
 NONE = "–"
 
 
-def easy_by_epoch(dynamics: Dynamics) -> dict[int, float]:
-    """By number of first epochs, the percent of easy instances at `preflight.RATE` on the map of these."""
-    shares = {}
+def maps_of_first_epochs(dynamics: Dynamics) -> Iterator[tuple[int, DataMap]]:
+    """Numbers of first epochs, from the fewest that make a map to all, and the data map of these."""
     for epochs in range(MINIMUM_EPOCHS, len(dynamics.p_true) + 1):
         first = replace(dynamics, p_true=dynamics.p_true[:epochs], correct=dynamics.correct[:epochs])
-        shares[epochs] = 100 * easy_share(DataMap.of(first), RATE)
-    return shares
+        yield epochs, DataMap.of(first)
+
+
+def easy_by_epoch(dynamics: Dynamics) -> dict[int, float]:
+    """By number of first epochs, the percent of easy instances at `preflight.RATE` on the map of these."""
+    return {epochs: 100 * easy_share(part, RATE) for epochs, part in maps_of_first_epochs(dynamics)}
 
 
 def standings(shares: Mapping[str, Mapping[int, float]]) -> pd.DataFrame:
