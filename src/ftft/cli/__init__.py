@@ -111,11 +111,9 @@ def parser() -> argparse.ArgumentParser:
         _runs(_command(commands, verb, f"{meaning}: ftft run {target}", f"ftft {verb} --dry-run"))
 
     status = _command(commands, "status", "list training runs and failed jobs", "ftft status --watch")
-    status.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    _results(status)
     status.add_argument("--logs", metavar="FOLDER", type=Path, default=Path("logs"))
-    status.add_argument(
-        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
-    )
+    _scratch(status)
     status.add_argument("--json", action="store_true", help="for machines")
     status.add_argument(
         "--watch",
@@ -130,22 +128,18 @@ def parser() -> argparse.ArgumentParser:
     example = "ftft issues reviews --first 50"
     issues = _command(commands, "issues", "show labels that are probably wrong, worst first", example)
     issues.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
-    issues.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    _results(issues)
     issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
     issues.add_argument(
         "--unfinished", action="store_true", help="by reference runs that still train, after their last epoch"
     )
-    issues.add_argument(
-        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
-    )
+    _scratch(issues)
 
     meaning = "show how the reference models rank after each epoch, also while they train"
     ranked = _command(commands, "references", meaning, "ftft references")
     ranked.add_argument("task", metavar="TASK", nargs="?", help="the task's name; else all tasks")
-    ranked.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
-    ranked.add_argument(
-        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
-    )
+    _results(ranked)
+    _scratch(ranked)
 
     example = "ftft corrections export.json --data results/data/reviews/train.parquet"
     meaning = "turn what another tool says of labels into a file of corrections"
@@ -170,14 +164,14 @@ def parser() -> argparse.ArgumentParser:
     corrections.add_argument("--output", metavar="CSV", type=Path, default=Path("corrections.csv"))
 
     shown = _command(commands, "open", "show the newest page (data map, preflight, report)", "ftft open")
-    shown.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    _results(shown)
 
     example = "ftft archive kept --configfile ftft.yaml --table methods"
     archive = _command(commands, "archive", "keep a table's predictions and ledgers, without texts", example)
     archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
-    archive.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+    _results(archive)
     example = "ftft select dynamics.parquet --rule learning_percentage --out ids.txt"
     select = _command(commands, "select", "write the ids of the rows that training dynamics select", example)
     select.add_argument(
@@ -230,6 +224,16 @@ def parser() -> argparse.ArgumentParser:
 def _command(commands, name: str, meaning: str, example: str) -> argparse.ArgumentParser:
     epilog = f"example: {example}"
     return commands.add_parser(name, help=meaning, description=f"{meaning}.".capitalize(), epilog=epilog)
+
+
+def _results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", metavar="FOLDER", type=Path, default=Path("results"))
+
+
+def _scratch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scratch", metavar="FOLDER", type=Path, help="runtime.scratch; else RESULTS/scratch"
+    )
 
 
 def _runs(parser: argparse.ArgumentParser) -> None:
