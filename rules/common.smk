@@ -26,7 +26,7 @@ from ftft.errors import ConfigError
 from ftft.pipeline import config as configuration
 from ftft.pipeline import compare, continuation, contract, dag
 from ftft.paper import roles as paper
-from ftft.pipeline import plan, registry
+from ftft.pipeline import names, plan, registry
 from ftft.pipeline import parameters as slices
 from ftft.pipeline import verdicts, warm
 from ftft.pipeline.job import TERMINAL, prefer_code
@@ -95,7 +95,7 @@ wildcard_constraints:
     verdict=one_of(verdicts.verdict_names(settings)),
     dataset=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     supervision=SUPERVISION,
-    budget=r"full|stopped-(?:ood|id)|steps-[1-9]\d*",
+    budget=names.BUDGET,
     seed=r"\d+",
     group=one_of(settings.figures.overlap),
     fold=r"[1-9]\d*of[1-9]\d*",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from ..artifacts import RESULTS, canonical_json, read_stamp, value_hash
 from ..cartography.supervision import CROSS_ENTROPY
@@ -22,7 +23,7 @@ from . import registry, verdicts
 from .config import Configuration
 from .contents import Remembered, hashes
 from .fingerprint import fingerprint
-from .names import ALL_DATA, Supervision
+from .names import ALL_DATA, BUDGET, Supervision
 
 RUN = "results/runs/{task}/{model}/{supervision}/{budget}/seed{seed}"
 REFERENCE = "results/runs/{task}/{model}/all/full/seed{seed}"
@@ -32,6 +33,7 @@ WILDCARDS = {
     "folds": r"\d+",
     "seed": r"\d+",
     "score": r"[a-z0-9_]+",
+    "budget": BUDGET,
     "dataset": r"[^/]+?",
     "table": r"[^/]+?",
 }
@@ -253,7 +255,8 @@ def maker_of(path: str) -> tuple[str, dict[str, str]] | None:
 class Expectations:
     """By the path of an artifact, the hash of the slice that a configuration makes it by.
 
-    None for a path that no rule stamps, or whose task, model or table the configuration does not have.
+    None for a path that no rule stamps, or whose task, model, selection or table the configuration does not
+    have.
     """
 
     def __init__(self, config: Configuration):
@@ -267,11 +270,22 @@ class Expectations:
         rule, wildcards = made
         key = (rule, *(wildcards[name] for name in _names(rule)))
         if key not in self._known:
-            try:
-                self._known[key] = value_hash(slice_of(rule, self._config, wildcards))
-            except (KeyError, ConfigError):
-                self._known[key] = None
+            slice_ = _where_known(slice_of, rule, self._config, wildcards)
+            self._known[key] = None if slice_ is None else value_hash(slice_)
         return self._known[key]
+
+    def code(self, path: str) -> str | None:
+        """The fingerprint of the code that makes an artifact, None as above."""
+        made = maker_of(path)
+        return _where_known(code_of, made[0], self._config, made[1]) if made else None
+
+
+def _where_known(of: Callable[..., Any], rule: str, config: Configuration, wildcards: dict) -> Any:
+    """None where the configuration does not have what a path names."""
+    try:
+        return of(rule, config, wildcards)
+    except (KeyError, ConfigError):
+        return None
 
 
 @dataclass
@@ -305,10 +319,8 @@ def take_stock(config: Configuration, prefix: str = "") -> Inventory:
             inventory.stale[prefix + path] = "it was made by other settings"
         elif changed := _changed_input(stamp, found):
             inventory.stale[prefix + path] = f"it was made from another {changed}"
-        else:
-            rule, wildcards = maker_of(path)
-            if stamp["code"] != (code := code_of(rule, config, wildcards)):
-                inventory.other_code[prefix + path] = code
+        elif (code := expected.code(path)) not in (None, stamp["code"]):
+            inventory.other_code[prefix + path] = code
     return inventory
 
 

@@ -10,6 +10,8 @@ from . import registry
 ALL_DATA = "all"
 FULL_LENGTH = "full"
 BUDGET_NAME = re.compile(r"full|stopped-(?P<monitor>ood|id)|steps-(?P<steps>[1-9]\d*)")
+# The same as part of a longer pattern, which has groups of its own.
+BUDGET = re.sub(r"\?P<\w+>", "?:", BUDGET_NAME.pattern)
 # The columns of a table that say what its rows cost; statistics/costs.py defines them.
 COSTS = ("cost", "cost_by_steps", "cost_by_flops", "cost_by_seconds")
 # A configuration's own selections have names without a dash, so that the reference's name ends before them.
