@@ -58,6 +58,26 @@ rule check_data:
         "../workflow/scripts/check_data.py"
 
 
+rule check_lengths:
+    input:
+        data=all_datasets,
+        encoder=multiext("results/encoders/{task}/{model}/", *ENCODER_FILES),
+    output:
+        "results/checks/{task}/{model}.json",
+    log:
+        "logs/check_lengths/{task}/{model}.log",
+    priority: DATA_FIRST
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        spec=spec("check_lengths"),
+    message:
+        "Count the rows of {wildcards.task} that are too long for {wildcards.model}"
+    script:
+        "../workflow/scripts/check_lengths.py"
+
+
 rule prepare_encoder:
     input:
         train=tokenizer_texts,

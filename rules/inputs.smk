@@ -47,6 +47,14 @@ def all_datasets(wildcards):
     return data_files(wildcards.task, settings.tasks[wildcards.task].used_datasets)
 
 
+def length_checks():
+    return [
+        f"results/checks/{task}/{model}.json"
+        for task in plan.working_tasks(settings)
+        for model in plan.task_models(settings, task)
+    ]
+
+
 def training_set(wildcards):
     return f"results/data/{wildcards.task}/{settings.tasks[wildcards.task].train}.parquet"
 

@@ -5,7 +5,9 @@ import json
 import pyarrow as pa
 import pytest
 
+from ftft.artifacts import read_json
 from ftft.tasks.base import KINDS, kind_of
+from ftft.tasks.lengths import check_lengths
 from ftft.tasks.prepare import prepare
 
 LENGTH, LONG = 24, "ann is in rome now " * 12
@@ -71,3 +73,23 @@ def test_rows_that_are_cut_are_counted_and_by_how_much(name, encoder, tmp_path):
     if name == "question_answering":
         lost = cut.longest - LENGTH // 2
     assert cut.tokens == lost > 0
+
+
+def test_a_check_counts_them_by_data_set_and_model(encoder, tmp_path, caplog):
+    spec, short, long = ROWS["classification"]
+    files = []
+    for name, rows in (("train", [short, long, long]), ("validation", [short, {**short, "label": "b"}])):
+        table = pa.Table.from_pylist(rows)
+        prepare(table, {"kind": "classification", "uid": None, **spec}, name, {"steps": []}).save(
+            tmp_path / f"{name}.parquet"
+        )
+        files.append(tmp_path / f"{name}.parquet")
+    asked = {"datasets": ["train", "validation"], "max_length": LENGTH}
+    check_lengths(asked, files, encoder, tmp_path / "check.json", {"scratch": str(tmp_path)})
+    found = read_json(tmp_path / "check.json")
+    assert found["max_length"] == LENGTH
+    train, validation = found["datasets"]["train"], found["datasets"]["validation"]
+    assert (train["rows"], train["total"], validation["rows"], validation["total"]) == (2, 3, 0, 2)
+    assert train["longest"] > LENGTH and train["tokens"] == 2 * (train["longest"] - LENGTH)
+    assert "train: 2 of 3 rows are longer than max_length" in caplog.text
+    assert "validation" not in caplog.text

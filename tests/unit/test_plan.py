@@ -250,6 +250,7 @@ def slices_of(tiny):
         made[f"supervision {name}"] = slices.supervision_slice(config, name)
     for model in ("small", "large"):
         made[f"encoder {model}"] = slices.encoder_slice(config, "demo", model)
+        made[f"lengths {model}"] = slices.lengths_slice(config, "demo", model)
         made[f"evaluation {model}"] = slices.evaluation_slice(config, "demo", model)
         for budget in ("full", "stopped-ood"):
             made[f"training {model} {budget}"] = slices.training_slice(config, "demo", model, budget)
@@ -262,6 +263,8 @@ TRAINING = {
 }
 STOPPED = {name for name in TRAINING if name.endswith("stopped-ood")}
 EVALUATION = {"evaluation small", "evaluation large"}
+LENGTHS = {"lengths small", "lengths large"}
+CHECKS = {"check", *LENGTHS}
 LARGE = {"training large full", "training large stopped-ood"}
 ROWS = {"table", "comparisons"}
 SUMMARIES = {"table3", "table4", "patience"}
@@ -295,9 +298,15 @@ EDITS = [
     ({"checks": {"leakage": "refuse"}}, {"check"}),
     ({"seeds": [0, 1]}, SUMMARIES | {"table"}),
     ({"training": {"epochs": 5}}, TRAINING),
-    ({"training": {"max_length": 32}}, TRAINING | EVALUATION | {"encoder small", "encoder large"}),
+    (
+        {"training": {"max_length": 32}},
+        TRAINING | EVALUATION | LENGTHS | {"encoder small", "encoder large"},
+    ),
     ({"models": {"large": {"training": {"learning_rate": 0.1}}}}, LARGE),
-    ({"models": {"large": {"training": {"max_length": 32}}}}, LARGE | {"evaluation large", "encoder large"}),
+    (
+        {"models": {"large": {"training": {"max_length": 32}}}},
+        LARGE | {"evaluation large", "lengths large", "encoder large"},
+    ),
     ({"models": {"large": {"adapter": {"rank": 4}}}}, LARGE),
     ({"models": {"large": {"adapter": {"targets": ["query"]}}}}, LARGE | {"encoder large"}),
     ({"models": {"large": {"separator": " | "}}}, {"encoder large"}),
@@ -305,8 +314,8 @@ EDITS = [
     ({"models": {"small": {"architecture": {"hidden_size": 8}}}}, {"encoder small"}),
     ({"models": {"small": {"tokenizer": {"kind": "bpe"}}}}, {"encoder small"}),
     ({"tasks": {"demo": {"evaluate": ["r1_test", "r3_test"]}}}, ROWS),
-    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, ROWS | {"check"}),
-    ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | {"check", "patience"}),
+    ({"tasks": {"demo": {"evaluate": ["validation", "r1_test"]}}}, ROWS | CHECKS),
+    ({"tasks": {"demo": {"dev": ["r1_dev"]}}}, TRAINING | CHECKS | {"patience"}),
     ({"tasks": {"demo": {"metric": "macro_f1"}}}, STOPPED | ROWS | {"scores", "table4", "patience"}),
     ({"tasks": {"demo": {"labels": ["neutral", "entailment", "contradiction"]}}}, DATA | TRAINING),
     ({"tasks": {"demo": {"datasets": {"train": {"rows": 300}}}}}, {"data train"}),

@@ -82,7 +82,7 @@ def test_rows_that_are_cut_are_counted_and_told(files, caplog):
     runtime = {**RUNTIME, "scratch": str(files / "scratch")}
     output = files / "short.parquet"
     evaluate(spec, RUN, "validation", files / "model", files / "validation.parquet", output, runtime)
-    assert "validation: 20 of 20 rows are longer than max_length, 6 tokens, and were cut" in caplog.text
+    assert "validation: 20 of 20 rows are longer than max_length, 6 tokens, and are cut" in caplog.text
     found = read_parquet(output)[1]["cut"]
     assert (found["rows"], found["total"]) == (20, 20) and found["tokens"] >= 20
     assert f"and {found['tokens']} tokens were lost" in caplog.text

@@ -471,6 +471,19 @@ def test_models_that_are_not_kept_are_trained_again_for_what_is_new(copied):
     }
 
 
+def test_the_check_counts_cut_rows_by_model_and_trains_nothing(copied):
+    assert copied.planned(target="check") == {"check_lengths": 2}
+    copied.edit(edit(training__max_length=18))
+    run = copied.snakemake("--", "check")
+    assert run.returncode == 0, run.stdout
+    for model in ("small", "large"):
+        counts = read_json(copied.folder / f"results/checks/demo/{model}.json")["datasets"]
+        assert set(counts) == {"train", "validation", "r1_dev", "r3_dev", "r1_test", "r3_test"}
+        assert 0 < counts["train"]["rows"] < counts["train"]["total"] == 200
+    log = (copied.folder / "logs/check_lengths/demo/small.log").read_text()
+    assert "of 200 rows are longer than max_length, 18 tokens" in log
+
+
 def test_policy_is_named_where_the_default_profile_is_missing(copied):
     target = "results/checks/demo.json"
     os.remove(copied.folder / target)

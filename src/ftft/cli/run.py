@@ -18,7 +18,7 @@ CONFIGURATION = Path("ftft.yaml")
 OWN_DEFAULT = Path("config", "config.yaml")
 # What each verb asks for, and what it does.
 VERBS = {
-    "check": ("check", "read the configuration and the data, and check both; nothing is trained"),
+    "check": ("check", "read and check configuration, data and encoders; nothing is trained"),
     "preflight": ("preflight", "train the reference models, and see what FTFT would cost"),
     "finetune": ("finetune", "train the model to take home, with its scores and its model card"),
     "compare": ("compare", "say whether FTFT paid: after finetune, its controls beside it at equal compute"),

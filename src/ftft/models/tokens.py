@@ -44,6 +44,20 @@ class Cut(NamedTuple):
     words: int = 0
     tokens: int = 0
 
+    def tell(self, name: str, max_length: int) -> None:
+        """Warn of a data set whose rows were cut."""
+        if self.rows:
+            logger.warning(
+                "%s: %d of %d rows are longer than max_length, %d tokens, and are cut; the longest has %d, "
+                "and %d tokens are lost",
+                name,
+                self.rows,
+                self.total,
+                max_length,
+                self.longest,
+                self.tokens,
+            )
+
 
 @dataclass(frozen=True)
 class Tokens:

@@ -115,6 +115,9 @@ RULES = {
         slices.check_slice,
         ("results/checks/{task}.json", "results/checks/{task}.repeats.parquet"),
     ),
+    "check_lengths": Rule(
+        "check_lengths.py", slices.lengths_slice, ("results/checks/{task}/{model}.json",), _kind_roots
+    ),
     "prepare_encoder": Rule(
         "prepare_encoder.py", slices.encoder_slice, ("results/encoders/{task}/{model}/provenance.json",)
     ),

@@ -69,6 +69,12 @@ def check_slice(config: Configuration, task: str) -> dict:
     }
 
 
+def lengths_slice(config: Configuration, task: str, model: str) -> dict:
+    """What defines how many rows of a task's data a model would cut."""
+    datasets = config.tasks[task].used_datasets
+    return {"datasets": datasets, **config.models[model].training.dump("max_length")}
+
+
 def encoder_slice(config: Configuration, task: str, model: str) -> dict:
     """What defines a model's starting point, and the head that is to fit on it."""
     keys = ("source", "id", "revision", "path", "package", "keep_layers", "architecture", "tokenizer")

@@ -140,6 +140,14 @@ def working_tasks(config: Configuration) -> list[str]:
     return sorted({*table_tasks(config), *config.finetune})
 
 
+def task_models(config: Configuration, task: str) -> list[str]:
+    """The models that a task's tables or its fine-tuning train, by name."""
+    runs = [run for table in tables_of(config, task) for run in cost_runs(table, config)]
+    if task in config.finetune:
+        runs += [*finetune_runs(config, task), *finetune_references(config, task)]
+    return sorted({run.model for run in runs})
+
+
 def tables_of(config: Configuration, task: str) -> list[Table]:
     """The tables of a task by name, those of training lengths excepted."""
     return [

@@ -26,6 +26,11 @@ def encode(kind: Kind, dataset: Dataset, encoder: str | Path, max_length: int, c
     return cached_tokens(lambda: kind.tokenize(dataset, tokenizer, max_length), origin, tokenizer, cache)
 
 
+def token_folder(runtime: dict) -> Path:
+    """Where the tokens of data sets are kept."""
+    return Path(runtime["scratch"]) / "tokens"
+
+
 def token_batches(kind: Kind, lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     """The places of each forward pass over instances of these lengths [n]: at most `batch_tokens` padded
     tokens, of which a kind may use a share, or one instance.

@@ -32,10 +32,10 @@ from ..execution.processes import ALONE, ProcessGroup, make_accelerator
 from ..execution.progress import Progress
 from ..execution.scratch import Scratch
 from ..models.precision import lower_weights
-from ..models.tokens import Cut, Tokens
+from ..models.tokens import Tokens
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
-from ..tasks.prediction import encode, predict_outputs
+from ..tasks.prediction import encode, predict_outputs, token_folder
 from .feed import Development, TrainingData
 from .held_out import outputs_of
 from .loop import train
@@ -92,8 +92,8 @@ def fine_tune(
 
     def tokens(name: str, part: Dataset) -> Tokens:
         max_length = spec["recipe"]["max_length"]
-        found = encode(kind, part, encoder, max_length, _token_folder(runtime))
-        _tell_of_cut(name, found.cut, max_length)
+        found = encode(kind, part, encoder, max_length, token_folder(runtime))
+        found.cut.tell(name, max_length)
         return found
 
     data = TrainingData(
@@ -192,24 +192,6 @@ def _hash_of(supervision: Supervision) -> str:
     return digest.hexdigest()
 
 
-def _tell_of_cut(name: str, cut: Cut, max_length: int) -> None:
-    if cut.rows:
-        logger.warning(
-            "%s: %d of %d rows are longer than max_length, %d tokens, and were cut; the longest has %d, and "
-            "%d tokens were lost",
-            name,
-            cut.rows,
-            cut.total,
-            max_length,
-            cut.longest,
-            cut.tokens,
-        )
-
-
-def _token_folder(runtime: dict) -> Path:
-    return Path(runtime["scratch"]) / "tokens"
-
-
 def evaluate(
     spec: dict,
     run: dict,
@@ -234,8 +216,8 @@ def evaluate(
     if execution.low_weights:
         lower_weights(model)
     model.to(accelerator.device)
-    tokens = encode(kind, dataset, model_folder, spec["max_length"], _token_folder(runtime))
-    _tell_of_cut(dataset_name, tokens.cut, spec["max_length"])
+    tokens = encode(kind, dataset, model_folder, spec["max_length"], token_folder(runtime))
+    tokens.cut.tell(dataset_name, spec["max_length"])
     batch_tokens = evaluation_tokens(runtime, accelerator.device)
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
