@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FTFT_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -31,3 +32,8 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_config(root) -> dict:
+    return yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())

@@ -11,14 +11,14 @@ TESTS = Path(__file__).parents[1]
 
 
 def load(name: str, path: Path):
-    """The module at `path`; there is a conftest in every folder of tests."""
+    """The module at `path`, wherever the script or test that asks for it starts."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-Workflow = load("workflow_conftest", TESTS / "workflow" / "conftest.py").Workflow
+Workflow = load("workflows", TESTS / "workflows.py").Workflow
 contents = load("workflow_faults", TESTS / "workflow" / "test_faults.py").contents
 
 

@@ -4,14 +4,8 @@ import importlib.util
 import subprocess
 
 import pytest
-import yaml
 from calls import Workflow
 from slurm import Slurm, install
-
-
-@pytest.fixture(scope="session")
-def tiny_config(root) -> dict:
-    return yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import random
 import pyarrow.parquet as pq
 import pytest
 import transformers
-from conftest import Workflow
+from workflows import Workflow
 
 from ftft.cli import main
 from ftft.results.archive import differences

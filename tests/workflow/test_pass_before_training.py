@@ -1,8 +1,8 @@
 """What is planned for scores from the pass before training."""
 
 import pytest
-from conftest import Workflow
 from test_kinds import WRITERS, task
+from workflows import Workflow
 
 SCORED = "results/maps/generation/small/seed0.{score}.parquet"
 
