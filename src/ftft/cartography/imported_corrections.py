@@ -6,7 +6,7 @@ the label that the row has, it is a correction.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..data.corrections import text_hash
 from ..data.dataset import Dataset
 from ..data.formats import endings, format_of
 from ..data.readers import read_table
-from ..data.rows import SHOWN, column_names, quoted
+from ..data.rows import SHOWN, column_names, quoted, refuse
 from ..errors import DataError
 from ..tasks.base import mean_probabilities
 from .interchange import import_cartography
@@ -68,14 +68,11 @@ def import_corrections(path: str | Path, dataset: Dataset, question: str | None 
             raise _unknown(path, f"columns {', '.join(column_names(table)[:10])}")
         name, found = tool.name, _labels(tool, path, table, dataset, question)
     rows = {uid: row for row, uid in enumerate(dataset.uids)}
-    _refuse(path, "rows that the data set lacks", [uid for uid in found if uid not in rows], "uids of it")
-    names = dataset.label_names
-    _refuse(
-        path,
-        "labels that the data set lacks",
-        [*set(found.values()) - {*names}],
-        f"one of {', '.join(names)}",
-    )
+    names, fix = dataset.label_names, "export the file again from this data set, or take these rows out"
+    lacking = [uid for uid in found if uid not in rows]
+    refuse(lacking, f"{path} speaks of rows that the data set lacks", "uids of it", fix)
+    unknown = [*({*found.values()} - {*names})]
+    refuse(unknown, f"{path} speaks of labels that the data set lacks", f"one of {', '.join(names)}", fix)
     changed = sorted(row for uid, label in found.items() if names[dataset.labels[row := rows[uid]]] != label)
     return [
         {
@@ -253,14 +250,3 @@ def _never_learnt(folder: str | Path, dataset: Dataset) -> dict[str, str]:
     return {
         uid: names[label] for uid, label, never in zip(dynamics.uids, likeliest, wrong, strict=True) if never
     }
-
-
-def _refuse(path: str | Path, what: str, wrong: Sequence[str], expected: str) -> None:
-    if wrong:
-        shown = ", ".join(map(quoted, wrong[:SHOWN])) + (", ..." if len(wrong) > SHOWN else "")
-        raise DataError(
-            f"{path} speaks of {what}",
-            got=f"{len(wrong)}: {shown}",
-            expected=expected,
-            fix="export the file again from this data set, or take these rows out",
-        )

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..errors import DataError
 from .formats import endings, format_of
 from .readers import read_table
-from .rows import SHOWN, quoted
+from .rows import quoted, refuse
 
 COLUMNS = ("uid", "label", "note", "text")
 
@@ -33,22 +33,22 @@ def correct(
         return records, uids, []
     corrections = read_corrections(path)
     rows = {uid: row for row, uid in enumerate(uids)}
-    _refuse(
-        path, name, "of rows that it lacks", [uid for uid in corrections if uid not in rows], "uids of it"
-    )
+    told = f"{path} holds corrections of data set '{name}'"
+    fix = "take these corrections out, or look at the rows again"
+    lacking = [uid for uid in corrections if uid not in rows]
+    refuse(lacking, f"{told} of rows that it lacks", "uids of it", fix)
     allowed = {*spec.get("labels", ()), *spec.get("label_names", {})}
     labels = [one["label"] for one in corrections.values()]
     unknown = [label for label in labels if label and allowed and label not in allowed]
-    _refuse(
-        path, name, "to labels that it lacks", unknown, f"one of {', '.join(spec.get('labels', ()))}, or none"
-    )
+    expected = f"one of {', '.join(spec.get('labels', ()))}, or none"
+    refuse(unknown, f"{told} to labels that it lacks", expected, fix)
     texts = [records[column].to_pylist() for column in spec["text"]]
     changed = [
         uid
         for uid, one in corrections.items()
         if one["text"] and one["text"] != text_hash([column[rows[uid]] for column in texts])
     ]
-    _refuse(path, name, "of texts that have changed since", changed, "the texts that were looked at")
+    refuse(changed, f"{told} of texts that have changed since", "the texts that were looked at", fix)
     values, kept = records[spec["label"]].to_pylist(), np.ones(len(uids), bool)
     for uid, one in corrections.items():
         values[rows[uid]] = one["label"] or None
@@ -103,14 +103,3 @@ def text_hash(texts: Sequence[str | None]) -> str:
         encoded = (text or "").encode()
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
-
-
-def _refuse(path: str, name: str, what: str, wrong: list[str], expected: str) -> None:
-    if wrong:
-        shown = ", ".join(map(quoted, wrong[:SHOWN])) + (", ..." if len(wrong) > SHOWN else "")
-        raise DataError(
-            f"{path} holds corrections of data set '{name}' {what}",
-            got=f"{len(wrong)}: {shown}",
-            expected=expected,
-            fix="take these corrections out, or look at the rows again",
-        )

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from ..errors import DataError
+
 # Which row of its file each row is, from 1. No file can have a column of this name.
 PLACE = "\0row of the file"
 SHOWN = 5
@@ -56,3 +58,9 @@ def listing(values: Iterable[str | None]) -> str:
     """The distinct values as text, the first few of them."""
     found = sorted({quoted(value) for value in values})
     return ", ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+
+
+def refuse(wrong: Sequence[str | None], message: str, expected: str, fix: str) -> None:
+    """Raise DataError, with how many there are and the first few, where there are wrong values."""
+    if wrong:
+        raise DataError(message, got=f"{len(wrong)}: {listing(wrong)}", expected=expected, fix=fix)
