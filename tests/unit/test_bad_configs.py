@@ -306,6 +306,17 @@ OVERLAYS = {
         "tables: {t: {task: demo, rows: [{method: DM, main: large}]}}",
         "needs a reference",
     ),
+    "weights in bfloat16 of several processes": (
+        "training: {precision: bfloat16_weights}\nruntime: {processes: 2}",
+        "1 fault:",
+        "training.precision: got 'bfloat16_weights', which one process trains, but runtime.processes is 2",
+        "take bfloat16 here, with runtime.sharding: fsdp2",
+    ),
+    "weights in bfloat16 of one model in several processes": (
+        "models: {large: {training: {precision: bfloat16_weights}}}\nruntime: {processes: 3}",
+        "1 fault:",
+        "models.large.training.precision: got 'bfloat16_weights', which one process trains",
+    ),
     "model taken home of no task": (
         "finetune: {dem: {main: large, reference: small}}",
         "finetune.dem: there is no task 'dem'; did you mean 'demo'?",

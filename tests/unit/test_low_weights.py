@@ -15,6 +15,7 @@ from ftft.execution.progress import Progress
 from ftft.execution.scratch import Scratch
 from ftft.models.adapters import adapt
 from ftft.models.precision import LOW_WEIGHTS, lower_weights
+from ftft.pipeline.config import models as configured
 from ftft.tasks.base import kind_of
 from ftft.training.loop import train
 from ftft.training.masters import Masters
@@ -133,5 +134,7 @@ def test_the_best_weights_of_a_stopped_run_are_kept(run):
 
 
 def test_several_processes_are_refused():
+    # With the configuration already, before anything trains: tests/unit/test_bad_configs.py.
+    assert LOW_WEIGHTS == configured.LOW_WEIGHTS
     with pytest.raises(TrainingError, match=r"one process(.|\n)*bfloat16_weights, and 2 processes"):
         resolve_execution(LOW_WEIGHTS, RUNTIME, 2)

@@ -17,7 +17,7 @@ from .base import Number, Part, Whole
 from .configuration import LENGTH_TABLE, Configuration
 from .epochs import told_too_few
 from .errors import faults_of, nearest
-from .models import ALTERNATIVES, Recipe
+from .models import ALTERNATIVES, LOW_WEIGHTS, Recipe
 from .tables import Finetune, Mixture, Row, Table
 from .tasks import Dataset, Task
 
@@ -113,6 +113,7 @@ def cross_check(config: Configuration) -> Iterator[str]:
     for name, entry in config.selections.items():
         yield from _mixture(name, entry)
     yield from _issues(config)
+    yield from _weights_of_processes(config)
     for name in config.runtime.trackers:
         packages = TRACKER_PACKAGES[name]
         if not any(map(find_spec, packages)):
@@ -132,6 +133,22 @@ def cross_check(config: Configuration) -> Iterator[str]:
         for name in models:
             yield from _named(f"figures.overlap.{figure}", "model", name, config.models)
     yield from told_too_few(config)
+
+
+def _weights_of_processes(config: Configuration) -> Iterator[str]:
+    """Weights in bfloat16 where several processes would train them; one fault for what all models share."""
+    kept = [
+        f"models.{name}.training"
+        for name, model in config.models.items()
+        if model.training.precision == LOW_WEIGHTS and config.runtime.processes > 1
+    ]
+    shared = kept and config.training.precision == LOW_WEIGHTS
+    for place in ["training"] if shared else kept:
+        yield (
+            f"{place}.precision: got '{LOW_WEIGHTS}', which one process trains, but runtime.processes is "
+            f"{config.runtime.processes}; set that to 1, or take bfloat16 here, with runtime.sharding: fsdp2 "
+            "to save memory"
+        )
 
 
 def _issues(config: Configuration) -> Iterator[str]:

@@ -22,7 +22,9 @@ from .base import (
 
 TOKENIZERS = ("wordpiece", "unigram", "bpe")
 ADAPTERS = ("lora",)
-PRECISIONS = ("auto", "float32", "bfloat16", "bfloat16_weights")
+# The pretrained matrices are kept in bfloat16 too; as `models.precision`, which imports torch.
+LOW_WEIGHTS = "bfloat16_weights"
+PRECISIONS = ("auto", "float32", "bfloat16", LOW_WEIGHTS)
 ROLES = (
     "deberta-v3-small",
     "deberta-v3-base",
