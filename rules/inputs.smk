@@ -85,16 +85,15 @@ def finetuned_encoder(wildcards):
 
 def reference_ledger(wildcards):
     """The ledger of the reference run behind a supervision: it stops a training, and is no part of one."""
-    if wildcards.supervision == plan.ALL_DATA:
-        return []
-    reference = plan.Supervision.parse(wildcards.supervision).reference
+    reference = plan.trained_reference(wildcards.supervision, settings)
     if reference is None:
         return []
     return ancient(f"results/runs/{wildcards.task}/{reference}/all/full/seed{wildcards.seed}/ledger.json")
 
 
 def reference_map(wildcards):
-    reference = plan.Supervision.parse(wildcards.supervision).reference
+    """The data map of the reference; none where a supervision goes by scores from before its training."""
+    reference = plan.trained_reference(wildcards.supervision, settings)
     return f"results/maps/{wildcards.task}/{reference}/seed{wildcards.seed}.parquet" if reference else []
 
 
@@ -151,18 +150,8 @@ def scored_evaluations(wildcards):
     return evaluation_files(table_runs(wildcards))
 
 
-def with_references(runs):
-    """Runs and the reference runs that they rest on, each once."""
-    references = [
-        plan.Run(run.task, run.reference, plan.ALL_DATA, plan.FULL_LENGTH, run.seed)
-        for run in runs
-        if run.reference
-    ]
-    return list(dict.fromkeys([*runs, *references]))
-
-
 def scored_ledgers(wildcards):
-    return run_files(with_references(table_runs(wildcards)), "ledger.json")
+    return run_files(plan.with_references(table_runs(wildcards), settings), "ledger.json")
 
 
 def data_checks(wildcards):
@@ -355,7 +344,8 @@ def curve_files(name):
 
 def curve_ledgers(wildcards):
     """One ledger per curve, then those of the reference runs behind them."""
-    return run_files(with_references(list(plan.curve_runs(settings, wildcards.task).values())), "ledger.json")
+    runs = plan.curve_runs(settings, wildcards.task).values()
+    return run_files(plan.with_references(runs, settings), "ledger.json")
 
 
 def verdict_ledgers(wildcards):

@@ -143,7 +143,7 @@ rule write_patience:
 rule write_claims:
     input:
         evaluations=evaluation_files(plan.claim_runs(settings)),
-        ledgers=run_files(with_references(plan.claim_runs(settings)), "ledger.json"),
+        ledgers=run_files(plan.with_references(plan.claim_runs(settings), settings), "ledger.json"),
     output:
         **table_outputs("claims", "claims"),
     log:

@@ -13,13 +13,19 @@ from ftft.cartography.datamap import DataMap, score_of, write_score
 from ftft.cartography.dynamics import Dynamics
 from ftft.cartography.scores import SCORES
 from ftft.cartography.selection import Pool, choose, needs_training, select, select_random
-from ftft.errors import ArtifactError, DataError
+from ftft.cartography.supervision import Supervision
+from ftft.errors import ArtifactError, ConfigError, DataError
 from ftft.models.responses import responses_alone
 from ftft.models.tokens import Tokens
-from ftft.pipeline.config import Table
+from ftft.pipeline import plan
+from ftft.pipeline.config import Table, resolve
+from ftft.pipeline.names import Run
+from ftft.pipeline.parameters import scores_slice, table_slice
+from ftft.pipeline.verdicts import verdict_slice
 from ftft.results.notes import overlap_notes
 from ftft.results.tables import _row_ledgers, load_supervising
 from ftft.statistics.costs import parts
+from ftft.statistics.exclusions import references_of
 from ftft.tasks.prediction import encode
 from ftft.training.before import look_before_training
 
@@ -96,9 +102,78 @@ def test_the_hardest_that_the_prompt_helps_come_first():
 
 
 def test_what_goes_by_the_pass_before_training_takes_no_trained_reference():
-    assert not needs_training({"selector": "ifd"}) and not needs_training({"selector": "high_loss_before"})
-    assert needs_training({"selector": "s2l"}) and needs_training({"selector": "ambiguous"})
-    assert not needs_training({"selector": "matched_random", "settings": {"selector": "ifd"}})
+    assert not needs_training("ifd", {}) and not needs_training("high_loss_before", {})
+    assert needs_training("s2l", {}) and needs_training("ambiguous", {})
+    assert not needs_training("matched_random", {"selector": "ifd"})
+    assert needs_training("matched_random", {"selector": "ambiguous"})
+
+
+def test_scores_from_before_training_select_without_a_map(tmp_path):
+    dataset = prepared(list(NAMES), ["one", "two", "three", "four"])
+    before = np.array([[1, -loss, 0, 0] for loss in (1, 4, 2, 3)], np.float32)
+    save_before(tmp_path / "before", before, before, dataset, {})
+    dataset.save(tmp_path / "data.parquet")
+    name = "loss_before_training"
+    write_score(None, tmp_path / "data.parquet", tmp_path / name, name, tmp_path / "before")
+    spec = {"selector": "high_loss_before", "fraction": 0.5}
+    select(spec, 0, dataset, None, tmp_path / "selection", [tmp_path / name])
+    assert Supervision.load(tmp_path / "selection", dataset).rows.tolist() == [1, 3]
+    others = prepared(list(NAMES), ["one", "two", "three", "five"])
+    with pytest.raises(ArtifactError, match="built on other data"):
+        select(spec, 0, others, None, tmp_path / "selection", [tmp_path / name])
+
+
+ROW = {"method": "DM", "main": "large", "reference": "small"}
+
+
+@pytest.fixture
+def asked():
+    """A configuration whose rows go by these selectors of one reference."""
+
+    def make(*selectors, **changes):
+        data = {"source": "file", "path": __file__, "format": "csv"}
+        task = {"kind": "generation", "text": ["prompt"], "label": "response", "datasets": {"train": data}}
+        task |= {"train": "train", "validation": "held_out", "evaluate": ["held_out"]}
+        task["metric"] = "token_likelihood"
+        task["datasets"]["held_out"] = data
+        scratch = {"source": "scratch", "architecture": GPT2, "tokenizer": {"kind": "bpe"}}
+        rows = [{**ROW, "selector": name} for name in selectors]
+        own = {"tasks": {"t": task}, "models": {"small": scratch, "large": scratch}, "seeds": [0]}
+        table = {"tables": {"by": {"task": "t", "rows": rows, "baselines": False}}}
+        return resolve({**own, **table, "early_stopping": {"monitors": ["id"]}, **changes})
+
+    return make
+
+
+def test_a_reference_that_is_asked_before_training_alone_has_no_run(asked):
+    own = {"controls": {"mixture": "matched_random", "selector": "ifd"}}
+    config = asked("high_loss_before", "ifd", "controls", selections=own)
+    table, erm = config.tables["by"], Run("t", "large", "all", "full", 0)
+    runs = [Run("t", "large", f"small-{row.selector}-33", "full", 0) for row in table.rows]
+    assert plan.cost_runs(table, config) == plan.with_references([*runs, erm], config) == [*runs, erm]
+    assert plan.issue_runs(config, "t") == [erm] and plan.candidates(config, "t") == {}
+    assert plan.task_models(config, "t") == ["large", "small"]
+    assert {"data_map", "reference"}.isdisjoint(plan.files_of(runs[0], config))
+    assert [row["trained"] for row in table_slice(config, "by")["rows"]] == [False] * 3
+    assert scores_slice(config, "by")["references"] == {}
+    assert [row["trained"] for row in verdict_slice(config, "by")["methods"][1:]] == [False] * 3
+    # One row that goes by the training, and the reference trains.
+    config = asked("high_loss_before", "high_loss")
+    assert plan.table_reference_runs(config.tables["by"], config) == [Run("t", "small", "all", "full", 0)]
+    assert scores_slice(config, "by")["references"] == {"small-high_loss-33": "small"}
+    assert ["trained" in row for row in table_slice(config, "by")["rows"]] == [True, False]
+
+
+def test_the_epochs_of_a_reference_count_only_where_it_trains(asked):
+    assert asked("ifd", training={"epochs": 1})
+    with pytest.raises(ConfigError, match="2 complete epochs at least"):
+        asked("ifd", "high_loss", training={"epochs": 1})
+
+
+def test_a_reference_that_does_not_train_cannot_fail():
+    row = {"supervision": "small-ifd-33", "reference": "small"}
+    assert references_of([row]) == {"small-ifd-33": "small"}
+    assert references_of([{**row, "trained": False}]) == {}
 
 
 def test_the_pass_is_counted_and_an_untrained_reference_is_not(tmp_path):

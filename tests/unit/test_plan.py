@@ -191,13 +191,14 @@ def test_an_overlap_needs_two_selections(tiny):
     ]
 
 
-def test_a_run_knows_the_files_it_left_and_came_from():
-    files = run("large", "small-ambiguous-33", "stopped-ood", 7).files()
+def test_the_files_that_a_run_left_and_came_from(tiny):
+    config = resolve(tiny)
+    files = plan.files_of(run("large", "small-ambiguous-33", "stopped-ood", 7), config)
     assert files["ledger"] == "results/runs/demo/large/small-ambiguous-33/stopped-ood/seed7/ledger.json"
     assert files["data_map"] == "results/maps/demo/small/seed7.parquet"
     assert files["reference"] == "results/runs/demo/small/all/full/seed7/ledger.json"
-    assert "data_map" not in run("large", "random-33").files()
-    assert "supervision" not in run("large").files()
+    assert "data_map" not in plan.files_of(run("large", "random-33"), config)
+    assert "supervision" not in plan.files_of(run("large"), config)
 
 
 def test_a_runs_path_tells_it_apart():

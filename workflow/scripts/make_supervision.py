@@ -12,4 +12,7 @@ with job(snakemake):
         scores = source.get("scores", [])
         taken["shared"] = select(spec, seed, dataset, data_map, output.supervision, scores, dynamics)
         if source.get("before"):
-            taken |= {"before": read_json(source.before), "trained": needs_training(spec)}
+            taken |= {
+                "before": read_json(source.before),
+                "trained": needs_training(spec["selector"], spec["settings"]),
+            }

@@ -111,11 +111,18 @@ class DataMap(InNotebooks):
         """
         data_map, metadata = cls.load(path)
         _require_data(path, metadata, dataset)
-        for file in score_files:
-            table, described = read_parquet(file)
-            _require_data(file, described, dataset)
-            data_map.further[described["score"]] = to_numpy(table["score"])
+        data_map.further.update(load_scores(dataset, score_files))
         return data_map
+
+
+def load_scores(dataset: Dataset, files: Iterable[str | Path]) -> dict[str, np.ndarray]:
+    """Scores [n] of a data set by name, from a file each; raises ArtifactError for those of other data."""
+    scores = {}
+    for file in files:
+        table, described = read_parquet(file)
+        _require_data(file, described, dataset)
+        scores[described["score"]] = to_numpy(table["score"])
+    return scores
 
 
 def _require_data(path: str | Path, metadata: dict, dataset: Dataset) -> None:

@@ -6,7 +6,7 @@ chance depends on the set of uids and the seed alone. DataError is raised for a 
 or cannot be made.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..data.dataset import Dataset, uid_hash
 from ..errors import DataError
 from ..tasks.base import Kind, kind_of
 from .arguments import checked
-from .datamap import DataMap
+from .datamap import DataMap, load_scores
 from .dynamics import Dynamics, load_dynamics
 from .overlap import overlap
 from .scores import SCORES
@@ -31,6 +31,7 @@ EPOCH_SETTINGS = ("epoch", "wrong_at")
 class Pool:
     """What a selector may look at: n training instances and, where it needs one, their data map.
 
+    data_map: or the scores [n] by name alone, where none is of a training.
     make_up: codes [n] of the instances' label make-up; lengths: as their kind counts them, [n]; both None of
     a data set that was read without its texts. dynamics: the reference's, for selectors that read them.
     """
@@ -38,7 +39,7 @@ class Pool:
     uids: Sequence[str]
     fraction: float
     seed: int
-    data_map: DataMap | None = None
+    data_map: DataMap | Mapping[str, np.ndarray] | None = None
     make_up: np.ndarray | None = None
     lengths: np.ndarray | None = None
     rule: str = "exact"
@@ -49,7 +50,13 @@ class Pool:
 
     @classmethod
     def of(
-        cls, dataset: Dataset, kind: Kind, data_map: DataMap | None, fraction: float, seed: int, rule: str
+        cls,
+        dataset: Dataset,
+        kind: Kind,
+        data_map: DataMap | Mapping[str, np.ndarray] | None,
+        fraction: float,
+        seed: int,
+        rule: str,
     ) -> "Pool":
         """The pool of a training set."""
         if not dataset.texts:
@@ -197,9 +204,8 @@ def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*entry.scores, *other]))
 
 
-def needs_training(spec: dict) -> bool:
-    """Whether `select` by this `spec` goes by more of a reference than what it gives before its training."""
-    name, settings = spec["selector"], spec.get("settings", {})
+def needs_training(name: str, settings: dict) -> bool:
+    """Whether a selector goes by more of a reference than what it gives before its training."""
     return bool(SELECTORS[name].signals) or any(
         SCORES[score].trained for score in scores_read(name, settings)
     )
@@ -225,12 +231,16 @@ def select(
     """Make the supervision that `spec` describes and write it.
 
     `spec` holds `selector` (random without a map, ambiguous with one, where absent), `fraction`, `rule` and
-    the selector's `settings`; `score_files` hold further scores of the map's instances, `dynamics_file` the
-    training dynamics, where the selector reads them. Raises ArtifactError for a map or dynamics of other
-    data, DataError for an epoch that the dynamics lack. Returns what the selection shares with random rows,
-    drawn by another seed, and with the longest, for kinds whose tables show these as baselines; else None.
+    the selector's `settings`; `score_files` hold further scores of the instances, which need no map where the
+    selector reads none of its own; `dynamics_file` holds the training dynamics, where the selector reads
+    them. Raises ArtifactError for a map, scores or dynamics of other data, DataError for an epoch that the
+    dynamics lack. Returns what the selection shares with random rows, drawn by another seed, and with the
+    longest, for kinds whose tables show these as baselines; else None.
     """
-    data_map = DataMap.load_for(map_file, dataset, score_files) if map_file else None
+    if map_file:
+        data_map = DataMap.load_for(map_file, dataset, score_files)
+    else:
+        data_map = load_scores(dataset, score_files) or None
     name = spec.get("selector", "ambiguous" if map_file else "random")
     kind, rule = kind_of(dataset.kind), spec.get("rule", "exact")
     settings = spec.get("settings", {})

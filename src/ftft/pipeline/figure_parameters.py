@@ -5,7 +5,7 @@ from .compare import table_of
 from .config import LENGTH_TABLE, Configuration
 from .fingerprint import folder_hash
 from .parameters import MAP_PAGE, metric_of, row_entries, stop_rule
-from .plan import curve_runs, overlap_runs, task_reference_runs
+from .plan import curve_runs, overlap_runs, references_of, task_reference_runs
 
 
 def gains_figure_slice(config: Configuration, table: str) -> dict:
@@ -66,7 +66,7 @@ def learning_curves_slice(config: Configuration, task: str) -> dict:
     return {
         "title": f"Learning curves: {task}",
         "runs": list(runs),
-        "references": {run.supervision: run.reference for run in runs.values() if run.reference},
+        "references": references_of(runs.values(), config),
         "rule": stop_rule(config, task, config.early_stopping.monitors[0]),
         "failure_metric": config.tasks[task].metric,
     }

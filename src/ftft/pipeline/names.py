@@ -77,13 +77,8 @@ class Run:
     def path(self) -> str:
         return f"{self.task}/{self.model}/{self.supervision}/{self.budget}/seed{self.seed}"
 
-    @property
-    def reference(self) -> str | None:
-        """The model whose training dynamics the run's instances come from."""
-        return None if self.supervision == ALL_DATA else Supervision.parse(self.supervision).reference
-
     def files(self) -> dict[str, str]:
-        """What the run left, and what it was made from, by kind."""
+        """What the run left, and the supervision that it trained on, by kind."""
         files = {
             "model": f"results/runs/{self.path}/model/",
             "ledger": f"results/runs/{self.path}/ledger.json",
@@ -94,9 +89,4 @@ class Run:
         if self.supervision == ALL_DATA:
             return files
         supervision = f"results/supervisions/{self.task}/{self.supervision}/seed{self.seed}"
-        files |= {"supervision": f"{supervision}.parquet", "supervision_ledger": f"{supervision}.json"}
-        if self.reference:
-            files["data_map"] = f"results/maps/{self.task}/{self.reference}/seed{self.seed}.parquet"
-            run = Run(self.task, self.reference, ALL_DATA, FULL_LENGTH, self.seed)
-            files["reference"] = f"results/runs/{run.path}/ledger.json"
-        return files
+        return files | {"supervision": f"{supervision}.parquet", "supervision_ledger": f"{supervision}.json"}

@@ -16,17 +16,20 @@ from .plan import (
     candidates,
     claims,
     erm_models,
+    files_of,
     finetune_row,
     full_runs,
     gain_parts,
     issue_runs,
     preflight_runs,
+    references_of,
     row_budget,
     row_runs,
     row_supervision,
     table_runs,
     table_tasks,
     task_cost_unit,
+    trained_reference,
 )
 
 MAP_PAGE, MODEL_CARD = REPORT / "map_page", REPORT / "model_card"
@@ -203,7 +206,7 @@ def scores_slice(config: Configuration, table: str) -> dict:
     runs = table_runs(entry, config)
     return {
         "failure_metric": config.tasks[entry.task].metric,
-        "references": {run.supervision: run.reference for run in runs if run.reference},
+        "references": references_of(runs, config),
     }
 
 
@@ -253,7 +256,7 @@ def table_slice(config: Configuration, table: str) -> dict:
         "confidence": config.statistics.confidence,
         "rows": [row_entries(row, config) for row in entry.rows],
         # By row and seed, for the record of where a table's cells come from.
-        "files": [[run.files() for run in row_runs(row, entry.task, config)] for row in entry.rows],
+        "files": [[files_of(run, config) for run in row_runs(row, entry.task, config)] for row in entry.rows],
     }
 
 
@@ -264,8 +267,14 @@ def metric_of(config: Configuration, table: str) -> str:
 
 
 def row_entries(row: Row, config: Configuration) -> dict:
-    """A row of a table as plain data, with what it trains on and for how long."""
-    return {**row.dump(), "supervision": row_supervision(row, config), "budget": row_budget(row)}
+    """A row of a table as plain data, with what it trains on and for how long.
+
+    trained: False where the row asks its reference before its training alone; absent elsewhere.
+    """
+    supervision = row_supervision(row, config)
+    untrained = row.model and not trained_reference(supervision, config)
+    told = {"trained": False} if untrained else {}
+    return {**row.dump(), "supervision": supervision, "budget": row_budget(row), **told}
 
 
 def model_costs_slice(config: Configuration) -> dict:
@@ -341,7 +350,10 @@ def patience_slice(config: Configuration) -> dict:
         monitors = ["ood", "id"] if config.tasks[task].dev else ["id"]
         rules[task] = {monitor: monitored(config, task, monitor) for monitor in monitors}
     return {
-        "runs": [{**vars(run), "reference": run.reference} for run in full_runs(config)],
+        "runs": [
+            {**vars(run), "reference": trained_reference(run.supervision, config)}
+            for run in full_runs(config)
+        ],
         "rules": rules,
         "cost_of": {task: task_cost_unit(config, task) for task in table_tasks(config)},
         "parameters_m": _parameters(config),

@@ -62,9 +62,47 @@ def baseline(row: Row) -> Row:
     return erm(row.main, row.steps)
 
 
+def trained_reference(supervision: str, config: Configuration) -> str | None:
+    """The model whose training a supervision goes by; None where it asks no model, or one before its training
+    alone.
+    """
+    if supervision == ALL_DATA:
+        return None
+    chosen = Supervision.parse(supervision)
+    return chosen.reference if chosen.reference and config.needs_training(chosen.selector) else None
+
+
 def reference_runs(row: Row, task: str, config: Configuration) -> list[Run]:
-    """The reference runs behind a table's row, one per seed; none where no model selects."""
-    return row_runs(erm(row.model), task, config) if row.model else []
+    """The reference runs behind a table's row, one per seed; none where no trained model selects."""
+    model = trained_reference(row_supervision(row, config), config)
+    return row_runs(erm(model), task, config) if model else []
+
+
+def reference_run(run: Run, config: Configuration) -> Run | None:
+    """The reference run that a main run rests on."""
+    model = trained_reference(run.supervision, config)
+    return Run(run.task, model, ALL_DATA, FULL_LENGTH, run.seed) if model else None
+
+
+def with_references(runs: Iterable[Run], config: Configuration) -> list[Run]:
+    """Runs and the reference runs that they rest on, each once."""
+    runs = list(runs)
+    return _once([*runs, *filter(None, (reference_run(run, config) for run in runs))])
+
+
+def references_of(runs: Iterable[Run], config: Configuration) -> dict[str, str]:
+    """By supervision, the model whose training it goes by; supervisions without one are absent."""
+    found = {run.supervision: trained_reference(run.supervision, config) for run in runs}
+    return {supervision: model for supervision, model in found.items() if model}
+
+
+def files_of(run: Run, config: Configuration) -> dict[str, str]:
+    """What a run left, and what it was made from, by kind."""
+    files = run.files()
+    if reference := reference_run(run, config):
+        files["data_map"] = f"results/maps/{reference.task}/{reference.model}/seed{reference.seed}.parquet"
+        files["reference"] = reference.files()["ledger"]
+    return files
 
 
 def gain_parts(table: Table, config: Configuration) -> list[dict]:
@@ -141,11 +179,11 @@ def working_tasks(config: Configuration) -> list[str]:
 
 
 def task_models(config: Configuration, task: str) -> list[str]:
-    """The models that a task's tables or its fine-tuning train, by name."""
-    runs = [run for table in tables_of(config, task) for run in cost_runs(table, config)]
-    if task in config.finetune:
-        runs += [*finetune_runs(config, task), *finetune_references(config, task)]
-    return sorted({run.model for run in runs})
+    """The models that a task's tables or its fine-tuning train, or ask before any training, by name."""
+    rows = [row for table in tables_of(config, task) for row in table.rows]
+    rows += [finetune_row(config, task)] if task in config.finetune else []
+    units = {table.cost_unit for table in tables_of(config, task)}
+    return sorted({*units, *(row.main for row in rows), *(row.model for row in rows if row.model)})
 
 
 def tables_of(config: Configuration, task: str) -> list[Table]:
@@ -240,13 +278,14 @@ def candidates(config: Configuration, task: str) -> dict[tuple[str, str], list[i
 
     Those of the task's tables and of `finetune`; no model is a candidate for itself.
     """
-    wanted = [(row.main, row.model, config.seeds) for table in tables_of(config, task) for row in table.rows]
+    wanted = [(row, config.seeds) for table in tables_of(config, task) for row in table.rows]
     if entry := config.finetune.get(task):
-        wanted.append((entry.main, entry.reference, entry.seeds or ()))
+        wanted.append((finetune_row(config, task), entry.seeds or ()))
     pairs: dict = {}
-    for main, reference, seeds in wanted:
-        if reference not in (None, main):
-            pairs[main, reference] = _once([*pairs.get((main, reference), []), *seeds])
+    for row, seeds in wanted:
+        reference = trained_reference(row_supervision(row, config), config)
+        if reference not in (None, row.main):
+            pairs[row.main, reference] = _once([*pairs.get((row.main, reference), []), *seeds])
     return pairs
 
 

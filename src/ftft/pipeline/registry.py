@@ -11,7 +11,7 @@ from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
 from ..cartography.issues import DEFAULT_SCORES
 from ..cartography.scores import SCORES
-from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, scores_read
+from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, needs_training, scores_read
 from ..data import sources
 from ..data.formats import FORMATS
 from ..data.registry import SOURCES
@@ -27,6 +27,7 @@ __all__ = [
     "SCORES",
     "SELECTORS",
     "cad",
+    "needs_training",
     "scores_read",
     "sources",
 ]

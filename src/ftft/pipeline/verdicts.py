@@ -1,6 +1,5 @@
 """What is judged at equal compute: the methods of a task's tables, and what each of them has to beat."""
 
-from ..cartography.selection import needs_training
 from ..places import REPORT
 from . import registry
 from .compare import compare_name, table_of
@@ -57,25 +56,20 @@ def verdict_references(config: Configuration, name: str) -> list[Run]:
 def looked_at(config: Configuration, name: str) -> list[str]:
     """The reference models whose passes before training a judged method goes by, each once."""
     rows = judged_rows(config, name)
-    return list(dict.fromkeys(row.model for row in rows if row.model and _untrained(row, config)["looks"]))
+    return list(dict.fromkeys(row.model for row in rows if _looks(row, config)))
 
 
-def _untrained(row: Row, config: Configuration) -> dict[str, bool]:
-    """Whether a row goes by its reference's pass before training, and whether by its training too."""
-    if not row.model:
-        return {"looks": False, "trained": True}
-    selector, settings = config.selector_of(row.selector)
-    return {
-        "looks": registry.goes_by_the_untrained(further_scores(config, row_supervision(row, config))),
-        "trained": needs_training({"selector": selector, "settings": settings}),
-    }
+def _looks(row: Row, config: Configuration) -> bool:
+    """Whether a row goes by its reference's pass before training."""
+    supervision = row_supervision(row, config)
+    return bool(row.model) and registry.goes_by_the_untrained(further_scores(config, supervision))
 
 
 def verdict_slice(config: Configuration, verdict: str) -> dict:
     """What defines a verdict beside the runs, their predictions and data maps.
 
     methods: what `parameters.row_entries` says of a row, its `name`, whether it is `free` of a reference,
-    whether it `looks` at one before training and whether that is `trained`,
+    whether it `looks` at one before training,
     the names of its `rivals` (none: it is not judged), and of those rows that it would have to beat and the
     tables lack.
     """
@@ -94,7 +88,7 @@ def verdict_slice(config: Configuration, verdict: str) -> dict:
                 **row_entries(row, config),
                 "name": name,
                 "free": not row.model,
-                **_untrained(row, config),
+                "looks": _looks(row, config),
                 **_opponents(row, dict(zip(names, rows, strict=True)), config),
             }
             for name, row in zip(names, rows, strict=True)

@@ -108,7 +108,9 @@ def read_curves(
     costs = {}
     for name, keys in runs.items():
         row, reference = by_name[name], by_name[name].get("reference", "random")
-        of = [(reference, seed) for seed in keys] if reference != "random" and row["trained"] else []
+        of = (
+            [(reference, seed) for seed in keys] if reference != "random" and row.get("trained", True) else []
+        )
         costs[name] = checkpoint_costs(
             [ledgers[key] for key in keys.values()],
             [ledgers[model, "all", "full", seed] for model, seed in of],

@@ -17,11 +17,12 @@ def run_key(run: dict) -> RunKey:
 
 
 def references_of(rows: Iterable[dict]) -> dict[str, str]:
-    """By supervision, the reference model that it was made from; supervisions without one are absent."""
+    """By supervision, the reference model whose training it goes by; supervisions without one are absent."""
     return {
         row["supervision"]: row["reference"]
         for row in rows
-        if row.get("reference", "random") != "random" and row["supervision"] != REFERENCE[0]
+        if row.get("reference", "random") != "random" and row.get("trained", True)
+        if row["supervision"] != REFERENCE[0]
     }
 
 

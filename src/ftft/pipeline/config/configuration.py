@@ -92,6 +92,10 @@ class Configuration(Part):
         """Whether a selector, or one of `selections`, takes every row."""
         return registry.SELECTORS[self.selector_of(name)[0]].all_rows
 
+    def needs_training(self, name: str) -> bool:
+        """Whether a selector, or one of `selections`, goes by the training of its reference."""
+        return registry.needs_training(*self.selector_of(name))
+
     def scores_of(self, name: str) -> tuple[str, ...]:
         """The scores of a reference that a selector, or one of `selections`, goes by."""
         return registry.scores_read(*self.selector_of(name))

@@ -53,6 +53,8 @@ def complete_epochs(recipe: Recipe, task: Task) -> int | None:
 
 def _needed(config: Configuration, selector: str) -> tuple[int, str | None]:
     """How many epochs a selector needs, and the setting of `selection` that says so, if one does."""
+    if _known(config, selector) and not config.needs_training(selector):
+        return 0, None
     needed, listed = registry.FEWEST_EPOCHS, None
     if _known(config, selector):
         settings = config.selector_of(selector)[1]
