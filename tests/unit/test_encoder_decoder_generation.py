@@ -1,12 +1,11 @@
 """Generation by models with an encoder for the prompt and a decoder for the response."""
 
 import json
-import random
 
 import numpy as np
 import pytest
 import torch
-from small import RECIPE, RUNTIME, require_all_selectors
+from small import RUNTIME, require_all_selectors
 from test_generation import (
     CPU,
     KIND,
@@ -18,6 +17,7 @@ from test_generation import (
     of_rows,
     prepared,
     rows_of,
+    to_learn,
 )
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -25,7 +25,6 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 from ftft.artifacts import read_parquet
 from ftft.cartography.before import read_before
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
-from ftft.cartography.supervision import Supervision
 from ftft.errors import ModelError
 from ftft.execution.progress import Progress
 from ftft.models import flops
@@ -36,7 +35,6 @@ from ftft.models.flops import Workload
 from ftft.tasks.generation import PACKING
 from ftft.tasks.prediction import encode
 from ftft.training.before import look_before_training
-from ftft.training.feed import Development, TrainingData
 from ftft.training.loop import train
 from ftft.training.saved import load_model, save_model, write_merged
 
@@ -222,17 +220,8 @@ def test_layers_of_two_stacks_are_not_cut(folder, tmp_path):
 def test_a_run_learns_and_leaves_a_folder_that_generates(folder, tmp_path, monkeypatch):
     # It takes seconds for each model, and has tests of its own.
     monkeypatch.setattr(Workload, "flops", lambda *arguments, **options: 1)
-    chance = random.Random(0)
-    words = [" ".join(chance.choices(["one", "two"], k=1 + row % 3)) for row in range(24)]
-    dataset = prepared([f"say : {own}" for own in words], words)
-    tokens = encode(KIND, dataset, folder, 32, tmp_path)
-    everything = Supervision.of(np.arange(24))
-    data = TrainingData(KIND, tokens, dataset, everything, {"validation": Development(tokens, dataset)})
-    spec = {
-        "recipe": {**RECIPE, "epochs": 8.0, "learning_rate": 1.0e-2},
-        "metrics": KIND.metrics,
-        "early_stopping": None,
-    }
+    data, spec = to_learn(folder, tmp_path, learning_rate=1.0e-2)
+    dataset = data.dataset
     result = train(spec, str(folder), data, 0, RUNTIME, Progress("test", []))
     shorter = {**spec, "recipe": {**spec["recipe"], "epochs": 1.0}}
     one, other = (

@@ -398,18 +398,21 @@ def test_lengths_are_those_of_the_responses():
     assert (groups.tolist(), names) == ([0, 1, 2], ["1 words", "2 words", "3 words"])
 
 
-def test_a_run_on_prompts_gives_dynamics_a_map_and_supervisions(gpt2, tmp_path):
+def to_learn(encoder, scratch, learning_rate):
+    """Training data whose prompts hold their responses, and what defines a training of eight epochs."""
     chance = random.Random(0)
     words = [" ".join(chance.choices(["one", "two"], k=1 + row % 3)) for row in range(24)]
     dataset = prepared([f"say : {own}" for own in words], words)
-    tokens = encode(KIND, dataset, gpt2, 32, tmp_path)
+    tokens = encode(KIND, dataset, encoder, 32, scratch)
     everything = Supervision.of(np.arange(24))
     data = TrainingData(KIND, tokens, dataset, everything, {"validation": Development(tokens, dataset)})
-    spec = {
-        "recipe": {**RECIPE, "epochs": 8.0, "learning_rate": 2.0e-2},
-        "metrics": KIND.metrics,
-        "early_stopping": None,
-    }
+    recipe = {**RECIPE, "epochs": 8.0, "learning_rate": learning_rate}
+    return data, {"recipe": recipe, "metrics": KIND.metrics, "early_stopping": None}
+
+
+def test_a_run_on_prompts_gives_dynamics_a_map_and_supervisions(gpt2, tmp_path):
+    data, spec = to_learn(gpt2, tmp_path, learning_rate=2.0e-2)
+    dataset = data.dataset
     results = [
         train(spec, str(gpt2), data, 0, {**RUNTIME, **runtime}, Progress("test", []))
         for runtime in ({}, {"micro_batch_size": 3})
@@ -419,7 +422,7 @@ def test_a_run_on_prompts_gives_dynamics_a_map_and_supervisions(gpt2, tmp_path):
     result = results[0]
     assert len(result.epochs) == 8 and result.outcome["validation"]["token_likelihood"] > 0.1
     width = KIND.prediction_width(dataset)
-    outputs = predict_outputs(KIND, result.model, tokens, width, 512, torch.no_grad)
+    outputs = predict_outputs(KIND, result.model, data.tokens, width, 512, torch.no_grad)
     recorded = metric("token_likelihood").score(dataset.labels, KIND.predictions(outputs, dataset), [])
     assert recorded == pytest.approx(result.outcome["validation"]["token_likelihood"], rel=1e-5)
     file = tmp_path / "dynamics.parquet"
