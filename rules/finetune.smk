@@ -6,6 +6,7 @@ rule write_finetuned:
         ledgers=finetune_files("ledger.json"),
         evaluations=finetune_evaluations,
         references=finetune_reference_ledgers,
+        before=finetune_pass,
         checks="results/checks/{task}.json",
     output:
         model=kept_by(["all", "finetuned"], multiext("results/finetuned/{task}/", *ENCODER_FILES)),
@@ -32,6 +33,7 @@ use rule write_finetuned as write_finetuned_adapter with:
         ledgers=finetune_files("ledger.json"),
         evaluations=finetune_evaluations,
         references=finetune_reference_ledgers,
+        before=finetune_pass,
         checks="results/checks/{task}.json",
         encoder=finetuned_encoder,
     output:

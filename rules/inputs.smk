@@ -125,11 +125,15 @@ def pass_before_training(wildcards):
     return "results/before/{task}/{model}.parquet" if before else []
 
 
-def ledger_before_training(wildcards):
+def ledger_of_the_pass(task, supervision):
     """What the pass before training took, where a supervision goes by it."""
-    reference = plan.Supervision.parse(wildcards.supervision).reference
-    before = registry.goes_by_the_untrained(slices.further_scores(settings, wildcards.supervision))
-    return f"results/before/{wildcards.task}/{reference}.json" if before else []
+    reference = plan.Supervision.parse(supervision).reference
+    before = registry.goes_by_the_untrained(slices.further_scores(settings, supervision))
+    return f"results/before/{task}/{reference}.json" if before else []
+
+
+def ledger_before_training(wildcards):
+    return ledger_of_the_pass(wildcards.task, wildcards.supervision)
 
 
 def table(wildcards):
@@ -295,6 +299,11 @@ def finetune_evaluations(wildcards):
 
 def finetune_reference_ledgers(wildcards):
     return run_files(plan.finetune_references(settings, wildcards.task), "ledger.json")
+
+
+def finetune_pass(wildcards):
+    row = plan.finetune_row(settings, wildcards.task)
+    return ledger_of_the_pass(wildcards.task, plan.row_supervision(row, settings))
 
 
 def issue_files(wildcards):

@@ -20,7 +20,7 @@ from ftft.models.tokens import Tokens
 from ftft.pipeline import plan
 from ftft.pipeline.config import Table, resolve
 from ftft.pipeline.names import Run
-from ftft.pipeline.parameters import scores_slice, table_slice
+from ftft.pipeline.parameters import finetuned_slice, scores_slice, table_slice
 from ftft.pipeline.verdicts import verdict_slice
 from ftft.results.notes import overlap_notes
 from ftft.results.tables import _row_ledgers, load_supervising
@@ -162,6 +162,18 @@ def test_a_reference_that_is_asked_before_training_alone_has_no_run(asked):
     assert plan.table_reference_runs(config.tables["by"], config) == [Run("t", "small", "all", "full", 0)]
     assert scores_slice(config, "by")["references"] == {"small-high_loss-33": "small"}
     assert ["trained" in row for row in table_slice(config, "by")["rows"]] == [True, False]
+
+
+def test_a_model_is_taken_home_by_a_pass_alone(asked):
+    entry = {"t": {"main": "large", "reference": "small", "selector": "ifd", "seeds": [0]}}
+    config = asked("ifd", finetune=entry)
+    assert plan.finetune_references(config, "t") == [] and plan.task_models(config, "t") == ["large", "small"]
+    assert finetuned_slice(config, "t")["trained"] is False
+    # Its reference, which nothing else trains, says which labels are wrong where somebody asks.
+    without = config.model_copy(update={"tables": {}})
+    assert plan.issue_runs(without, "t") == [Run("t", "small", "all", "full", 0)]
+    config = asked("ifd", finetune={"t": {**entry["t"], "selector": "high_loss"}})
+    assert plan.finetune_references(config, "t") == [Run("t", "small", "all", "full", 0)]
 
 
 def test_the_epochs_of_a_reference_count_only_where_it_trains(asked):

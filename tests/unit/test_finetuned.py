@@ -112,9 +112,9 @@ def run(tmp_path):
 def finish(tmp_path):
     """Write the model of some runs; returns its folder."""
 
-    def finish(runs, failed_references=(), labels=("negative", "positive"), **spec):
+    def finish(runs, failed_references=(), labels=("negative", "positive"), pass_file=None, **spec):
         references = []
-        for seed in SPEC["seeds"]:
+        for seed in SPEC["seeds"] if spec.get("trained", True) else ():
             references.append(tmp_path / f"reference{seed}.json")
             score = 0.5 if seed in failed_references else 0.9
             write_json(references[-1], ledger("small", seed, consumed=12, score=score))
@@ -128,7 +128,10 @@ def finish(tmp_path):
         out = tmp_path / "out"
         names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
         files = [out / name for name in names]
-        write_finetuned({**SPEC, **spec}, runs, evaluations, references, tmp_path / "checks.json", files)
+        checks_file = tmp_path / "checks.json"
+        write_finetuned(
+            {**SPEC, **spec}, runs, evaluations, references, checks_file, files, pass_file=pass_file
+        )
         return out
 
     return finish
@@ -152,6 +155,21 @@ def test_a_failed_run_is_not_taken_however_high_its_monitored_score(run, finish)
     card = (folder / "README.md").read_text()
     assert "0: it learnt nothing (accuracy 50.00, of the trivial answer 50.00)" in card
     assert "1 of 3 seeds failed" in card and "85.00 ± 7.07" in card
+
+
+def test_a_reference_that_was_asked_before_training_alone_has_no_run(run, finish, tmp_path):
+    write_json(tmp_path / "pass.json", {"seconds": 3.0})
+    runs = [run(seed, dev=0.6, wrong=seed) for seed in (0, 1, 2)]
+    folder = finish(runs, trained=False, pass_file=tmp_path / "pass.json")
+    card = " ".join((folder / "README.md").read_text().split())
+    assert (
+        "was asked before any training how likely each response is, and this model was trained then" in card
+    )
+    # Half of the planned checkpoints; the pass is no part of parameters times steps.
+    assert (
+        "50.0 % of one training of large on all data to its end (parameters times steps): 0.0 % for" in card
+    )
+    assert "They took 3 s and 7 s" in card and "training dynamics" not in card
 
 
 def test_without_a_run_that_learnt_there_is_no_model(run, finish, tmp_path):

@@ -12,6 +12,7 @@ SCORED = "results/maps/generation/small/seed0.{score}.parquet"
 
 
 TABLE, VERDICT = "results/tables/by-loss.csv", "results/verdicts/by-loss.html"
+CARD = "results/finetuned/generation/README.md"
 MAIN = "results/runs/generation/large/small-high_loss_before-33/full/seed0/ledger.json"
 
 
@@ -34,7 +35,7 @@ def workflow(root, tiny_config, tmp_path_factory):
                     "baselines": False,
                 }
             },
-            "finetune": {},
+            "finetune": {"generation": {"selector": "high_loss_before", **row}},
             "figures": {},
         }
     )
@@ -65,6 +66,12 @@ def test_a_selection_by_the_pass_alone_plans_no_training_of_its_reference(planne
     assert not {"train_reference", "build_data_map"} & set(found)
 
 
+def test_a_model_taken_home_by_it_plans_no_reference_run(planned):
+    found = planned("finetune")
+    assert found["look_before_training"] == found["train_main"] == found["write_finetuned"] == 1
+    assert not {"train_reference", "build_data_map"} & set(found)
+
+
 @pytest.mark.parametrize("target", [TABLE, VERDICT, "paper"])
 def test_what_reads_its_runs_asks_for_the_pass_and_for_erm_of_the_main_model_alone(planned, target):
     found = planned(target)
@@ -79,7 +86,7 @@ def rows_of(path):
 
 @pytest.mark.long
 def test_its_costs_are_those_of_the_pass(workflow):
-    run = workflow.snakemake("--", TABLE, VERDICT)
+    run = workflow.snakemake("--", TABLE, VERDICT, CARD)
     assert run.returncode == 0, run.stdout
     results = workflow.folder / "results"
     assert not (results / "runs/generation/small").exists()
@@ -92,5 +99,6 @@ def test_its_costs_are_those_of_the_pass(workflow):
     (row,) = rows_of(workflow.folder / TABLE)
     # By parameters and checkpoints it is the main run alone, which goes to its end.
     assert (float(row["cost"]), row["runs"], row["failed"]) == (100, "1", "0")
+    assert "was asked before any training how likely each response is" in (workflow.folder / CARD).read_text()
     judged = rows_of(results / "figures/verdicts/by-loss.csv")
     assert {row["method"] for row in judged} == {"ERM", "high_loss_before of small"}

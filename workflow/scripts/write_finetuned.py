@@ -13,4 +13,5 @@ with job(snakemake):
         source.checks,
         snakemake.output.model,
         Path(source.encoder[0]).parent if source.get("encoder") else None,
+        source.get("before") or None,
     )

@@ -326,9 +326,7 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
     entry, chosen, row = config.tasks[task], config.finetune[task], finetune_row(config, task)
     return {
         "task": task,
-        "main": chosen.main,
-        "reference": chosen.reference,
-        "supervision": row_supervision(row, config),
+        **row_entries(row, config),
         "license": chosen.license,
         "seeds": list(chosen.seeds or ()),
         **entry.dump("kind", "labels", "text", "metric", "train", "validation", "dev"),

@@ -52,9 +52,9 @@ def finetune_runs(config: Configuration, task: str) -> list[Run]:
 
 
 def finetune_references(config: Configuration, task: str) -> list[Run]:
-    """The reference runs of `finetune_runs`."""
-    entry = config.finetune[task]
-    return row_runs(erm(entry.reference), task, config, entry.seeds)
+    """The reference runs of `finetune_runs`; none where no trained model selects."""
+    runs = finetune_runs(config, task)
+    return with_references(runs, config)[len(runs) :]
 
 
 def baseline(row: Row) -> Row:
@@ -304,9 +304,13 @@ def preflight_runs(config: Configuration, task: str) -> list[Run]:
 
 
 def issue_runs(config: Configuration, task: str) -> list[Run]:
-    """The reference runs that say which labels are probably wrong; all ERM runs where there are none."""
-    references = finetune_references(config, task) if task in config.finetune else []
-    return _once([*task_reference_runs(config, task), *references]) or erm_runs(config, task)
+    """The reference runs that say which labels are probably wrong; all ERM runs where there are none, else
+    what a reference would run that is asked before its training alone.
+    """
+    entry = config.finetune.get(task)
+    references = finetune_references(config, task) if entry else []
+    found = _once([*task_reference_runs(config, task), *references]) or erm_runs(config, task)
+    return found or row_runs(erm(entry.reference), task, config, entry.seeds)
 
 
 def length_run(config: Configuration, task: str) -> Run:

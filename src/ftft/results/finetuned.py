@@ -11,7 +11,7 @@ from ..artifacts import read_json, read_parquet, replacing_files, require_model_
 from ..errors import ArtifactError, TrainingError
 from ..statistics.bootstrap import resample_scores
 from ..statistics.costs import computed_millions, consumed_share, method_cost
-from ..statistics.exclusions import RunKey, exclusions, run_key
+from ..statistics.exclusions import RunKey, exclusions, references_of, run_key
 from ..statistics.frames import write_csv
 from ..statistics.scores import Evaluation, choosing_sets
 from ..tasks.base import kind_of
@@ -29,19 +29,20 @@ def write_finetuned(
     checks_file: Path,
     model_files: Sequence[Path],
     encoder: Path | None = None,
+    pass_file: Path | None = None,
 ) -> None:
     """Leave the run with the best monitored score as `model_files`, scores.csv and README.md beside them.
 
     Where it is an adapter, of the `encoder` in a folder, these are of the merged model, and the adapter lies
     in a folder beside them. `spec` is the rule's slice; ledgers are those of the main runs, one per seed,
-    evaluations have a file per run and data set, references are the ledgers of their reference runs. A
+    evaluations have a file per run and data set, references are the ledgers of their reference runs,
+    none where the reference is asked before its training alone, and `pass_file` says what that took. A
     ledger's folder holds its run's model and trajectory. Raises TrainingError where no run and its reference
     learnt anything, ArtifactError for a model that is not its run's.
     """
     ledgers = {Path(file): read_json(file) for file in ledger_files}
     references = [read_json(file) for file in reference_files]
-    named = {ledger["run"]["supervision"]: spec["reference"] for ledger in ledgers.values()}
-    excluded = exclusions([*ledgers.values(), *references], named, spec["metric"])
+    excluded = exclusions([*ledgers.values(), *references], references_of([spec]), spec["metric"])
     good = {file: ledger for file, ledger in ledgers.items() if run_key(ledger["run"]) not in excluded}
     if not good:
         keys = [run_key(ledger["run"]) for ledger in ledgers.values()]
@@ -69,7 +70,8 @@ def write_finetuned(
             _merge(spec, model, encoder, temporary, Path(model_files[0]).parent / "adapter")
         write_csv(temporary / "scores.csv", scores)
         checks, divided = read_json(checks_file), _is_encoder_decoder(temporary)
-        card = model_card(spec, kept, references, checks, scores, cost, excluded, divided)
+        passed = read_json(pass_file)["seconds"] if pass_file else 0.0
+        card = model_card(spec, kept, references, checks, scores, cost, excluded, divided, passed)
         write_text(temporary / "README.md", card)
 
 
@@ -162,11 +164,13 @@ def score_runs(
 def expected_cost(main: list[dict], references: list[dict], configured: dict) -> dict[str, float]:
     """Cost of reference and main run in percent of an ERM run of the main model, which need not exist.
 
-    As the cost column of the paper counts (`costs.method_cost`), means over seeds: reference, main, total.
+    As the cost column of the paper counts (`costs.method_cost`), means over seeds: reference (0 without
+    reference runs), main, total.
     """
-    by_model = {ledgers[0]["run"]["model"]: ledgers[0] for ledgers in (main, references)}
+    by_model = {ledgers[0]["run"]["model"]: ledgers[0] for ledgers in (main, references) if ledgers}
     parameters = computed_millions(by_model, configured)
-    unit, reference = (parameters[ledgers[0]["run"]["model"]] for ledgers in (main, references))
+    unit = parameters[main[0]["run"]["model"]]
+    reference = parameters[references[0]["run"]["model"]] if references else 0.0
     share = float(np.mean([consumed_share(ledger, ledger) for ledger in main]))
     total = method_cost(unit, unit, share, reference)
     return {"reference": 100 * reference / unit, "main": total - 100 * reference / unit, "total": total}

@@ -3,7 +3,6 @@
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -21,6 +20,21 @@ from .texts import code, markdown, plain
 
 TEMPLATE = REPORT / "model_card" / "card.md"
 CHOSE = "†"
+# What the reference did, where it was trained, and where it was asked before any training alone.
+TRAINED = {
+    "asked": "was trained on all data first",
+    "gives": "the reference's training dynamics give",
+    "signal": "the training dynamics",
+    "shows": "how much of the truth about an instance it gave at every epoch",
+    "uncounted": " run",
+}
+UNTRAINED = {
+    "asked": "was asked before any training how likely each response is",
+    "gives": "its answers give",
+    "signal": "the answers",
+    "shows": "how likely it found each response before any training",
+    "uncounted": ", whose pass over the data counts by its seconds alone",
+}
 # What a card says as long as nothing was compared.
 NOT_COMPARED = "Whether FTFT paid here was not measured; `snakemake compare` does that."
 
@@ -34,11 +48,13 @@ def model_card(
     cost: dict[str, float],
     excluded: dict[RunKey, str],
     encoder_decoder: bool = False,
+    passed: float = 0.0,
 ) -> str:
     """The card of the run that `ledger` is of, as Markdown with the hub's front matter.
 
     `spec` is the slice of the rule, `references` the ledgers of all reference runs, `checks` the report on
-    the task's data, `scores` and `cost` those of `finetuned`, `excluded` by run why it was left out.
+    the task's data, `scores` and `cost` those of `finetuned`, `excluded` by run why it was left out, `passed`
+    the seconds of the reference's pass before training.
     Names, labels, licence and all else that was given from outside is shown as text.
     """
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
@@ -68,7 +84,8 @@ def model_card(
         monitored=_listed(choosing_sets(ledger)),
         versions=", ".join(f"{name} {version}" for name, version in sorted(ledger["versions"].items())),
         scores=_scores(spec, ledger["run"]["seed"], scores, excluded),
-        reference_seconds=np.mean(list(map(seconds_of, references))),
+        **(TRAINED if spec.get("trained", True) else UNTRAINED),
+        reference_seconds=passed + sum(map(seconds_of, references)) / max(1, len(references)),
         main_seconds=seconds_of(ledger),
         paid=NOT_COMPARED,
     )
