@@ -310,7 +310,9 @@ def issue_runs(config: Configuration, task: str) -> list[Run]:
     entry = config.finetune.get(task)
     references = finetune_references(config, task) if entry else []
     found = _once([*task_reference_runs(config, task), *references]) or erm_runs(config, task)
-    return found or row_runs(erm(entry.reference), task, config, entry.seeds)
+    if found or entry is None:
+        return found
+    return row_runs(erm(entry.reference), task, config, entry.seeds)
 
 
 def length_run(config: Configuration, task: str) -> Run:
