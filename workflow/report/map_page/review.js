@@ -25,7 +25,8 @@ async function prepareReview() {
   element("review-open").disabled = !review.issues.length;
   const names = page.choices.map((name, place) => make("option", { value: place }, name));
   element("another").append(...names);
-  element("another").hidden = element("take").hidden = !page.choices.length;
+  element("another").hidden = !page.choices.length;
+  element("take").hidden = !page.takes_suggested;
 }
 
 const issue = () => review.issues[review.at];
@@ -96,7 +97,7 @@ function toggleReview(open) {
 function followReview() {
   const actions = {
     k: () => decide(issue().given),
-    s: () => page.choices.length && issue().suggested && decide(issue().suggested),
+    s: () => page.takes_suggested && issue().suggested && decide(issue().suggested),
     d: () => decide(DROPPED),
     b: () => showIssue(review.at - 1),
     n: () => showIssue(review.at + 1),
