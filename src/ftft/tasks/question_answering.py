@@ -126,7 +126,8 @@ class QuestionAnswering(Kind):
             texts, starts = ([steady.text], [steady.start]) if steady.text else ([], [])
             suggested[row] = _as_in_squad(texts, starts)
             says = f"answers {steady.text!r}" if steady.text else "gives no answer"
-            remarks[row] = f" The model {says} in {steady.epochs} of {epochs} epochs."
+            of_several = f" in {steady.epochs} of {epochs} epochs" if epochs > 1 else ""
+            remarks[row] = f" The model {says}{of_several}."
         return Suggestions(self.in_words(dataset.labels, dataset), suggested, remarks=remarks)
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
