@@ -1,4 +1,4 @@
-"""Answers that a model gave to a question in several epochs: which of them is its steady one."""
+"""Answers to questions by their words: the steady one of several epochs, and answers without texts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,3 +42,11 @@ def is_one_of(text: str, answers: Sequence[str]) -> bool:
     """
     gold = [words for answer in answers if (words := normalised(answer))] or [[]]
     return normalised(text) in gold
+
+
+def numbered(text: str, numbers: dict[str, int]) -> str:
+    """An answer with a number in place of each word: it scores beside others of these `numbers` as before.
+
+    Words that are new are given the next numbers.
+    """
+    return " ".join(str(numbers.setdefault(word, len(numbers))) for word in normalised(text))

@@ -242,6 +242,12 @@ class Kind(ABC):
         """What an evaluation keeps of a model's outputs beside the predictions."""
         return {f"logit_{index}": finite_or_null(column) for index, column in enumerate(outputs.T)}
 
+    def numbered(self, values: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+        """Targets or predictions [n] for an archive without texts: of a kind whose metrics compare words,
+        `numbers`, which grow, in place of these; of all others as they are.
+        """
+        return values
+
     def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
         """The columns of texts as a page shows them, lists with one text in each line."""
         return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]

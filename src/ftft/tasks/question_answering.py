@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..data.dataset import object_array
 from ..data.targets import answer_spans, required_texts
-from .answers import Steady, is_one_of, steady_answer
+from .answers import Steady, is_one_of, numbered, steady_answer
 from .base import ABSENT, Batch, Kind, Suggestions
 
 # As the BERT paper's code for SQuAD: tokens of an answer at most.
@@ -148,6 +149,17 @@ class QuestionAnswering(Kind):
             "end": pa.array(end.astype(np.int32)),
             "margin": pa.array(margin.astype(np.float32)),
         }
+
+    def numbered(self, values: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+        """Answers, or all given ones of a question, with numbers in place of their words."""
+        return object_array(
+            [
+                numbered(own, numbers)
+                if isinstance(own, str)
+                else {**own, "texts": [numbered(text, numbers) for text in own["texts"]]}
+                for own in values
+            ]
+        )
 
     def in_words(self, targets: np.ndarray, dataset) -> list[str]:
         """SQuAD's objects, which a correction may hold in place of the answers."""
