@@ -240,6 +240,26 @@ def test_the_best_span_is_that_of_a_search_of_all():
             )
 
 
+@pytest.mark.parametrize("max_length", [24, 32, 64, 128])
+def test_the_best_span_does_not_depend_on_the_strides(dataset, encoder, tmp_path, max_length):
+    """A token scores the same wherever it stands; those that score most stand in one place of the context."""
+    tokens = encode(KIND, dataset, encoder, max_length, tmp_path)
+    own = slice(tokens.offsets[tokens.features[1]], tokens.offsets[tokens.features[2]])
+    begins, ends = (
+        tokens.ids[own][tokens.aligned[name][own] == STARTS[1][0] + further][0]
+        for name, further in (("start", 0), ("end", len("old pilot")))
+    )
+    scores = torch.zeros(tokens.ids.max() + 1, 2)
+    scores[begins, 0], scores[ends, 1] = 3.0, 4.0
+    config = SimpleNamespace(pad_token_id=0, type_vocab_size=2)
+    batch = KIND.collate(tokens, np.array([0, 1, 2]), config, torch.device("cpu"), 6)
+    outputs = scores[batch.inputs["input_ids"]].masked_fill(
+        batch.inputs["attention_mask"][..., None] == 0, ABSENT
+    )
+    found = KIND.recorded(outputs, batch, 6)[1]
+    assert found[2:].tolist() == [1, STARTS[1][0], STARTS[1][0] + len("old pilot"), 7]
+
+
 @pytest.mark.parametrize(
     ("spans", "steady"),
     [
