@@ -283,8 +283,8 @@ def test_type_checkers_see_every_public_name(root):
     assert seen == {None: ["plot"], **ftft.MODULES}
 
 
-def examples(root):
-    return re.findall(r"```python\n(.*?)```", (root / "docs/library.md").read_text(), re.DOTALL)
+def examples(root, page="library"):
+    return re.findall(r"```python\n(.*?)```", (root / f"docs/{page}.md").read_text(), re.DOTALL)
 
 
 def test_the_examples_of_the_documentation_run_one_after_the_other(root, tmp_path, monkeypatch, capsys):
@@ -299,3 +299,12 @@ def test_the_examples_of_the_documentation_run_one_after_the_other(root, tmp_pat
         for name in ("balanced", "a_tenth_easy", "covering", "everything_and_two_copies")
     }
     assert sizes == {"balanced": 60, "a_tenth_easy": 60, "covering": 60, "everything_and_two_copies": 320}
+
+
+def test_the_table_about_data_maps_holds_what_its_example_gives(root, capsys):
+    (example,) = examples(root, "data-maps")
+    exec(example, {})
+    printed = [line.rsplit(maxsplit=2) for line in capsys.readouterr().out.splitlines()[2:]]
+    page = (root / "docs/data-maps.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| 0." in line]
+    assert [[row[0], *row[-2:]] for row in rows] == printed and len(rows) == 3

@@ -451,6 +451,9 @@ launch.take_place()
 signal.alarm(60)
 rank, here = launch.rank(), Path(__file__).parent
 (here / f"{{rank}}.pid").write_text(str(os.getpid()))
+def meet():
+    while sum(path.stat().st_size > 0 for path in here.glob("*.pid")) < 2:
+        time.sleep(0.05)
 """
 
 
@@ -512,7 +515,7 @@ time.sleep(50)
 )
 def test_the_death_of_one_is_named_and_ends_the_others(script, tmp_path, ending, got):
     with pytest.raises(TrainingError, match=f"process 1 of 2 of this training died(.|\n)*got: {got}"):
-        start_processes(script(f"{ending} if rank == 1 else time.sleep(50)"), 2)
+        start_processes(script(f"meet()\n{ending} if rank == 1 else time.sleep(50)"), 2)
     assert not any(map(psutil.pid_exists, pids(tmp_path)))
 
 

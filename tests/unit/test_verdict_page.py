@@ -3,12 +3,16 @@
 import html
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from ftft.artifacts import read_json, write_json, write_parquet
 from ftft.data.dataset import Dataset
+from ftft.results.verdict_page import page
 from ftft.results.verdicts import write_verdict
+from ftft.statistics.bootstrap import Difference
+from ftft.statistics.verdicts import Lead
 
 EXAMPLES, CHECKPOINTS = 80, 4
 METHODS = {
@@ -167,3 +171,10 @@ def test_names_are_text_and_no_mark_up(judged):
     verdict, page = judged({**ALIKE, "ambiguous rows": 75}, spec=spec)
     assert hostile in verdict["sentences"][0]
     assert "<script>alert" not in page and html.escape(hostile) in page
+
+
+def test_an_end_beyond_any_difference_is_told_as_that():
+    leads = [Lead("a", 50.0, "b", Difference(0.1, -25.48, 51.04, 0.5, 2), False)]
+    points = pd.DataFrame({"method": ["a"], "score": [0.5], "cost": [50.0]})
+    shown = page(SPEC, {"sentences": [], "left_out": []}, points, leads, b"")
+    assert "&lt; -100 to &gt; +100" in shown and "2548" not in shown

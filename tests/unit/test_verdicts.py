@@ -98,6 +98,20 @@ def test_what_has_no_good_run_in_common_is_not_beaten():
     assert lead.difference.seeds == 0 and not lead.shown
 
 
+def test_the_closest_is_so_in_the_mean_and_all_have_to_be_beaten():
+    def curve(*scores):
+        observed = np.array(scores)
+        generator = np.random.default_rng(0)
+        noise = generator.normal(0, 0.001, (400, 1)) + generator.standard_t(2, (400, 3)) * observed.std()
+        return Curve(np.array([50.0]), [[Replicates("dev", [0, 1, 2], observed, observed + noise)]])
+
+    curves = {"a": curve(0.8, 0.8, 0.8), "steady": curve(0.7, 0.7, 0.7), "unsteady": curve(0.2, 0.5, 1.0)}
+    (lead,) = judge(curves, {"a": ["steady", "unsteady"]}, 0.95)
+    assert (lead.rival, lead.shown) == ("steady", False) and lead.difference.low > 0
+    (lead,) = judge(curves, {"a": ["steady"]}, 0.95)
+    assert lead.shown
+
+
 def test_a_band_holds_the_mean_of_sets_and_seeds():
     parts = [
         Replicates(name, [0, 1], np.array(observed), np.tile(observed, (500, 1)))

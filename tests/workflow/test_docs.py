@@ -86,6 +86,7 @@ def console(arguments: list[str], folder: Path) -> None:
     run([sys.executable, "-c", code, *arguments], folder, {"PYTHONPATH": "src"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", commands())
 def test_a_documented_command_works(clone, command):
     words, variables = shlex.split(command), {}

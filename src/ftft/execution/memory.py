@@ -8,9 +8,9 @@ import resource
 
 import torch
 
-# Giving back costs time, as the kernel has to clear every page that is wanted again: at 256 MB, steps of
-# MiniLM on 8 rows of up to 300 tokens took a sixth more CPU time.
-KEPT_MB = 1024
+# Giving back costs time, as the kernel has to clear every page that is wanted again: of MiniLM on rows of up
+# to 300 tokens an eighth at 512 MB, and nothing that could be measured at 768.
+KEPT_MB = 768
 # A GPU wants many tokens at once; a core is as fast with these, and needs less memory. Of a training, which
 # keeps what every layer made of them, it takes fewer.
 GPU_EVALUATION_TOKENS = 16_384

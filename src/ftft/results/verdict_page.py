@@ -47,6 +47,12 @@ def _described(points: pd.DataFrame) -> str:
     return f"Scores at the end of every method. {plain(told)}"
 
 
+def _end(value: float) -> str:
+    """An end of an interval in points; one beyond 100 says only that it is."""
+    points = 100 * value
+    return f"{points:+.2f}" if abs(points) <= 100 else "&lt; -100" if points < 0 else "&gt; +100"
+
+
 def _leads(leads: Sequence[Lead]) -> str:
     lines = []
     for lead in leads:
@@ -54,7 +60,7 @@ def _leads(leads: Sequence[Lead]) -> str:
         cells = [
             f"{lead.budget:.0f}\u00a0%",
             f"{100 * found.value:+.2f}",
-            f"{100 * found.low:+.2f} to {100 * found.high:+.2f}" if found.seeds else "–",
+            f"{_end(found.low)} to {_end(found.high)}" if found.seeds else "–",
             str(found.seeds),
             "yes" if lead.shown else "not shown",
         ]

@@ -41,18 +41,15 @@ class Curve:
 class Lead:
     """How far a method is above the closest of those that it has to beat, at one budget.
 
-    method, rival: their names; budget: percent of the unit; difference: that whose interval reaches lowest.
+    method, rival: their names; budget: percent of the unit; difference: the smallest in the mean; shown:
+    whether the intervals of all differences, over more than one seed each, lie above zero.
     """
 
     method: str
     budget: float
     rival: str
     difference: Difference
-
-    @property
-    def shown(self) -> bool:
-        """Whether the interval, over more than one seed, excludes all rivals."""
-        return self.difference.seeds > 1 and self.difference.low > 0
+    shown: bool
 
 
 def checkpoint_costs(
@@ -109,8 +106,10 @@ def judge(curves: Mapping[str, Curve], rivals: Mapping[str, Sequence[str]], conf
                 if points is not None
             }
             if compared:
-                closest = min(compared, key=lambda other: np.nan_to_num(compared[other].low, nan=-np.inf))
-                leads.append(Lead(name, float(budget), closest, compared[closest]))
+                # What cannot be compared comes first.
+                closest = min(compared, key=lambda other: np.nan_to_num(compared[other].value, nan=-np.inf))
+                shown = all(lead.seeds > 1 and lead.low > 0 for lead in compared.values())
+                leads.append(Lead(name, float(budget), closest, compared[closest], shown))
     return leads
 
 

@@ -149,7 +149,7 @@ class Runtime(Part):
         1,
         meaning="processes of one training, each with a GPU of its own, that share out every batch: the "
         "dynamics and data order of one, weights to rounding (dropout draws other masks). See "
-        "[docs/clusters.md](../docs/clusters.md)",
+        "[docs/several-gpus.md](../docs/several-gpus.md)",
     )
     sharding: Annotated[str, OneOf(lambda: SHARDINGS)] = key(
         "none",
