@@ -81,9 +81,12 @@ def test_a_steady_answer_is_taken_as_a_correction(reader, downloads):
     reader.one("#review-open").click()
     reader.until(lambda: "1 of 1" in reader.one("#judged").text)
     assert not reader.one("#another").is_displayed()
+    given, suggested = (fact.text for fact in reader.all("#verdict dd"))
+    assert (given, suggested) == ("rome", CONTEXT[slice(*WRONG)])
     reader.press("k")
     assert reader.one("#judged").text == "1 of 1: kept"
     reader.press("s")
+    assert reader.one("#judged").text == f"1 of 1: relabelled {suggested}"
     (row,) = reader.exported("#corrections")
     assert row["uid"] == "u3"
     spec = {**SPEC, "corrections": str(downloads / "corrections.csv")}

@@ -68,6 +68,7 @@ def write_page(
     column, marks = kind.marked(dataset.labels) or (None, None)
     page = {
         **{key: spec[key] for key in ("title", "fraction")},
+        "kind": kind.name,
         "text": [*spec["text"], *beside],
         # The column of texts with parts that are marked.
         "marked": column,
