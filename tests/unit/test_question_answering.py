@@ -477,7 +477,21 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_supervisions(encoder, tmp_p
     everything = Supervision.of(np.arange(24))
     data = TrainingData(KIND, tokens, dataset, everything, {"validation": Development(tokens, dataset)})
     spec = {"recipe": {**RECIPE, "epochs": 4.0}, "metrics": KIND.metrics, "early_stopping": None}
-    result = train(spec, str(encoder), data, 0, RUNTIME, Progress("test", []))
+    # Without dropout, whose random numbers are drawn part by part.
+    shutil.copytree(encoder, tmp_path / "encoder")
+    config = json.loads((encoder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "encoder/config.json").write_text(json.dumps(config))
+    result, in_parts = (
+        train(spec, str(tmp_path / "encoder"), data, 0, {**RUNTIME, **more}, Progress("test", []))
+        for more in ({}, {"micro_batch_size": 3})
+    )
+    np.testing.assert_allclose(in_parts.epochs, result.epochs, atol=1e-3)
+    assert np.array_equal(np.array(in_parts.epochs)[..., 3:5], np.array(result.epochs)[..., 3:5])
     assert len(result.epochs) == 4 and set(result.outcome["validation"]) == {"span_f1", "exact_match"}
     save_dynamics(tmp_path / "dynamics.parquet", KIND, result.epochs, dataset, {})
-    require_all_selectors(load_dynamics(tmp_path / "dynamics.parquet", dataset), dataset)
+    dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    require_all_selectors(dynamics, dataset)
+    learnt = dynamics.correct[-1]
+    given = [own["starts"][0] if own["starts"] else 0 for own in dataset.labels]
+    assert learnt.any() and (dynamics.own["answer_start"][-1] == given)[learnt].all()
