@@ -26,7 +26,7 @@ from .report import Goal, Row, Table
 # What is trained, the rows of a batch, and the widths of batches in the order in which they come.
 SHAPES = {
     "minilm": (f"{ENCODER_NAME}, up to 300 tokens", 32, (300, 120, 240, 60)),
-    "base": ("BERT base, 12 layers, hidden size 768, up to 512 tokens", 16, (512, 200, 400, 100)),
+    "base": ("BERT base, 12 layers, hidden size 768, up to 512 tokens", 8, (512, 200, 400, 100)),
 }
 QUICK_ROWS = 8
 TRAINER, EVALUATION_PEER = "HF Trainer, fp32", "HF Trainer's evaluation, fp32"
