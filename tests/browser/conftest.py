@@ -75,14 +75,24 @@ def page_of(folder, points, fraction=0.25, title="Data map"):
         others = np.repeat(((1 - p_true) / (len(names) - 1))[:, None], len(names), axis=1)
         others[np.arange(len(points)), classes] = p_true
         epochs.append(np.log(others).astype(np.float32))
+    return page_of_dataset(folder, dataset, epochs, ["premise", "hypothesis"], fraction, title)
+
+
+@pytest.fixture(scope="session")
+def make_page_of_dataset():
+    return page_of_dataset
+
+
+def page_of_dataset(folder, dataset, epochs, text, fraction=0.25, title="Data map"):
+    """Write the page of the map of what was recorded of a data set in these epochs."""
     train, dynamics, data_map = (folder / f"{name}.parquet" for name in ("train", "dynamics", "map"))
     dataset.save(train)
     save_dynamics(dynamics, kind_of(dataset.kind), epochs, dataset, {})
     write_map(dynamics, train, data_map)
-    spec = {"title": title, "text": ["premise", "hypothesis"], "fraction": fraction}
+    spec = {"title": title, "text": text, "fraction": fraction}
     issues = {"scores": folder / "issues.parquet", "csv": folder / "issues.csv"}
     write_parquet(folder / "repeats.parquet", NO_REPEATS.empty_table(), {})
-    asked = {"train": "train", "scores": ["confidence"], "settings": {}, "text": spec["text"]}
+    asked = {"train": "train", "scores": ["confidence"], "settings": {}, "text": text}
     write_issues(asked, dynamics, train, folder / "repeats.parquet", issues)
     write_page(spec, data_map, dynamics, train, issues["scores"], folder / "page.html")
     return folder / "page.html"

@@ -116,6 +116,39 @@ def sources(tmp_path):
     return evaluations, ledgers, supervising
 
 
+WORDS = ["the nurse", "A tall cook,", "nurse", "U.S. pilots", "1918", "é", "-", ""]
+
+
+def test_answers_are_archived_as_numbers_that_give_the_same_table(sources, tmp_path):
+    evaluations, ledgers, supervising = sources
+    for number, path in enumerate(evaluations):
+        table, about = read_parquet(path)
+        given = np.random.default_rng(len(table)).integers(0, len(WORDS), (len(table), 2))
+        texts = [[WORDS[place] for place in own if WORDS[place]] for own in given]
+        labels = [{"texts": own, "starts": [0] * len(own)} for own in texts]
+        chance = np.random.default_rng(number)
+        predictions = [own[0] if own and chance.random() < 0.6 else chance.choice(WORDS) for own in texts]
+        columns = {"uid": table["uid"], "label": labels, "prediction": predictions}
+        about = {**about, "kind": "question_answering", "labels": []}
+        write_parquet(
+            path, pa.table(columns), {name: about[name] for name in ("run", "dataset", "kind", "labels")}
+        )
+    specs = {name: {**spec, "metric": "span_f1"} if spec else spec for name, spec in SPECS.items()}
+    folder = tmp_path / "archive"
+    write_archive(specs, evaluations, ledgers, supervising, folder)
+    assert differences(folder) == []
+    scores, comparisons, view = (tmp_path / name for name in ("s.parquet", "c.parquet", "c.csv"))
+    collect_scores(specs["scores"], evaluations, ledgers, scores)
+    compare_rows(specs["comparisons"], evaluations, ledgers, comparisons, view)
+    assert (folder / "comparisons.csv").read_text() == view.read_text()
+    kept, _ = read_parquet(folder / "predictions.parquet")
+    answers = [text for own in kept["label"].to_pylist() for text in own["texts"]]
+    answers += [text for place in "0123" for text in kept[place].to_pylist()]
+    assert set("".join(answers)) <= set("0123456789 ") and len(set(answers)) > 5
+    # No number is that of a word that is one: 1918 is the sixth word at the latest.
+    assert "1918" not in answers
+
+
 @pytest.fixture
 def archived(sources, tmp_path):
     folder = tmp_path / "archive"
@@ -184,11 +217,12 @@ def test_a_prediction_that_was_altered_changes_the_table(archived):
     assert any(entry.startswith("table.csv, line 2, id:") for entry in differences(archived))
 
 
-def test_predictions_that_are_texts_are_refused(tmp_path):
+@pytest.mark.parametrize("predicted", ["another answer", {"log_p": -1.0, "text": "another answer"}])
+def test_predictions_that_are_texts_are_refused(tmp_path, predicted):
     made = ledger("large", "all", 0)
     write_json(tmp_path / "ledger.json", made)
-    texts = pa.table({"uid": ["a"], "label": ["one answer"], "prediction": ["another answer"]})
-    about = {"run": made["run"], "dataset": "id", "kind": "question_answering", "labels": []}
+    texts = pa.table({"uid": ["a"], "label": ["one answer"], "prediction": [predicted]})
+    about = {"run": made["run"], "dataset": "id", "kind": "generation", "labels": []}
     write_parquet(tmp_path / "id.parquet", texts, about)
     with pytest.raises(ArtifactError, match="may hold texts"):
         write_archive(SPECS, [tmp_path / "id.parquet"], [tmp_path / "ledger.json"], {}, tmp_path / "archive")
@@ -208,7 +242,7 @@ def test_predictions_of_other_kinds_are_archived_as_they_are(tmp_path, targets, 
     table = pa.table({"uid": ["a", "b"], "label": targets, "prediction": predictions})
     about = {"run": made["run"], "dataset": "id", "kind": "regression", "labels": []}
     write_parquet(tmp_path / "id.parquet", table, about)
-    kept = archive.without_texts(archive.Evaluation(tmp_path / "id.parquet"))
+    kept = archive.without_texts(archive.Evaluation(tmp_path / "id.parquet"), {})
     assert kept.to_pylist() == predictions
 
 

@@ -1,5 +1,6 @@
 """Issues of every kind of task: hand-made dynamics in which one row's label is never learnt."""
 
+import csv
 import json
 
 import numpy as np
@@ -68,9 +69,18 @@ CASES = {
                 for text, start in (("Rome", 0), ("Rome", 0), ("far", 8), ("Rome", 0))
             ],
         },
-        # Log-probabilities of the answer's start and end, and whether it is predicted.
-        [[-0.1, -0.1, 1], [-0.2, -0.1, 1], [-4, -4, 0], [-0.1, -0.2, 1]],
-        ('{"text": ["far"], "answer_start": [8]}', "", "its mean probability is 0.02."),
+        # Log-probabilities of the answer's start and end, whether it is predicted; the best span, its margin.
+        [
+            [-0.1, -0.1, 1, 0, 4, 2],
+            [-0.2, -0.1, 1, 0, 4, 2],
+            [-4, -4, 0, 0, 4, 2],
+            [-0.1, -0.2, 1, 0, 4, 2],
+        ],
+        (
+            '{"text": ["far"], "answer_start": [8]}',
+            '{"text": ["Rome"], "answer_start": [0]}',
+            "its mean probability is 0.02. The model answers 'Rome' in 2 of 2 epochs.",
+        ),
     ),
     "generation": (
         {"text": ["prompt"], "label": "response", "labels": []},
@@ -83,10 +93,14 @@ CASES = {
 }
 
 
-def issues_of(kind, folder, scores=("confidence",), epochs=2, **keys):
-    spec, columns, recorded, _ = CASES[kind]
+def dataset_of(kind, **keys):
+    spec, columns, *_ = CASES[kind]
     records = pa.table({"uid": ["u0", "u1", "u2", "u3"], **columns})
-    dataset = prepare(records, {"kind": kind, "uid": "uid", **spec, **keys}, "rows", {"steps": []})
+    return prepare(records, {"kind": kind, "uid": "uid", **spec, **keys}, "rows", {"steps": []})
+
+
+def issues_of(kind, folder, scores=("confidence",), epochs=2, **keys):
+    dataset, recorded = dataset_of(kind, **keys), CASES[kind][2]
     epoch = np.array(recorded, np.float32)
     save_dynamics(folder / "dynamics.parquet", kind_of(kind), [epoch] * epochs, dataset, {})
     dynamics = load_dynamics(folder / "dynamics.parquet", dataset)
@@ -109,7 +123,18 @@ def test_the_wrong_label_is_the_first_issue(kind, epochs, tmp_path):
     given, suggested, reason = CASES[kind][-1]
     assert (worst["uid"], worst["given"], worst["suggested"]) == ("u2", given, suggested)
     assert worst["reason"].startswith(f"The given label was never learnt in {epochs} epochs")
-    assert worst["reason"].endswith(reason if epochs == 2 else reason.replace("mean ", ""))
+    of_one = reason.replace("mean ", "").replace(" in 2 of 2 epochs", "")
+    assert worst["reason"].endswith(reason if epochs == 2 else of_one)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind_of(kind).correctable])
+def test_the_suggested_label_is_a_correction(kind, tmp_path):
+    given, suggested, _ = CASES[kind][-1]
+    with open(tmp_path / "corrections.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("uid", "label"), ("u2", suggested)])
+    corrected = dataset_of(kind, corrections=str(tmp_path / "corrections.csv"))
+    before, after = (kind_of(kind).in_words(data.labels, data) for data in (dataset_of(kind), corrected))
+    assert before[2] == given and after == [*before[:2], suggested, before[3]]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "question_answering"])

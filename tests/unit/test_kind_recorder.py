@@ -47,7 +47,7 @@ SHAPES = {
     "multilabel": (3, 2),
     "regression": (3,),
     "multiple_choice": (3, 3),
-    "question_answering": (3, 3),
+    "question_answering": (3, 6),
     "token_classification": (3, 5, 3),
 }
 
@@ -128,6 +128,18 @@ def test_a_recorder_goes_on_from_its_state(kind):
     again.record(UIDS[2:], epochs[2][2:], *((PLACES[2:],) if words else ()))
     again.end_epoch()
     np.testing.assert_array_equal(again.dynamics().p_true, recorded(kind, epochs).dynamics().p_true)
+
+
+def test_the_best_spans_of_questions_may_be_left_out():
+    """Then an answer that the loop says is predicted counts as given, whatever no answer would score."""
+    data, epoch = DATA["question_answering"], np.float32([[-1, -2, 1], [-1, -1, 1], [-3, -1, 0]])
+    recorder = recorded("question_answering", [epoch])
+    assert recorder.dynamics().correct.tolist() == [[True, True, False]]
+    taken = kind_of("question_answering").taken(epoch, np.arange(3), data, None)
+    (columns,) = kind_of("question_answering").dynamics([taken], data)
+    assert columns["answer_start"].tolist() == columns["answer_end"].tolist() == [-1] * 3
+    with pytest.raises(DataError, match=r"not outputs of the kind 'question_answering'(.|\n)*\[2, 6\]"):
+        recorded("question_answering", [epoch[:, :2]])
 
 
 def test_what_does_not_fit_is_refused_and_left_out():

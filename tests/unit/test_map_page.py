@@ -17,7 +17,7 @@ from ftft.cartography.datamap import DataMap, write_map
 from ftft.cartography.dynamics import save_dynamics
 from ftft.cartography.selection import regions
 from ftft.data.corrections import text_hash
-from ftft.data.dataset import Dataset, uid_hash
+from ftft.data.dataset import Dataset, object_array, uid_hash
 from ftft.errors import ArtifactError
 from ftft.pipeline.fingerprint import folder_hash
 from ftft.results import map_page
@@ -90,6 +90,35 @@ def files(tmp_path):
     write_map(tmp_path / "dynamics.parquet", tmp_path / "train.parquet", tmp_path / "map.parquet")
     write_parquet(tmp_path / "issues.parquet", ISSUES, {"share": 0.1})
     return [tmp_path / f"{name}.parquet" for name in ("map", "dynamics", "train", "issues")]
+
+
+def test_a_page_of_questions_holds_answers_and_where_the_given_ones_stand(tmp_path):
+    context = f"\U0001f600 {HOSTILE} ann was in rome"
+    place, wrong = context.index("rome"), (context.index("<script>"), context.index(" ann"))
+    answers = [{"texts": ["rome", "rome"], "starts": [place, place]}, {"texts": [], "starts": []}] * 2
+    data = Dataset(
+        list("abcd"), (["where"] * 4, [context] * 4), object_array(answers), [], {}, "question_answering"
+    )
+    recorded = np.float32([[-4, -4, 0, *wrong, 3], [-1, -1, 1, 0, 0, -3]] * 2)
+    recorded[2:, :2] /= 2
+    learnt = recorded * np.float32([0.5, 0.5, 1, 1, 1, 1])
+    names = [tmp_path / f"{name}.parquet" for name in ("map", "dynamics", "train", "issues")]
+    data.save(names[2])
+    save_dynamics(names[1], kind_of(data.kind), [recorded, learnt], data, {})
+    write_map(names[1], names[2], names[0])
+    write_parquet(names[3], ISSUES.slice(0, 0), {"share": None})
+    map_page.write_page({**SPEC, "text": ["question", "context"]}, *names, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.facts["text"] == ["question", "context", "given answers", "model's steady answer"]
+    assert page.facts["marked"] == 1 and page.facts["takes_suggested"] and not page.facts["choices"]
+    uids, columns = json.loads(page.blocks["uids"]), json.loads(page.blocks["texts-0"])
+    shown = dict(zip(uids, zip(*columns, strict=True), strict=True))
+    hostile = context[slice(*wrong)]
+    assert shown["a"] == shown["c"] == ("where", context, "rome", f"{hostile} (2 of 2 epochs)")
+    assert shown["b"] == shown["d"] == ("where", context, "no answer", "no answer (2 of 2 epochs)")
+    marks = dict(zip(uids, np.frombuffer(page.blocks["marks"], "<u4").reshape(4, 2).tolist(), strict=True))
+    assert marks == {"a": [place, place + 4], "b": [0, 0], "c": [place, place + 4], "d": [0, 0]}
+    assert [attributes.get("type") for attributes, _ in page.of("script")].count(None) == 1
 
 
 @pytest.fixture

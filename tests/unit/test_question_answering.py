@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from small import RECIPE, RUNTIME, require_all_selectors
@@ -21,7 +20,7 @@ from ftft.data.dataset import Dataset, object_array
 from ftft.errors import DataError
 from ftft.execution.progress import Progress
 from ftft.models.tokens import Tokens
-from ftft.results.map_page import shown_texts
+from ftft.tasks.answers import steady_answer
 from ftft.tasks.base import ABSENT, Batch, kind_of
 from ftft.tasks.metrics import metric, normalised
 from ftft.tasks.prediction import encode, predict_outputs
@@ -177,10 +176,12 @@ def test_padding_may_stand_before_the_tokens():
         batch = KIND.collate(padded, np.array([0, 1]), config, torch.device("cpu"), 3)
         mask = batch.inputs["attention_mask"]
         outputs = scores[batch.inputs["input_ids"]].masked_fill(mask[..., None] == 0, ABSENT)
-        found.append([KIND.recorded(outputs, batch, 3), KIND.predicted(outputs, batch)])
+        found.append([KIND.recorded(outputs, batch, 6), KIND.predicted(outputs, batch)])
         found[-1].append(KIND.losses(outputs, batch))
     for right, left in zip(*found, strict=True):
         torch.testing.assert_close(right, left)
+    # Characters are whole numbers: the same bits.
+    assert torch.equal(found[0][0][:, 3:5], found[1][0][:, 3:5])
 
 
 def log_share(values, place):
@@ -188,15 +189,124 @@ def log_share(values, place):
 
 
 def test_what_is_recorded_is_that_of_the_stride_that_holds_the_answer():
-    recorded = KIND.recorded(OUTPUTS, BATCH, 3)
-    expected = [log_share([0, 0, 2, 0], 2), log_share([0, 0, 0, 3], 3), 1.0]
+    recorded = KIND.recorded(OUTPUTS, BATCH, 6)
+    # The answer is predicted: characters 3 to 5, whose scores are 5 above those of the first token.
+    expected = [log_share([0, 0, 2, 0], 2), log_share([0, 0, 0, 3], 3), 1.0, 3.0, 5.0, 5.0]
     np.testing.assert_allclose(recorded[0], expected, rtol=1e-5)
     expected = [log_share([5, 0, 0, 0], 0), log_share([4, 0, 0, 0], 0), 1.0]
-    np.testing.assert_allclose(recorded[1], expected, rtol=1e-5)
-    (columns,) = KIND.dynamics([recorded.numpy()], None)
+    np.testing.assert_allclose(recorded[1, :3], expected, rtol=1e-5)
+    assert recorded[1, 5] == -9
+    (columns,) = KIND.dynamics([recorded.numpy()], answered_or_not(True, False))
     product = np.exp(2) / (np.exp(2) + 3) * np.exp(3) / (np.exp(3) + 3)
     assert columns["p_true"][0] == pytest.approx(np.sqrt(product), rel=1e-5)
     assert columns["correct"].tolist() == [True, True]
+    assert columns["answer_start"].tolist() == [3, 0] and columns["answer_end"].tolist() == [5, 0]
+
+
+def answered_or_not(*answered):
+    labels = [{"texts": ["x"] * own, "starts": [0] * own} for own in answered]
+    return Dataset(list(map(str, range(len(answered)))), (), object_array(labels), [])
+
+
+def test_no_answer_is_given_where_it_scores_higher_and_some_questions_have_none():
+    """The best span is the first question's answer, but scores below none; so does that of the second."""
+    recorded = np.float32([[-1, -1, 1, 3, 5, -2], [-1, -1, 1, 0, 4, -2], [-1, -1, 1, 0, 4, 2]])
+    (columns,) = KIND.dynamics([recorded], answered_or_not(True, False, True))
+    assert columns["correct"].tolist() == [False, True, True]
+    assert columns["answer_start"].tolist() == [0, 0, 0] and columns["answer_end"].tolist() == [0, 0, 4]
+    (columns,) = KIND.dynamics([recorded], answered_or_not(True, True, True))
+    assert columns["correct"].tolist() == [True] * 3
+    assert columns["answer_start"].tolist() == [3, 0, 0] and columns["answer_end"].tolist() == [5, 4, 4]
+
+
+def test_the_best_span_is_that_of_a_search_of_all():
+    torch.manual_seed(0)
+    for length in (1, 4, LONGEST_ANSWER, 2 * LONGEST_ANSWER + 3):
+        outputs = torch.randn(5, length, 2)
+        starts = torch.arange(length).repeat(5, 1)
+        starts[:, 1:][torch.rand(5, length - 1) < 0.3] = -1
+        for own, (start, end, margin) in zip(
+            zip(outputs, starts, strict=True),
+            KIND.predicted(outputs, batch_of([[0] * length] * 5, [1] * 5, starts.tolist())).tolist(),
+            strict=True,
+        ):
+            scores, places = own
+            inside = [place for place in range(length) if places[place] >= 0]
+            legal = [(a, b) for a in inside for b in inside if a <= b < a + LONGEST_ANSWER]
+            best = max(legal, key=lambda span: float(scores[span[0], 0] + scores[span[1], 1]))
+            assert (start, end - 1) == best
+            assert margin == pytest.approx(
+                float(scores[list(best), [0, 1]].sum() - scores[0].sum()), abs=1e-5
+            )
+
+
+@pytest.mark.parametrize("max_length", [24, 32, 64, 128])
+def test_the_best_span_does_not_depend_on_the_strides(dataset, encoder, tmp_path, max_length):
+    """A token scores the same wherever it stands; those that score most stand in one place of the context."""
+    tokens = encode(KIND, dataset, encoder, max_length, tmp_path)
+    own = slice(tokens.offsets[tokens.features[1]], tokens.offsets[tokens.features[2]])
+    begins, ends = (
+        tokens.ids[own][tokens.aligned[name][own] == STARTS[1][0] + further][0]
+        for name, further in (("start", 0), ("end", len("old pilot")))
+    )
+    scores = torch.zeros(tokens.ids.max() + 1, 2)
+    scores[begins, 0], scores[ends, 1] = 3.0, 4.0
+    config = SimpleNamespace(pad_token_id=0, type_vocab_size=2)
+    batch = KIND.collate(tokens, np.array([0, 1, 2]), config, torch.device("cpu"), 6)
+    outputs = scores[batch.inputs["input_ids"]].masked_fill(
+        batch.inputs["attention_mask"][..., None] == 0, ABSENT
+    )
+    found = KIND.recorded(outputs, batch, 6)[1]
+    assert found[2:].tolist() == [1, STARTS[1][0], STARTS[1][0] + len("old pilot"), 7]
+
+
+@pytest.mark.parametrize(
+    ("spans", "steady"),
+    [
+        ([(4, 9)], ("nurse", 4, 1)),
+        # Most epochs decide, wherever they are.
+        ([(4, 9), (4, 9), (20, 26)], ("nurse", 4, 2)),
+        # Of as many, the answer that was given last.
+        ([(4, 9), (20, 26)], ("garden", 20, 1)),
+        ([(20, 26), (4, 9), (4, 9), (20, 26)], ("garden", 20, 2)),
+        # An article tells no answers apart; the last of them is taken.
+        ([(0, 9), (20, 26), (4, 9)], ("nurse", 4, 2)),
+        ([(4, 9), (0, 0), (0, 0)], ("", 0, 2)),
+        # White space around an answer is none of it.
+        ([(3, 10)], ("nurse", 4, 1)),
+        ([(4, 9), (-1, -1)], None),
+    ],
+)
+def test_the_steady_answer_is_the_one_of_most_epochs(spans, steady):
+    assert steady_answer(CONTEXTS[0], spans) == steady
+
+
+@pytest.mark.parametrize(
+    ("spans", "suggested"),
+    [
+        # Two answers are given, "nurse" and "the nurse"; the epochs give these, with more or fewer articles.
+        ([(4, 9), (0, 9)], None),
+        ([(4, 9), (20, 26), (16, 26)], ("garden", 16)),
+        ([(0, 0), (0, 0), (4, 9)], ()),
+    ],
+)
+def test_a_steady_answer_with_other_words_is_suggested(dataset, spans, suggested):
+    starts, ends = (np.zeros((len(spans), 3), np.int32) for _ in range(2))
+    starts[:, 0], ends[:, 0] = zip(*spans, strict=True)
+    starts[:, 1] = dataset.labels[1]["starts"][0]
+    ends[:, 1] = starts[:, 1] + len("old pilot")
+    found = KIND.suggestions(None, {"answer_start": starts, "answer_end": ends}, dataset)
+    assert found.suggested[1:] == ["", ""] and found.given == KIND.in_words(dataset.labels, dataset)
+    if suggested is None:
+        assert found.suggested[0] == "" and found.remarks == {}
+        return
+    text = [CONTEXTS[0][suggested[1] :]] if suggested else []
+    assert json.loads(found.suggested[0]) == {"text": text, "answer_start": [*suggested[1:]]}
+    says = "answers 'the garden'" if suggested else "gives no answer"
+    assert found.remarks == {0: f" The model {says} in 2 of 3 epochs."}
+    corrected = records(answers=[found.suggested[0], *map(json.dumps, ANSWERS[1:])])
+    prepared = prepare(corrected, SPEC, "questions", {"steps": []})
+    assert prepared.labels[0] == {"texts": text, "starts": [*suggested[1:]]}
 
 
 def test_the_loss_is_the_mean_over_starts_ends_and_strides():
@@ -334,11 +444,13 @@ def test_what_is_recorded_does_not_depend_on_the_batch(dataset, encoder, tmp_pat
         batch = KIND.collate(tokens, np.array(rows), model.config, torch.device("cpu"), 3)
         with torch.no_grad():
             outputs = KIND.outputs(model, batch)
-        return torch.cat([KIND.recorded(outputs, batch, 3), KIND.losses(outputs, batch)[:, None]], 1)
+        return torch.cat([KIND.recorded(outputs, batch, 6), KIND.losses(outputs, batch)[:, None]], 1)
 
     together = of([0, 1, 2])
     # Batches of two and of one, in another order.
-    torch.testing.assert_close(together[[2, 1, 0]], torch.cat([of([2, 1]), of([0])]), atol=1e-5, rtol=1e-4)
+    apart = torch.cat([of([2, 1]), of([0])])
+    torch.testing.assert_close(together[[2, 1, 0]], apart, atol=1e-5, rtol=1e-4)
+    assert torch.equal(together[[2, 1, 0], 3:5], apart[:, 3:5])
 
 
 def test_the_card_says_how_to_use_the_model(encoder, tmp_path):
@@ -365,19 +477,21 @@ def test_a_run_on_questions_gives_dynamics_a_map_and_supervisions(encoder, tmp_p
     everything = Supervision.of(np.arange(24))
     data = TrainingData(KIND, tokens, dataset, everything, {"validation": Development(tokens, dataset)})
     spec = {"recipe": {**RECIPE, "epochs": 4.0}, "metrics": KIND.metrics, "early_stopping": None}
-    result = train(spec, str(encoder), data, 0, RUNTIME, Progress("test", []))
+    # Without dropout, whose random numbers are drawn part by part.
+    shutil.copytree(encoder, tmp_path / "encoder")
+    config = json.loads((encoder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (tmp_path / "encoder/config.json").write_text(json.dumps(config))
+    result, in_parts = (
+        train(spec, str(tmp_path / "encoder"), data, 0, {**RUNTIME, **more}, Progress("test", []))
+        for more in ({}, {"micro_batch_size": 3})
+    )
+    np.testing.assert_allclose(in_parts.epochs, result.epochs, atol=1e-3)
+    assert np.array_equal(np.array(in_parts.epochs)[..., 3:5], np.array(result.epochs)[..., 3:5])
     assert len(result.epochs) == 4 and set(result.outcome["validation"]) == {"span_f1", "exact_match"}
     save_dynamics(tmp_path / "dynamics.parquet", KIND, result.epochs, dataset, {})
-    require_all_selectors(load_dynamics(tmp_path / "dynamics.parquet", dataset), dataset)
-
-
-def test_a_page_shows_contexts_with_their_answers_in_brackets(dataset, tmp_path):
-    dataset.save(tmp_path / "questions.parquet")
-    order = np.arange(len(dataset))[::-1]
-    rows = pq.read_table(tmp_path / "questions.parquet").take(pa.array(order))
-    _, contexts = (column.to_pylist() for column in shown_texts(rows, dataset, order).columns)
-    assert contexts == [
-        "nobody is here",
-        CONTEXTS[1].replace("old pilot", "[old pilot]"),
-        "the [nurse] is in the garden",
-    ]
+    dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    require_all_selectors(dynamics, dataset)
+    learnt = dynamics.correct[-1]
+    given = [own["starts"][0] if own["starts"] else 0 for own in dataset.labels]
+    assert learnt.any() and (dynamics.own["answer_start"][-1] == given)[learnt].all()

@@ -46,7 +46,7 @@ WRITERS = {
         "initializer_range": 0.1,
     },
 }
-TEXTS = ("question_answering", "generation")
+TEXTS = ("generation",)
 
 
 def model(kind, size):

@@ -55,8 +55,10 @@ class KindRecorder:
         The outputs are logits [batch, classes] of a classification, scores [batch, choices] of a multiple
         choice, of which a row's own count, logits [batch, labels] of several labels, predictions [batch] in
         the unit of the targets of a regression, and logits [batch, tokens, tags] of a token classification;
-        of a question, [batch, 3], the log-probabilities of the answer's start and end, of all its strides
-        together as docs/kinds.md has it, and 1 where the best span is the answer, else 0;
+        of a question, [batch, 6], the log-probabilities of the answer's start and end, of all its strides
+        together as docs/kinds.md has it, 1 where the best span is the answer, else 0, then of the best span
+        its first character in the context, the one behind its last, and how far its score is above that of
+        no answer; or [batch, 3], without the best spans, and then no answer is suggested;
         of a response, [batch, 4], its tokens, the sum of their log-probabilities, their mean probability, and
         how many of them have the largest.
         There `words` [batch, tokens] says which word of its instance each token is the first of, -1 for all

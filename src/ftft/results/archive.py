@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..artifacts import read_json, read_parquet, write_json, write_parquet, write_text
 from ..data.dataset import target_column
@@ -20,6 +21,7 @@ from ..statistics.comparisons import compare_rows, load_comparisons
 from ..statistics.exclusions import run_key
 from ..statistics.gains import split_gains
 from ..statistics.scores import Evaluation, collect_scores
+from ..tasks.base import kind_of
 from ..tasks.metrics import metric
 from .rendering import Rendering, to_markdown
 from .tables import Supervising, row_label, write_table
@@ -43,17 +45,19 @@ def write_archive(
     per run and data set; `ledgers` those of the table's runs, of their reference runs and of the unit of
     cost; `supervising` as `tables.load_supervising` gives it.
     predictions.parquet: dataset, uid, label, and one column of predictions per run, called by its place in
-    the list `runs` of runs.json. Raises ArtifactError for predictions that may hold texts, and where
-    the runs of a data set are not of the same examples.
+    the list `runs` of runs.json. Answers have numbers in place of their words, the same in all of them.
+    Raises ArtifactError for predictions that may hold texts, and where the runs of a data set are not of the
+    same examples.
     """
     runs = list({run_key(ledger["run"]): ledger for ledger in map(read_json, ledgers)}.values())
     places = {run_key(ledger["run"]): place for place, ledger in enumerate(runs)}
     datasets: dict[str, Evaluation] = {}
     columns: dict[str, dict[int, pa.Array]] = {}
+    numbers: dict[str, int] = {}
     for evaluation in map(Evaluation, evaluations):
         evaluation.require_examples_of(datasets.setdefault(evaluation.dataset, evaluation))
         place = places[run_key(evaluation.run)]
-        columns.setdefault(evaluation.dataset, {})[place] = without_texts(evaluation)
+        columns.setdefault(evaluation.dataset, {})[place] = without_texts(evaluation, numbers)
     predicted = sorted({place for found in columns.values() for place in found})
     form = next(iter(next(iter(columns.values())).values())).type
     parts = [
@@ -61,7 +65,7 @@ def write_archive(
             {
                 "dataset": pa.array([name] * len(first.targets)).dictionary_encode(),
                 "uid": first.uids,
-                "label": target_column(first.targets),
+                "label": target_column(kind_of(first.kind).numbered(first.targets, numbers)),
                 **{
                     str(place): columns[name].get(place, pa.nulls(len(first.targets), form))
                     for place in predicted
@@ -76,17 +80,23 @@ def write_archive(
     recompute(folder, folder)
 
 
-def without_texts(evaluation: Evaluation) -> pa.Array:
-    """The predictions of an evaluation as a column; raises ArtifactError where they may hold texts."""
-    found = target_column(evaluation.predictions)
+def without_texts(evaluation: Evaluation, numbers: dict[str, int]) -> pa.Array:
+    """The predictions of an evaluation as a column, with `numbers` in place of words as the kind of task has
+    it; raises ArtifactError where they may hold texts.
+    """
+    found = target_column(kind_of(evaluation.kind).numbered(evaluation.predictions, numbers))
     form = found.type.value_type if pa.types.is_list(found.type) else found.type
-    if not pa.types.is_primitive(form):
+    if not pa.types.is_primitive(form) and not _are_numbers(found):
         raise ArtifactError(
             f"the predictions of {evaluation.path} cannot be archived",
             got=f"values of type {found.type}, for {evaluation.kind}",
             expected="class indices, truth values or numbers: anything else may hold texts",
         )
     return found
+
+
+def _are_numbers(values: pa.Array) -> bool:
+    return pa.types.is_string(values.type) and pc.all(pc.match_substring_regex(values, "^[0-9 ]*$")).as_py()
 
 
 def _listed(supervising: Supervising) -> list[dict]:

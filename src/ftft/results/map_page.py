@@ -49,35 +49,46 @@ def write_page(
     data, _ = read_parquet(data_file)
     dataset = Dataset.load(data_file, texts=False)
     data_map = DataMap.load_for(map_file, dataset)
-    dynamics = load_dynamics(dynamics_file, dataset, logits=False)
-    curves, epochs = quantised_curves(dynamics.p_true), len(dynamics.p_true)
     kind = kind_of(dataset.kind)
+    dynamics = load_dynamics(dynamics_file, dataset, logits=kind.shows_dynamics)
+    curves, epochs = quantised_curves(dynamics.p_true), len(dynamics.p_true)
     groups, names = kind.groups(dataset)
     arrays = {
         **map_arrays(data_map, epochs, spec["fraction"]),
         "label": groups.astype("<u2"),
     }
+    # Most ambiguous first: what is listed or brushed together is then unpacked together.
+    order = np.argsort(-data_map.variability, kind="stable")
+    ordered = data.take(to_arrow(order))
+    shown = shown_texts(ordered, dataset, order)
+    beside = beside_texts(ordered, dataset, order, dynamics.own)
+    for name, lines in beside.items():
+        shown = shown.append_column(name, pa.array(lines, pa.string()))
+    texts = texts_that_fit(ordered["uid"], shown)
+    column, marks = kind.marked(dataset.labels) or (None, None)
     page = {
-        **{key: spec[key] for key in ("title", "text", "fraction")},
+        **{key: spec[key] for key in ("title", "fraction")},
+        "kind": kind.name,
+        "text": [*spec["text"], *beside],
+        # The column of texts with parts that are marked.
+        "marked": column,
         "labels": names,
         # Labels that a correction may give: of other kinds the file holds more than a name.
         "choices": dataset.label_names if kind.name == "classification" else [],
+        "takes_suggested": kind.correctable,
         "data": dataset.content_hash[:16],
         "instances": len(data_map),
         "epochs": epochs,
         "chunk": CHUNK,
         **borders(data_map, arrays["regions"]),
     }
-    # Most ambiguous first: what is listed or brushed together is then unpacked together.
-    order = np.argsort(-data_map.variability, kind="stable")
-    ordered = data.take(to_arrow(order))
-    texts = texts_that_fit(ordered["uid"], shown_texts(ordered, dataset, order))
     page["texts"] = len(texts) - texts[0].null_count
     first = {name: values[order].tobytes() for name, values in arrays.items()}
     later = {
         "uids": json_bytes(ordered["uid"].to_pylist()),
         "curves": curves[order].tobytes(),
         "issues": json_bytes(issues_of(issues_file, ordered, text_columns(ordered))),
+        **({} if marks is None else {"marks": marks[order].astype("<u4").tobytes()}),
         **chunks(texts),
     }
     write_text(output, fill(page, first, later))
@@ -149,6 +160,20 @@ def shown_texts(data: pa.Table, dataset: Dataset, order: np.ndarray) -> pa.Table
     columns = [column.to_pylist() for column in texts.columns]
     shown = kind.shown(columns, dataset.labels[order], dataset.label_names)
     return pa.table({str(place): pa.chunked_array([column]) for place, column in enumerate(shown)})
+
+
+def beside_texts(
+    data: pa.Table, dataset: Dataset, order: np.ndarray, own: dict[str, np.ndarray]
+) -> dict[str, list[str]]:
+    """What the kind of task shows beside the texts of the rows of `data`, as `shown_texts` has them, by name;
+    `own` [epochs, n] is what it records, in the order of `dataset`.
+    """
+    kind = kind_of(dataset.kind)
+    if not kind.shows_dynamics:
+        return {}
+    texts = [data[name].to_pylist() for name in text_columns(data)]
+    ordered = {name: values[:, order] for name, values in own.items()}
+    return kind.beside(texts, dataset.labels[order], ordered)
 
 
 def texts_that_fit(uids: pa.ChunkedArray, texts: pa.Table) -> pa.Table:

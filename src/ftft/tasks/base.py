@@ -82,7 +82,9 @@ class Kind(ABC):
     learnt, and title: what a model of this kind is, in words; head: what transformers calls its head,
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
     token alone. evaluated: optional keys that evaluations alone read.
-    shows_targets: whether a page shows more than the texts as they are.
+    shows_targets: whether a page shows more than the texts as they are; shows_dynamics: whether it shows what
+    this kind records beside p_true and correct. correctable: whether a suggested label can be taken as a
+    correction.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
     one_column: whether text and label may be one column. baselines: selectors that a table of this kind shows
     beside its own.
@@ -103,6 +105,8 @@ class Kind(ABC):
     first_token = True
     evaluated: tuple[str, ...] = ()
     shows_targets = False
+    shows_dynamics = False
+    correctable = False
     evaluation_share = 1.0
     one_column = False
     baselines: tuple[str, ...] = ()
@@ -238,9 +242,29 @@ class Kind(ABC):
         """What an evaluation keeps of a model's outputs beside the predictions."""
         return {f"logit_{index}": finite_or_null(column) for index, column in enumerate(outputs.T)}
 
+    def numbered(self, values: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+        """Targets or predictions [n] for an archive without texts: of a kind whose metrics compare words,
+        `numbers`, which grow, in place of these; of all others as they are.
+        """
+        return values
+
     def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
         """The columns of texts as a page shows them, lists with one text in each line."""
         return [[text if isinstance(text, str) else "\n".join(text) for text in column] for column in texts]
+
+    def marked(self, labels: np.ndarray) -> tuple[int, np.ndarray] | None:
+        """What a page marks in the texts: the column, and of each instance the first character and the one
+        behind the last, [n, 2], equal where there is nothing to mark.
+        """
+        return None
+
+    def beside(
+        self, texts: Sequence[list], labels: np.ndarray, own: dict[str, np.ndarray]
+    ) -> dict[str, list[str]]:
+        """What a page shows of each instance beside its texts [n], by name; `own` [epochs, n] is what the
+        kind records beside p_true and correct.
+        """
+        return {}
 
     def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """Python that uses a saved model, with a decoder beside its encoder or without, on texts of these

@@ -13,14 +13,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..data.dataset import object_array
 from ..data.targets import answer_spans, required_texts
-from .base import ABSENT, Batch, Kind
+from .answers import Steady, is_one_of, numbered, steady_answer
+from .base import ABSENT, Batch, Kind, Suggestions
 
 # As the BERT paper's code for SQuAD: tokens of an answer at most.
 LONGEST_ANSWER = 30
 # Words of an answer from which on its length counts as the same.
 LONG_WORDS = 5
 START, END = 1, 2
+NO_ANSWER = "no answer"
+# In place of a best span and its margin that a loop of somebody else did not record.
+UNKNOWN_SPAN = (-1.0, -1.0, 1.0)
 
 
 class QuestionAnswering(Kind):
@@ -37,7 +42,8 @@ class QuestionAnswering(Kind):
     pipeline = "question-answering"
     fewest_texts = 2
     first_token = False
-    shows_targets = True
+    shows_dynamics = True
+    correctable = True
 
     def columns(self, spec: dict) -> list[str]:
         """The columns of question, context and answers, and that of their starts, if it is one of its own."""
@@ -53,8 +59,10 @@ class QuestionAnswering(Kind):
         return (questions, contexts), answer_spans(records, contexts, spec, name)
 
     def width(self, dataset) -> int:
-        """Log-probabilities of the answer's start and end, and whether the best span is the answer."""
-        return 3
+        """Log-probabilities of the answer's start and end, whether the best span is the answer, and what
+        `prediction_width` says.
+        """
+        return 3 + self.prediction_width(dataset)
 
     def prediction_width(self, dataset) -> int:
         """First and last character of the best span, and how far its score is above that of no answer."""
@@ -86,25 +94,51 @@ class QuestionAnswering(Kind):
 
         return strides(*dataset.texts, _first_spans(dataset.labels), tokenizer_file, max_length)
 
+    def taken(self, outputs: np.ndarray, rows: np.ndarray, dataset, words: np.ndarray | None) -> np.ndarray:
+        """What `width` says, [m, 6], or without the best spans, [m, 3]."""
+        if outputs.ndim == 2 and outputs.shape[1] + len(UNKNOWN_SPAN) == self.width(dataset):
+            outputs = np.column_stack([outputs, np.tile(np.float32(UNKNOWN_SPAN), (len(outputs), 1))])
+        return super().taken(outputs, rows, dataset, words)
+
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
-        """p_true, correct, log_p_start and log_p_end."""
+        """p_true, correct, log_p_start, log_p_end, and of the predicted answer its first character and the
+        one behind its last: both 0 for no answer, -1 where they were not recorded.
+        """
+        has_answer = _has_answer(dataset)
         for recorded in epochs:
+            is_given = _is_given(recorded[:, 5], has_answer)
+            start, end = np.where(is_given, recorded[:, 3:5].T, 0).astype(np.int32)
             yield {
                 "p_true": np.exp(recorded[:, :2].astype(np.float64).mean(1)).astype(np.float32),
-                "correct": recorded[:, 2] > 0.5,
+                "correct": (recorded[:, 2] > 0.5) & (is_given | ~has_answer),
                 "log_p_start": np.ascontiguousarray(recorded[:, 0]),
                 "log_p_end": np.ascontiguousarray(recorded[:, 1]),
+                "answer_start": start,
+                "answer_end": end,
             }
+
+    def suggestions(self, logits: None, own: dict[str, np.ndarray], dataset) -> Suggestions:
+        """The steady answers, where they have other words than all given ones."""
+        epochs = len(own["answer_start"])
+        suggested, remarks = [""] * len(dataset), {}
+        for row, steady in enumerate(_steady_answers(own, dataset.texts[1])):
+            if steady is None or is_one_of(steady.text, dataset.labels[row]["texts"]):
+                continue
+            texts, starts = ([steady.text], [steady.start]) if steady.text else ([], [])
+            suggested[row] = _as_in_squad(texts, starts)
+            says = f"answers {steady.text!r}" if steady.text else "gives no answer"
+            of_several = f" in {steady.epochs} of {epochs} epochs" if epochs > 1 else ""
+            remarks[row] = f" The model {says}{of_several}."
+        return Suggestions(self.in_words(dataset.labels, dataset), suggested, remarks=remarks)
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The texts of the best spans, empty for no answer: an object array. Where every question of a data
         set has an answer, one is always given.
         """
-        some_have_none = any(not answers["texts"] for answers in dataset.labels)
+        is_given = _is_given(outputs[:, 2], _has_answer(dataset))
         found = np.empty(len(outputs), object)
-        for row, (start, end, margin) in enumerate(outputs.tolist()):
-            given = margin > 0 or not some_have_none
-            found[row] = dataset.texts[1][row][int(start) : int(end)] if given and end > start else ""
+        for row, (start, end) in enumerate(outputs[:, :2].astype(np.int64).tolist()):
+            found[row] = dataset.texts[1][row][start:end] if is_given[row] and end > start else ""
         return found
 
     def prediction_columns(self, outputs: np.ndarray) -> dict[str, pa.Array]:
@@ -116,20 +150,39 @@ class QuestionAnswering(Kind):
             "margin": pa.array(margin.astype(np.float32)),
         }
 
+    def numbered(self, values: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+        """Answers, or all given ones of a question, with numbers in place of their words."""
+        return object_array(
+            [
+                numbered(own, numbers)
+                if isinstance(own, str)
+                else {**own, "texts": [numbered(text, numbers) for text in own["texts"]]}
+                for own in values
+            ]
+        )
+
     def in_words(self, targets: np.ndarray, dataset) -> list[str]:
         """SQuAD's objects, which a correction may hold in place of the answers."""
-        return [
-            json.dumps({"text": own["texts"], "answer_start": own["starts"]}, ensure_ascii=False)
-            for own in targets
-        ]
+        return [_as_in_squad(own["texts"], own["starts"]) for own in targets]
 
-    def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
-        """Questions, and contexts with the answer in brackets."""
-        contexts = [
-            f"{context[:start]}[{context[start:end]}]{context[end:]}" if end > start else context
-            for context, (start, end) in zip(texts[1], _first_spans(labels), strict=True)
-        ]
-        return [texts[0], contexts]
+    def marked(self, labels: np.ndarray) -> tuple[int, np.ndarray]:
+        """The first answer in the context."""
+        return 1, np.array(_first_spans(labels), np.int64).reshape(-1, 2)
+
+    def beside(
+        self, texts: Sequence[list], labels: np.ndarray, own: dict[str, np.ndarray]
+    ) -> dict[str, list[str]]:
+        """The given answers line by line, and the steady answer with the number of epochs that gave it."""
+        epochs = len(own["answer_start"])
+        return {
+            "given answers": ["\n".join(dict.fromkeys(answers["texts"])) or NO_ANSWER for answers in labels],
+            "model's steady answer": [
+                f"{steady.text or NO_ANSWER} ({steady.epochs} of {epochs} epochs)"
+                if steady
+                else "not recorded"
+                for steady in _steady_answers(own, texts[1])
+            ],
+        }
 
     def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The library's model itself: it has no pipeline for extractive answers any more."""
@@ -167,7 +220,7 @@ class QuestionAnswering(Kind):
         return _over_strides("sum", -(start + end) / 2, targets) / targets.features
 
     def recorded(self, outputs, targets: Batch, width: int):
-        """What `width` says, [b, 3]."""
+        """What `width` says, [b, 6]."""
         import torch
 
         start, end = _gold_log_probabilities(outputs, targets)
@@ -186,21 +239,21 @@ class QuestionAnswering(Kind):
             for name, mark in (("start", START), ("end", END))
         ]
         hit = (spans[:, 0] == characters[0]) & (spans[:, 1] == characters[1])
-        return torch.stack([*parts, hit.where(answered, spans[:, 2] <= 0).float()], 1)
+        correct = hit.where(answered, spans[:, 2] <= 0).float()
+        return torch.cat([torch.stack([*parts, correct], 1), spans], 1)
 
     def predicted(self, outputs, batch: Batch):
         """What `prediction_width` says, [b, 3]: the span with the largest sum of scores in any stride."""
         import torch
+        from torch.nn.functional import pad
 
-        start, end = outputs.unbind(-1)
-        inside = batch.aligned["start"] >= 0
-        sums = start[:, :, None] + end[:, None, :]
-        tokens = torch.arange(sums.shape[1], device=sums.device)
-        distance = tokens[None, :] - tokens[:, None]
-        legal = (distance >= 0) & (distance < LONGEST_ANSWER)
-        legal = legal & inside[:, :, None] & inside[:, None, :]
-        scores, places = sums.masked_fill(~legal, 2 * ABSENT).flatten(1).max(1)
-        first, last = places // len(tokens), places % len(tokens)
+        inside = (batch.aligned["start"] >= 0)[..., None]
+        start, end = outputs.masked_fill(~inside, ABSENT).unbind(-1)
+        # Of every token the ends that a span from there may have: [features, tokens, LONGEST_ANSWER].
+        ends = pad(end, (0, LONGEST_ANSWER - 1), value=ABSENT).unfold(1, LONGEST_ANSWER, 1)
+        scores, places = (start[..., None] + ends).flatten(1).max(1)
+        first = places // LONGEST_ANSWER
+        last = (first + places % LONGEST_ANSWER).clamp(max=start.shape[1] - 1)
         characters = [
             batch.aligned[name].gather(1, place[:, None])[:, 0].float()
             for name, place in (("start", first), ("end", last))
@@ -210,7 +263,7 @@ class QuestionAnswering(Kind):
         spans = [_over_strides("amax", part.masked_fill(~chosen, -1.0), batch) for part in characters]
         # Padding may stand before the first token.
         first_token = batch.inputs["attention_mask"].argmax(1, keepdim=True)
-        of_no_answer = (start + end).gather(1, first_token)[:, 0]
+        of_no_answer = outputs.sum(-1).gather(1, first_token)[:, 0]
         no_answer = -_over_strides("amax", -of_no_answer, batch)
         return torch.stack([*spans, best - no_answer], 1)
 
@@ -221,6 +274,25 @@ def _first_spans(labels: np.ndarray) -> list[tuple[int, int]]:
         (own["starts"][0], own["starts"][0] + len(own["texts"][0])) if own["texts"] else (0, 0)
         for own in labels
     ]
+
+
+def _as_in_squad(texts: list[str], starts: list[int]) -> str:
+    return json.dumps({"text": texts, "answer_start": starts}, ensure_ascii=False)
+
+
+def _has_answer(dataset) -> np.ndarray:
+    return np.array([bool(answers["texts"]) for answers in dataset.labels])
+
+
+def _is_given(margins: np.ndarray, has_answer: np.ndarray) -> np.ndarray:
+    """Whether the best spans [n] are given as answers, by how far they score above no answer."""
+    return (margins > 0) | has_answer.all()
+
+
+def _steady_answers(own: dict[str, np.ndarray], contexts: Sequence[str]) -> Iterator[Steady | None]:
+    starts, ends = (own[name].T.tolist() for name in ("answer_start", "answer_end"))
+    for context, *spans in zip(contexts, starts, ends, strict=True):
+        yield steady_answer(context, list(zip(*spans, strict=True)))
 
 
 def _gold_log_probabilities(outputs, batch: Batch):

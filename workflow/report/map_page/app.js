@@ -122,7 +122,7 @@ async function tell() {
     element("details").replaceChildren(make("p", { className: "quiet" }, "None chosen."));
     return;
   }
-  const [uids, texts, curve] = await Promise.all([readUids(), readTexts(row), readCurve(row)]);
+  const [uids, texts, curve, mark] = await Promise.all([readUids(), readTexts(row), readCurve(row), readMark(row)]);
   if (row !== shown()) return;
   const regions = [
     ...(data.regions[row] & AMBIGUOUS ? ["ambiguous"] : []),
@@ -132,7 +132,7 @@ async function tell() {
     make("h3", { className: "quiet", dir: "auto" }, page.text[column]),
     text === null
       ? make("p", { className: "text quiet" }, "This page does not hold its text.")
-      : make("p", { className: "text", dir: "auto", tabIndex: 0 }, text),
+      : make("p", { className: "text", dir: "auto", tabIndex: 0 }, ...(column === page.marked ? marked(text, mark) : [text])),
   ]);
   const facts = Object.entries({
     "gold label": page.labels[data.label[row]],
@@ -143,6 +143,18 @@ async function tell() {
     region: regions.join(", ") || "easy",
   }).flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, value)]);
   element("details").replaceChildren(...parts, make("dl", {}, ...facts), drawCurve(curve));
+  // Of a long text, what is marked is in sight.
+  for (const { parentNode, offsetTop } of element("details").querySelectorAll("mark")) {
+    parentNode.scrollTop = offsetTop - parentNode.offsetTop - parentNode.clientHeight / 2;
+  }
+}
+
+/** A text with a part of it marked: `from` and `to` count code points, as Python does. */
+function marked(text, [from, to]) {
+  if (from === to) return [text];
+  const letters = [...text];
+  const part = (...ends) => letters.slice(...ends).join("");
+  return [part(0, from), make("mark", {}, part(from, to)), part(to)];
 }
 
 /** p_true over epochs as a small figure. */

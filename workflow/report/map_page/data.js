@@ -76,6 +76,13 @@ async function readTexts(row) {
   return chunk.map((column) => column[row % page.chunk]);
 }
 
+/** The characters from and to which a text of an instance is marked; null where none of this kind of task is. */
+async function readMark(row) {
+  if (page.marked === null) return null;
+  const marks = new Uint32Array(await once("marks", block));
+  return marks.subarray(2 * row, 2 * row + 2);
+}
+
 /** An instance's probability of its true class by epoch. */
 async function readCurve(row) {
   const curves = new Uint8Array(await once("curves", block));

@@ -25,7 +25,8 @@ async function prepareReview() {
   element("review-open").disabled = !review.issues.length;
   const names = page.choices.map((name, place) => make("option", { value: place }, name));
   element("another").append(...names);
-  element("another").hidden = element("take").hidden = !page.choices.length;
+  element("another").hidden = !page.choices.length;
+  element("take").hidden = !page.takes_suggested;
 }
 
 const issue = () => review.issues[review.at];
@@ -39,7 +40,7 @@ function showIssue(at) {
 
 function tellReview() {
   const { given, suggested, probability, reason } = issue();
-  const facts = [["given label", given], ["suggested", suggested || "none"]];
+  const facts = [["given label", readable(given)], ["suggested", suggested ? readable(suggested) : "none"]];
   if (probability !== null) facts.push(["probability that it is wrong", probability.toFixed(2)]);
   const terms = facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, value)]);
   element("verdict").replaceChildren(make("dl", {}, ...terms), make("p", {}, reason));
@@ -58,7 +59,13 @@ function tellReview() {
 
 function inWords(label, given) {
   if (label === DROPPED) return "dropped";
-  return label === given ? "kept" : `relabelled ${label}`;
+  return label === given ? "kept" : `relabelled ${readable(label)}`;
+}
+
+/** Of answers, which are SQuAD's objects in a file of corrections, the texts; any other label as it is. */
+function readable(label) {
+  if (page.kind !== "question_answering") return label;
+  return JSON.parse(label).text.join(", ") || "no answer";
 }
 
 /** The issues whose label was changed, with what was decided, in the order of the list. */
@@ -96,7 +103,7 @@ function toggleReview(open) {
 function followReview() {
   const actions = {
     k: () => decide(issue().given),
-    s: () => page.choices.length && issue().suggested && decide(issue().suggested),
+    s: () => page.takes_suggested && issue().suggested && decide(issue().suggested),
     d: () => decide(DROPPED),
     b: () => showIssue(review.at - 1),
     n: () => showIssue(review.at + 1),
