@@ -85,7 +85,7 @@ def test_rows_that_are_cut_are_counted_and_told(files, caplog):
     assert "validation: 20 of 20 rows are longer than max_length, 6 tokens, and are cut" in caplog.text
     found = read_parquet(output)[1]["cut"]
     assert (found["rows"], found["total"]) == (20, 20) and found["tokens"] >= 20
-    assert f"and {found['tokens']} tokens were lost" in caplog.text
+    assert f"and {found['tokens']} tokens are lost" in caplog.text
     development = read_json(files / "ledger.json")["outcome"]["development_cut"]
     assert {name: own["rows"] for name, own in development.items()} == dict.fromkeys(development, 0) != {}
 

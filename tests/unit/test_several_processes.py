@@ -260,7 +260,9 @@ def test_sharded_weights_are_trained_alike(plain_encoder, training_data, setting
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"adapter": LORA, "early_stopping": MONITOR}], ids=["all", "adapter"]
+    "settings",
+    [{}, pytest.param({"adapter": LORA, "early_stopping": MONITOR}, marks=pytest.mark.long)],
+    ids=["all", "adapter"],
 )
 def test_sharded_states_are_gone_on_from(encoder, training_data, tmp_path, settings):
     start = {"encoder": encoder, "data": training_data, "sharding": "fsdp2", **settings}

@@ -13,6 +13,7 @@ import ftft
 
 for module in ("mkdocs", "nbconvert", "ipykernel"):
     pytest.importorskip(module, reason="requirements-docs.lock is not installed: make .venv/.docs")
+pytestmark = pytest.mark.long
 TOLD = r"(\d+) of the (\d+) worst labels are wrong, by chance it would be ([\d.]+)\."
 REPOSITORY = Path(__file__).parents[2]
 FETCHED = re.compile(

@@ -82,6 +82,7 @@ def test_bad_evaluation_data_stops_before_any_training(fresh):
     assert_refused(run, fresh, ["'r3_test' lacks the column(s) label, uid"])
 
 
+@pytest.mark.long
 def test_refused_leakage_stops_before_any_training(fresh):
     config = fresh.config()
     train_on_csv(fresh, HEADER, GOOD_ROWS)

@@ -471,6 +471,7 @@ def test_models_that_are_not_kept_are_trained_again_for_what_is_new(copied):
     }
 
 
+@pytest.mark.long
 def test_the_check_counts_cut_rows_by_model_and_trains_nothing(copied):
     assert copied.planned(target="check") == {"check_lengths": 2}
     copied.edit(edit(training__max_length=18))

@@ -54,7 +54,7 @@ def _with_easy(pool: Pool, selector: str, easy: float) -> np.ndarray:
     """The end of a score, the share `easy` of it exchanged for the easiest of the rest (Swayamdipta et al.
     2020).
     """
-    return with_easy(signed(pool, selector), pool.data_map.confidence, pool.uids, pool.fraction, easy)
+    return with_easy(signed(pool, selector), pool.data_map["confidence"], pool.uids, pool.fraction, easy)
 
 
 @selector("coverage_centric", of_another=True, pruned=0.1, strata=50)

@@ -237,6 +237,7 @@ def select(
     dynamics lack. Returns what the selection shares with random rows, drawn by another seed, and with the
     longest, for kinds whose tables show these as baselines; else None.
     """
+    data_map: DataMap | Mapping[str, np.ndarray] | None
     if map_file:
         data_map = DataMap.load_for(map_file, dataset, score_files)
     else:

@@ -27,7 +27,7 @@ CLUSTERS = 100
 @ranking("ambiguous_within_difficulty", scores=["mean_loss", "variability"])
 def ambiguous_within_difficulty(pool: Pool) -> np.ndarray:
     """The largest variability among the instances of like mean loss, in 50 bins of as many instances each."""
-    return rank_within(pool.data_map.variability, pool.data_map["mean_loss"], DIFFICULTY_BINS)
+    return rank_within(pool.data_map["variability"], pool.data_map["mean_loss"], DIFFICULTY_BINS)
 
 
 @ranking("high_mean_low_variance", scores=["confidence", "variability"])
@@ -36,7 +36,7 @@ def high_mean_low_variance(pool: Pool) -> np.ndarray:
 
     The third that is best of preference data in arXiv 2505.23114.
     """
-    return mean_ranks(pool.data_map.confidence) - mean_ranks(pool.data_map.variability)
+    return mean_ranks(pool.data_map["confidence"]) - mean_ranks(pool.data_map["variability"])
 
 
 @ranking("ifd", scores=["ifd"])
