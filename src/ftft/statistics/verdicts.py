@@ -108,7 +108,7 @@ def judge(curves: Mapping[str, Curve], rivals: Mapping[str, Sequence[str]], conf
             if compared:
                 # What cannot be compared comes first.
                 closest = min(compared, key=lambda other: np.nan_to_num(compared[other].value, nan=-np.inf))
-                shown = all(lead.seeds > 1 and lead.low > 0 for lead in compared.values())
+                shown = all(over.seeds > 1 and over.low > 0 for over in compared.values())
                 leads.append(Lead(name, float(budget), closest, compared[closest], shown))
     return leads
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..artifacts import read_folder, write_json
 from ..data.dataset import Dataset
 from .base import kind_of
-from .prediction import encode, token_folder
+from .prediction import told_tokens
 
 
 def check_lengths(
@@ -22,7 +22,7 @@ def check_lengths(
     counts = {}
     for name, path in zip(spec["datasets"], files, strict=True):
         dataset = Dataset.load(path)
-        tokens = encode(kind_of(dataset.kind), dataset, encoder, spec["max_length"], token_folder(runtime))
-        tokens.cut.tell(name, spec["max_length"])
+        kind = kind_of(dataset.kind)
+        tokens = told_tokens(kind, dataset, name, encoder, spec["max_length"], runtime)
         counts[name] = {**tokens.cut._asdict(), "unknown": tokens.unknown}
     write_json(output, {"max_length": spec["max_length"], "datasets": counts})

@@ -31,6 +31,15 @@ def token_folder(runtime: dict) -> Path:
     return Path(runtime["scratch"]) / "tokens"
 
 
+def told_tokens(
+    kind: Kind, dataset: Dataset, name: str, encoder: str | Path, max_length: int, runtime: dict
+) -> Tokens:
+    """The tokens of `encode`, with a warning that calls the data set `name` where rows were cut."""
+    tokens = encode(kind, dataset, encoder, max_length, token_folder(runtime))
+    tokens.cut.tell(name, max_length)
+    return tokens
+
+
 def token_batches(kind: Kind, lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     """The places of each forward pass over instances of these lengths [n]: at most `batch_tokens` padded
     tokens, of which a kind may use a share, or one instance.

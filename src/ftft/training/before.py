@@ -11,7 +11,7 @@ from ..models.flops import Workload
 from ..models.precision import lower_weights
 from ..models.responses import responses_alone
 from ..tasks.base import kind_of
-from ..tasks.prediction import encode, predict_outputs, token_batches
+from ..tasks.prediction import encode, predict_outputs, token_batches, token_folder
 
 
 def look_before_training(
@@ -30,7 +30,7 @@ def look_before_training(
     if execution.low_weights:
         lower_weights(network)
     network.to(accelerator.device)
-    tokens = encode(kind, dataset, encoder, spec["max_length"], Path(runtime["scratch"]) / "tokens")
+    tokens = encode(kind, dataset, encoder, spec["max_length"], token_folder(runtime))
     room, width = evaluation_tokens(runtime, accelerator.device), kind.prediction_width(dataset)
     work, found = Workload(), []
     for part in (tokens, responses_alone(tokens, Path(encoder) / "tokenizer.json")):

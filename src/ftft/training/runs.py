@@ -35,7 +35,7 @@ from ..models.precision import lower_weights
 from ..models.tokens import Tokens
 from ..tasks.base import kind_of
 from ..tasks.metrics import has_failed
-from ..tasks.prediction import encode, predict_outputs, token_folder
+from ..tasks.prediction import predict_outputs, told_tokens
 from .feed import Development, TrainingData
 from .held_out import outputs_of
 from .loop import train
@@ -91,10 +91,7 @@ def fine_tune(
     read_folder(Path(encoder) / "provenance.json")
 
     def tokens(name: str, part: Dataset) -> Tokens:
-        max_length = spec["recipe"]["max_length"]
-        found = encode(kind, part, encoder, max_length, token_folder(runtime))
-        found.cut.tell(name, max_length)
-        return found
+        return told_tokens(kind, part, name, encoder, spec["recipe"]["max_length"], runtime)
 
     data = TrainingData(
         kind,
@@ -216,8 +213,7 @@ def evaluate(
     if execution.low_weights:
         lower_weights(model)
     model.to(accelerator.device)
-    tokens = encode(kind, dataset, model_folder, spec["max_length"], token_folder(runtime))
-    tokens.cut.tell(dataset_name, spec["max_length"])
+    tokens = told_tokens(kind, dataset, dataset_name, model_folder, spec["max_length"], runtime)
     batch_tokens = evaluation_tokens(runtime, accelerator.device)
     width = kind.prediction_width(dataset)
     outputs = predict_outputs(kind, model, tokens, width, batch_tokens, accelerator.autocast)
