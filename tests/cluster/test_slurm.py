@@ -144,7 +144,7 @@ def test_one_training_on_two_nodes_is_cancelled_and_repeated(another):
     with Call(local, "--cores", "2", "--", LEDGER) as call:
         call.succeeds(seconds=300)
     workflow = another(training=LONG["training"], runtime={**LONG["runtime"], "processes": 2})
-    guide = (local.root / "docs" / "clusters.md").read_text()
+    guide = (local.root / "docs" / "several-gpus.md").read_text()
     with open(workflow.folder / "profiles" / "slurm" / "profile.yaml", "a", encoding="utf-8") as file:
         file.write(guide.partition("```yaml\n")[2].partition("```")[0])
     with Slurm(nodes=2) as slurm:
