@@ -340,7 +340,7 @@ def measured(wrong: np.ndarray, scores: np.ndarray) -> dict:
 def main() -> None:
     """Run the settings asked for, and save each as soon as it is done."""
     parser = argparse.ArgumentParser("python -m benchmarks.label_errors", description=__doc__)
-    parser.add_argument("settings", nargs="*", metavar="setting", help="; ".join(SETTINGS))
+    parser.add_argument("settings", nargs="*", metavar="setting", help="; ".join(SETTINGS).replace("%", "%%"))
     parser.add_argument("--rows", type=int, help="rows of each setting")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--keep", type=Path, help="folder for what the models gave")

@@ -110,7 +110,7 @@ def test_a_page_of_questions_holds_answers_and_where_the_given_ones_stand(tmp_pa
     map_page.write_page({**SPEC, "text": ["question", "context"]}, *names, tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.facts["text"] == ["question", "context", "given answers", "model's steady answer"]
-    assert page.facts["marked"] == 1 and page.facts["takes_suggested"] and not page.facts["choices"]
+    assert page.facts["marked"] == 1 and not page.facts["choices"]
     uids, columns = json.loads(page.blocks["uids"]), json.loads(page.blocks["texts-0"])
     shown = dict(zip(uids, zip(*columns, strict=True), strict=True))
     hostile = context[slice(*wrong)]

@@ -7,6 +7,7 @@ of the row's texts, by which a correction of a text that has changed since is re
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +17,30 @@ from .formats import endings, format_of
 from .readers import read_table
 from .rows import quoted, refuse
 
+
+class Correctable(Protocol):
+    """What a kind of task says of the labels that corrections give (`tasks.base.Kind`)."""
+
+    def label_form(self, spec: dict) -> str:
+        """What such a label looks like."""
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """By row the cells, by column, that give it this label; None where there is no such label."""
+
+
 COLUMNS = ("uid", "label", "note", "text")
 
 
 def correct(
-    records: pa.Table, uids: list[str], spec: dict, name: str
+    records: pa.Table, uids: list[str], spec: dict, name: str, kind: Correctable
 ) -> tuple[pa.Table, list[str], list[dict]]:
     """A source's rows and their uids as the file `spec["corrections"]` has them, and the step that it was.
 
-    `spec` names the columns `text` and `label`, and the `labels` of the task where it has some. Without the
-    key nothing changes. Raises DataError for a file that is no list of corrections, and for corrections of
-    rows that there are not, to labels that there are not, or of texts that have changed.
+    `spec` is that of the data set, `kind` its kind of task. Without the key nothing changes. Raises DataError
+    for a file that is no list of corrections, and for corrections of rows that there are not, to labels that
+    there are not, or of texts that have changed.
     """
     path = spec.get("corrections")
     if path is None:
@@ -37,11 +51,10 @@ def correct(
     fix = "take these corrections out, or look at the rows again"
     lacking = [uid for uid in corrections if uid not in rows]
     refuse(lacking, f"{told} of rows that it lacks", "uids of it", fix)
-    allowed = {*spec.get("labels", ()), *spec.get("label_names", {})}
-    labels = [one["label"] for one in corrections.values()]
-    unknown = [label for label in labels if label and allowed and label not in allowed]
-    expected = f"one of {', '.join(spec.get('labels', ()))}, or none"
-    refuse(unknown, f"{told} to labels that it lacks", expected, fix)
+    labels = {rows[uid]: one["label"] for uid, one in corrections.items() if one["label"]}
+    cells = kind.corrected(labels, records, spec, name)
+    unknown = [labels[row] for row, own in cells.items() if own is None]
+    refuse(unknown, f"{told} to labels that it lacks", f"{kind.label_form(spec)}, or none", fix)
     texts = [records[column].to_pylist() for column in spec["text"]]
     changed = [
         uid
@@ -49,19 +62,21 @@ def correct(
         if one["text"] and one["text"] != text_hash([column[rows[uid]] for column in texts])
     ]
     refuse(changed, f"{told} of texts that have changed since", "the texts that were looked at", fix)
-    values, kept = records[spec["label"]].to_pylist(), np.ones(len(uids), bool)
-    for uid, one in corrections.items():
-        values[rows[uid]] = one["label"] or None
-        kept[rows[uid]] = bool(one["label"])
-    place = records.schema.get_field_index(spec["label"])
-    changed_records = records.set_column(place, records.schema.field(place), pa.array(values, pa.string()))
+    dropped = [rows[uid] for uid, one in corrections.items() if not one["label"]]
+    kept = np.ones(len(uids), bool)
+    kept[dropped] = False
+    for column in dict.fromkeys(column for own in cells.values() for column in own or ()):
+        values, place = records[column].to_pylist(), records.schema.get_field_index(column)
+        for row, own in cells.items():
+            values[row] = (own or {}).get(column, values[row])
+        records = records.set_column(place, records.schema.field(place), pa.array(values, pa.string()))
     step = {
         "step": "corrections",
         "rows": int(kept.sum()),
-        "corrected": sum(map(bool, labels)),
-        "dropped": int((~kept).sum()),
+        "corrected": len(labels),
+        "dropped": len(dropped),
     }
-    return changed_records.filter(pa.array(kept)), [uids[row] for row in np.flatnonzero(kept)], [step]
+    return records.filter(pa.array(kept)), [uids[row] for row in np.flatnonzero(kept)], [step]
 
 
 def read_corrections(path: str | Path) -> dict[str, dict[str, str]]:

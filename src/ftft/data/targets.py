@@ -3,8 +3,9 @@ set.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from string import ascii_uppercase
 
 import numpy as np
 import pyarrow as pa
@@ -64,12 +65,7 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
             fix="correct or remove these rows",
         )
     values = records[spec["label"]].to_pylist()
-    readings = (_by_number, _by_letter, _by_text)
-    found = [
-        [reading(value, own) for value, own in zip(values, choices, strict=True)] for reading in readings
-    ]
-    # One reading for the whole column, the one that understands most: texts may be numbers too.
-    labels = min(found, key=lambda indices: indices.count(None))
+    labels, _ = _read_as(values, choices)
     wrong = [row for row, index in enumerate(labels) if index is None]
     if wrong:
         found_in = describe_rows(records, wrong, spec.get("uid"))
@@ -91,6 +87,34 @@ def choice_columns(records: pa.Table, spec: dict, name: str) -> tuple[list[list[
     return choices, np.array(labels, np.int64)
 
 
+def choice_cells(records: pa.Table, labels: dict[int, str], spec: dict, name: str) -> dict[int, str | None]:
+    """By row what the label column has to hold for the choice of this text, or the one that the column would
+    give this label, to be the right one; None where the row has no such choice.
+    """
+    choices = _choices(records, spec["choices"], spec, name)
+    _, reading = _read_as(records[spec["label"]].to_pylist(), choices)
+    cells: dict[int, str | None] = {}
+    for row, label in labels.items():
+        index = _by_text(label, choices[row])
+        if index is None:
+            index = reading(label, choices[row])
+        cells[row] = None if index is None else _READINGS[reading](index, choices[row])
+    return cells
+
+
+def _read_as(values: Sequence[str | None], choices: list[list[str]]) -> tuple[list[int | None], Callable]:
+    """Which choices the values of a label column name, and the reading that says so.
+
+    It is one for the whole column, the one that understands most: texts may be numbers too.
+    """
+    found = {
+        reading: [reading(value, own) for value, own in zip(values, choices, strict=True)]
+        for reading in _READINGS
+    }
+    best = min(found, key=lambda reading: found[reading].count(None))
+    return found[best], best
+
+
 def _choices(records: pa.Table, columns: Sequence[str], spec: dict, name: str) -> list[list[str]]:
     if len(columns) > 1:
         rows = zip(*(records[column].to_pylist() for column in columns), strict=True)
@@ -110,19 +134,18 @@ def list_column(
 
     `what` they are lists of and how to `fix` a column without them are for the message.
     """
-    lists, bad = [], []
-    for row, text in enumerate(records[column].to_pylist()):
-        try:
-            values = json.loads(text or "null")
-        except ValueError:
-            values = None
-        if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
-            bad.append(row)
-            values = []
-        lists.append([str(value) for value in values])
-    if bad:
+    lists = [list_of_texts(text) for text in records[column].to_pylist()]
+    if bad := [row for row, own in enumerate(lists) if own is None]:
         raise _not_lists(records, column, spec, name, what, fix, bad)
-    return lists
+    return [own for own in lists if own is not None]
+
+
+def list_of_texts(cell: str | None) -> list[str] | None:
+    """The texts and whole numbers, these as texts, of a list in JSON; None for anything else."""
+    values = _parsed(cell)
+    if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
+        return None
+    return [str(value) for value in values]
 
 
 def _not_lists(
@@ -177,7 +200,7 @@ def tagged_words(
             "name all entity types under labels, or map the column's tags by the key label_names",
         ),
         (
-            [row for row, tagged in enumerate(found) if not _is_bio2(tagged)],
+            [row for row, tagged in enumerate(found) if not is_bio2(tagged)],
             f"has tags that are not BIO2 in column '{tags_column}'",
             "",
             "B- at the first word of every entity, I- of the same type at its further words",
@@ -315,7 +338,8 @@ def _raw_names(records: pa.Table, column: str, spec: dict) -> dict[str, str]:
     return spec.get("label_names") or {str(number): name for number, name in enumerate(known)}
 
 
-def _is_bio2(tags: Sequence[str]) -> bool:
+def is_bio2(tags: Sequence[str]) -> bool:
+    """Whether B- begins every entity."""
     return all(
         tag[:2] != "I-" or (before[:2] in ("B-", "I-") and before[2:] == tag[2:])
         for before, tag in pairwise(["O", *tags])
@@ -327,9 +351,17 @@ def _by_number(value: str | None, choices: list[str]) -> int | None:
 
 
 def _by_letter(value: str | None, choices: list[str]) -> int | None:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(choices)]
-    return letters.index(value.strip().upper()) if value and value.strip().upper() in [*letters] else None
+    letters = [*ascii_uppercase[: len(choices)]]
+    return letters.index(value.strip().upper()) if value and value.strip().upper() in letters else None
 
 
 def _by_text(value: str | None, choices: list[str]) -> int | None:
     return choices.index(value) if value in choices else None
+
+
+# What a label column may hold of the right choice, and how it is written.
+_READINGS: dict[Callable, Callable[[int, list[str]], str]] = {
+    _by_number: lambda index, choices: str(index),
+    _by_letter: lambda index, choices: ascii_uppercase[index],
+    _by_text: lambda index, choices: choices[index],
+}

@@ -8,7 +8,6 @@ import base64
 import html
 import json
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -24,7 +23,7 @@ from ..data.corrections import text_hash
 from ..data.dataset import TEXT_COLUMNS, Dataset, uid_hash
 from ..notebook import WIDEST_VARIABILITY
 from ..places import REPORT
-from ..tasks.base import kind_of
+from ..tasks.base import Kind, kind_of
 from .issues import listed
 from .web_page import policy
 
@@ -68,14 +67,12 @@ def write_page(
     column, marks = kind.marked(dataset.labels) or (None, None)
     page = {
         **{key: spec[key] for key in ("title", "fraction")},
-        "kind": kind.name,
         "text": [*spec["text"], *beside],
         # The column of texts with parts that are marked.
         "marked": column,
         "labels": names,
         # Labels that a correction may give: of other kinds the file holds more than a name.
         "choices": dataset.label_names if kind.name == "classification" else [],
-        "takes_suggested": kind.correctable,
         "data": dataset.content_hash[:16],
         "instances": len(data_map),
         "epochs": epochs,
@@ -87,7 +84,7 @@ def write_page(
     later = {
         "uids": json_bytes(ordered["uid"].to_pylist()),
         "curves": curves[order].tobytes(),
-        "issues": json_bytes(issues_of(issues_file, ordered, text_columns(ordered))),
+        "issues": json_bytes(issues_of(issues_file, ordered, kind)),
         **({} if marks is None else {"marks": marks[order].astype("<u4").tobytes()}),
         **chunks(texts),
     }
@@ -122,24 +119,28 @@ def quantised_curves(p_true: np.ndarray) -> np.ndarray:
     return np.rint(p_true.T * 255).astype(np.uint8)
 
 
-def issues_of(issues_file: Path, data: pa.Table, texts: Sequence[str]) -> list[dict]:
-    """The issues of a run, worst first, as the page reads them: `row` is the place among the rows of `data`.
+def issues_of(issues_file: Path, data: pa.Table, kind: Kind) -> list[dict]:
+    """The issues of a run, worst first, as the page reads them: `row` is the place among the rows of `data`,
+    `shown` the given and the suggested label as the kind of task shows them.
 
-    `hash` recognises the columns `texts` of the row (`corrections.text_hash`); it is empty where these are
-    lists, which a source may write in many ways.
+    `hash` recognises the texts of the row (`corrections.text_hash`); it is empty where these are lists, which
+    a source may write in many ways.
     """
     table, metadata = read_parquet(issues_file)
     places = {uid: place for place, uid in enumerate(data["uid"].to_pylist())}
     found = listed(table, metadata["share"])
     rows = [places[uid] for uid in found["uid"]]
-    columns = [data[name].take(pa.array(rows, pa.int64())).to_pylist() for name in texts]
-    hashed = [
-        text_hash(row) if all(isinstance(text, str) for text in row) else ""
-        for row in zip(*columns, strict=True)
+    columns = [data[name].take(pa.array(rows, pa.int64())).to_pylist() for name in text_columns(data)]
+    texts = [*zip(*columns, strict=True)]
+    hashed = [text_hash(row) if all(isinstance(text, str) for text in row) else "" for row in texts]
+    shown = [
+        [kind.readable(label, row) if label else "" for label in pair]
+        for *pair, row in zip(found["given"], found["suggested"], texts, strict=True)
     ]
     chances = [None if np.isnan(chance) else chance for chance in found["probability"].astype(float)]
-    entries = zip(rows, found["given"], found["suggested"], chances, found["reason"], hashed, strict=True)
-    keys = ("row", "given", "suggested", "probability", "reason", "hash")
+    labels = (found["given"], found["suggested"], shown)
+    entries = zip(rows, *labels, chances, found["reason"], hashed, strict=True)
+    keys = ("row", "given", "suggested", "shown", "probability", "reason", "hash")
     return [dict(zip(keys, entry, strict=True)) for entry in entries]
 
 

@@ -83,8 +83,7 @@ class Kind(ABC):
     AutoModelFor...; pipeline: what the hub calls its task. first_token: whether the head reads the first
     token alone. evaluated: optional keys that evaluations alone read.
     shows_targets: whether a page shows more than the texts as they are; shows_dynamics: whether it shows what
-    this kind records beside p_true and correct. correctable: whether a suggested label can be taken as a
-    correction.
+    this kind records beside p_true and correct.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
     one_column: whether text and label may be one column. baselines: selectors that a table of this kind shows
     beside its own.
@@ -106,7 +105,6 @@ class Kind(ABC):
     evaluated: tuple[str, ...] = ()
     shows_targets = False
     shows_dynamics = False
-    correctable = False
     evaluation_share = 1.0
     one_column = False
     baselines: tuple[str, ...] = ()
@@ -214,6 +212,22 @@ class Kind(ABC):
         if dataset.label_names and targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
             return [dataset.label_names[target] for target in targets]
         return [json.dumps(target, ensure_ascii=False, default=np.ndarray.tolist) for target in targets]
+
+    def readable(self, label: str, texts: Sequence) -> str:
+        """A label in words of the instance with these texts, as a page shows it."""
+        return label
+
+    def label_form(self, spec: dict) -> str:
+        """What the label of a correction looks like."""
+        return "a label as the source spells it"
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """By row of a source what its columns have to hold for the row to have this label, which is in words
+        or as the source spells it; None where there is no such label.
+        """
+        return {row: {spec["label"]: label} for row, label in labels.items()}
 
     def tokenize(self, dataset: "Dataset", tokenizer_file: str | Path, max_length: int) -> "Tokens":
         """The tokens of a data set, by the tokenizer in a file `tokenizer.json`."""

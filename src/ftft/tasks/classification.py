@@ -17,12 +17,22 @@ class Classification(Kind):
     required = ("labels",)
     metrics = ("accuracy", "macro_f1")
     signals = frozenset({"logits"})
-    correctable = True
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Texts by column, and class indices [n]."""
         texts = tuple(required_texts(records, column, spec, name) for column in spec["text"])
         return texts, label_indices(records, spec, name)
+
+    def label_form(self, spec: dict) -> str:
+        """A class."""
+        return f"one of {', '.join(spec['labels'])}"
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """A class of the task, or a raw value that stands for one."""
+        known = {*spec["labels"], *spec.get("label_names", {})}
+        return {row: {spec["label"]: label} if label in known else None for row, label in labels.items()}
 
     def width(self, dataset) -> int:
         """The number of classes."""

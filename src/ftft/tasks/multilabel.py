@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..data.targets import label_sets, required_texts
+from ..data.targets import label_sets, list_of_texts, required_texts
 from .base import Kind, Suggestions
 
 
@@ -38,6 +38,28 @@ class Multilabel(Kind):
         """Texts by column, and which labels each row has."""
         texts = tuple(required_texts(records, column, spec, name) for column in spec["text"])
         return texts, label_sets(records, spec, name)
+
+    def label_form(self, spec: dict) -> str:
+        """A list."""
+        return f"a list in JSON of {', '.join(spec['labels'])}"
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """The list of a row's labels, or a truth value for each column."""
+        columns = spec.get("label_columns")
+        known = {*spec["labels"], *({} if columns else spec.get("label_names", {}))}
+        found: dict[int, dict[str, str] | None] = {}
+        for row, label in labels.items():
+            own = list_of_texts(label)
+            if own is None or not known.issuperset(own):
+                found[row] = None
+            elif columns:
+                pairs = zip(columns, spec["labels"], strict=True)
+                found[row] = {column: str(int(name in own)) for column, name in pairs}
+            else:
+                found[row] = {spec["label"]: label}
+        return found
 
     def width(self, dataset) -> int:
         """The number of labels."""
@@ -97,6 +119,10 @@ class Multilabel(Kind):
         """The list of an instance's labels, as JSON."""
         names = np.array(dataset.label_names, object)
         return [json.dumps(names[own].tolist(), ensure_ascii=False) for own in targets]
+
+    def readable(self, label: str, texts: Sequence) -> str:
+        """The labels one after the other."""
+        return ", ".join(json.loads(label)) or "no label"
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The labels whose probability is above one half, bool [n, labels]."""

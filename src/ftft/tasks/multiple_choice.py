@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..data.targets import choice_columns, required_texts
+from ..data.targets import choice_cells, choice_columns, required_texts
 from ..errors import DataError
 from .base import ABSENT, Batch, Kind, finite_or_null, true_class_probability
 
@@ -47,6 +47,17 @@ class MultipleChoice(Kind):
         questions = required_texts(records, spec["text"][0], spec, name)
         choices, labels = choice_columns(records, spec, name)
         return (questions, choices), labels
+
+    def label_form(self, spec: dict) -> str:
+        """A choice."""
+        return "the text of one of the row's choices, or what the label column would call it"
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """The text of a choice, as the column of labels names it."""
+        cells = choice_cells(records, labels, spec, name)
+        return {row: None if cell is None else {spec["label"]: cell} for row, cell in cells.items()}
 
     def width(self, dataset) -> int:
         """The largest number of choices."""

@@ -29,7 +29,7 @@ def prepare(records: pa.Table, spec: dict, name: str, provenance: dict) -> Datas
         )
     wanted = [*kind.columns(spec), *filter(None, (spec["uid"], spec.get("group")))]
     require(records, wanted, name, "name its columns by the keys text, label, uid and group of the data set")
-    records, uids, corrected = correct(records, _uids(records, spec, name), spec, name)
+    records, uids, corrected = correct(records, _uids(records, spec, name), spec, name, kind)
     if corrected:
         provenance = {**provenance, "steps": [*provenance["steps"], *corrected]}
     texts, labels = kind.read(records, spec, name)

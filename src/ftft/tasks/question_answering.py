@@ -43,7 +43,6 @@ class QuestionAnswering(Kind):
     fewest_texts = 2
     first_token = False
     shows_dynamics = True
-    correctable = True
 
     def columns(self, spec: dict) -> list[str]:
         """The columns of question, context and answers, and that of their starts, if it is one of its own."""
@@ -164,6 +163,10 @@ class QuestionAnswering(Kind):
     def in_words(self, targets: np.ndarray, dataset) -> list[str]:
         """SQuAD's objects, which a correction may hold in place of the answers."""
         return [_as_in_squad(own["texts"], own["starts"]) for own in targets]
+
+    def readable(self, label: str, texts: Sequence) -> str:
+        """The words of the answers."""
+        return ", ".join(json.loads(label)["text"]) or NO_ANSWER
 
     def marked(self, labels: np.ndarray) -> tuple[int, np.ndarray]:
         """The first answer in the context."""

@@ -26,7 +26,6 @@ class Regression(Kind):
     name = "regression"
     learns = "a number per row"
     title = "model that gives a text a number"
-    correctable = True
     metrics = ("spearman", "pearson")
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.dataset import object_array
-from ..data.targets import tagged_words
+from ..data.targets import is_bio2, list_of_texts, tagged_words
 from ..errors import DataError
 from .base import ABSENT, Batch, Kind, Suggestions, true_class_probability
 
@@ -52,6 +52,23 @@ class TokenClassification(Kind):
         """Lists of words, and the indices of their tags."""
         words, tags = tagged_words(records, spec, name, self.label_names(spec))
         return (words,), tags
+
+    def label_form(self, spec: dict) -> str:
+        """A list."""
+        return f"a list in JSON with one of {', '.join(self.label_names(spec))} for every word"
+
+    def corrected(
+        self, labels: dict[int, str], records: pa.Table, spec: dict, name: str
+    ) -> dict[int, dict[str, str] | None]:
+        """The list of a sentence's tags."""
+        known = {*self.label_names(spec), *spec.get("label_names", {})}
+        words = records[spec["text"][0]].to_pylist()
+        found: dict[int, dict[str, str] | None] = {}
+        for row, label in labels.items():
+            tags = list_of_texts(label)
+            fits = tags is not None and len(tags) == len(list_of_texts(words[row]) or ())
+            found[row] = {spec["label"]: label} if fits and known.issuperset(tags) else None
+        return found
 
     def width(self, dataset) -> int:
         """Twice the largest number of words: probabilities of gold tags, then predicted tags."""
@@ -156,24 +173,33 @@ class TokenClassification(Kind):
         return np.nansum(probabilities, 1) / np.maximum(1, numbers.sum(1))
 
     def suggestions(self, logits: None, own: dict[str, np.ndarray], dataset) -> Suggestions:
-        """Of each sentence the word that looks worst in the last epoch, with its given and its predicted tag;
-        a whole sentence is not suggested, for its tags have to fit together.
+        """The tags with the predicted one at the word that looks worst in the last epoch, where they are
+        BIO2 with it.
         """
-        names, remarks = dataset.label_names, {}
+        names, remarks, suggested = dataset.label_names, {}, [""] * len(dataset)
         last = zip(*(own[name][-1].tolist() for name in ("worst", "worst_place", "worst_tag")), strict=True)
         for row, (probability, place, tag) in enumerate(last):
-            given = names[dataset.labels[row][place]]
+            tags = [names[own] for own in dataset.labels[row]]
+            given = tags[place]
             if given != names[tag]:
+                tags[place] = names[tag]
+                if not is_bio2(tags):
+                    tags[place] = names[tag].replace("I-", "B-", 1)
+                suggested[row] = json.dumps(tags) if is_bio2(tags) and tags[place] != given else ""
                 remarks[row] = (
                     f" The worst word is {dataset.texts[0][row][place]!r}: its tag {given} has probability "
                     f"{probability:.2f} in the last epoch, {names[tag]} is predicted."
                 )
         given = self.in_words(dataset.labels, dataset)
-        return Suggestions(given, [""] * len(dataset), remarks=remarks)
+        return Suggestions(given, suggested, remarks=remarks)
 
     def in_words(self, targets: np.ndarray, dataset) -> list[str]:
         """The list of a sentence's tags, as JSON."""
         return [json.dumps([dataset.label_names[tag] for tag in tags]) for tags in targets]
+
+    def readable(self, label: str, texts: Sequence) -> str:
+        """The sentence with its entities in brackets."""
+        return _bracketed(texts[0], json.loads(label))
 
     def predictions(self, outputs: np.ndarray, dataset) -> np.ndarray:
         """The tags of every sentence's words, O where one was cut off: an object array of int64 [words]."""
@@ -186,7 +212,8 @@ class TokenClassification(Kind):
 
     def shown(self, texts: Sequence[list], labels: np.ndarray, label_names: Sequence[str]) -> list[list[str]]:
         """Sentences with their entities in brackets: [John Smith]PER lives in [Paris]LOC."""
-        return [[_bracketed(*pair, label_names) for pair in zip(texts[0], labels, strict=True)]]
+        tagged = zip(texts[0], labels, strict=True)
+        return [[_bracketed(words, [label_names[tag] for tag in tags]) for words, tags in tagged]]
 
     def usage(self, text: Sequence[str], encoder_decoder: bool = False) -> str:
         """The pipeline for token classification, asked for whole entities."""
@@ -283,9 +310,9 @@ def _by_word(values, words, width: int):
     return found[:, :width]
 
 
-def _bracketed(words: Sequence[str], tags: Sequence[int], label_names: Sequence[str]) -> str:
+def _bracketed(words: Sequence[str], tags: Sequence[str]) -> str:
     parts: list[str] = []
-    following = [*(label_names[tag] for tag in tags), "O"]
+    following = [*tags, "O"]
     for place, word in enumerate(words):
         tag, after = following[place], following[place + 1]
         opened = "[" if tag.startswith("B-") else ""

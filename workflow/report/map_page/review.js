@@ -26,7 +26,6 @@ async function prepareReview() {
   const names = page.choices.map((name, place) => make("option", { value: place }, name));
   element("another").append(...names);
   element("another").hidden = !page.choices.length;
-  element("take").hidden = !page.takes_suggested;
 }
 
 const issue = () => review.issues[review.at];
@@ -39,8 +38,8 @@ function showIssue(at) {
 }
 
 function tellReview() {
-  const { given, suggested, probability, reason } = issue();
-  const facts = [["given label", readable(given)], ["suggested", suggested ? readable(suggested) : "none"]];
+  const { suggested, shown, probability, reason } = issue();
+  const facts = [["given label", shown[0]], ["suggested", shown[1] || "none"]];
   if (probability !== null) facts.push(["probability that it is wrong", probability.toFixed(2)]);
   const terms = facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, value)]);
   element("verdict").replaceChildren(make("dl", {}, ...terms), make("p", {}, reason));
@@ -48,7 +47,7 @@ function tellReview() {
   element("take").disabled = !suggested;
   element("another").value = "";
   element("note").value = made?.note ?? "";
-  const chosen = made ? inWords(made.label, given) : "not judged";
+  const chosen = made ? inWords(made.label, issue()) : "not judged";
   element("judged").textContent = `${count(review.at + 1)} of ${count(review.issues.length)}: ${chosen}`;
   const changed = changes();
   const dropped = changed.filter(([, { label }]) => label === DROPPED).length;
@@ -57,15 +56,10 @@ function tellReview() {
   element("corrections").disabled = !changed.length;
 }
 
-function inWords(label, given) {
+function inWords(label, { given, suggested, shown }) {
   if (label === DROPPED) return "dropped";
-  return label === given ? "kept" : `relabelled ${readable(label)}`;
-}
-
-/** Of answers, which are SQuAD's objects in a file of corrections, the texts; any other label as it is. */
-function readable(label) {
-  if (page.kind !== "question_answering") return label;
-  return JSON.parse(label).text.join(", ") || "no answer";
+  if (label === given) return "kept";
+  return `relabelled ${label === suggested ? shown[1] : label}`;
 }
 
 /** The issues whose label was changed, with what was decided, in the order of the list. */
@@ -103,7 +97,7 @@ function toggleReview(open) {
 function followReview() {
   const actions = {
     k: () => decide(issue().given),
-    s: () => page.takes_suggested && issue().suggested && decide(issue().suggested),
+    s: () => issue().suggested && decide(issue().suggested),
     d: () => decide(DROPPED),
     b: () => showIssue(review.at - 1),
     n: () => showIssue(review.at + 1),
