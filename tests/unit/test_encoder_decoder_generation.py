@@ -27,8 +27,9 @@ from ftft.cartography.before import read_before
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
 from ftft.errors import ModelError
 from ftft.execution.progress import Progress
+from ftft.execution.state import read_state, write_state
 from ftft.models import flops
-from ftft.models.adapters import adapt
+from ftft.models.adapters import adapt, load_trained_state, trained_state
 from ftft.models.decoding import greedy_responses
 from ftft.models.encoders import prepare_encoder
 from ftft.models.flops import Workload
@@ -96,6 +97,18 @@ def test_losses_are_those_of_transformers_one_by_one_whatever_the_batch(folder, 
         right = (p.argmax(-1) == labels[0]).sum()
         by_hand = [len(given), gold.sum(), gold.exp().mean(), right, expected.loss]
         torch.testing.assert_close(together[row], torch.tensor(by_hand), rtol=1e-4, atol=1e-4)
+
+
+def test_a_state_holds_shared_embeddings_once_and_comes_back(folder, tmp_path):
+    trained, other = (KIND.load(folder, [], True) for _ in range(2))
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    path = write_state(tmp_path, "state", {"model": trained_state(trained)}, {})
+    load_trained_state(other, read_state(path, {})["model"])
+    torch.testing.assert_close(other.state_dict(), trained.state_dict(), rtol=0, atol=0)
+    assert other.get_output_embeddings().weight is other.get_input_embeddings().weight
+    assert path.stat().st_size < 5 * sum(own.numel() for own in other.parameters()) + 20_000
 
 
 def test_the_prompt_matters_and_its_padding_does_not(folder, tmp_path):

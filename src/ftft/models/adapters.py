@@ -79,20 +79,24 @@ def is_adapted(model) -> bool:
 
 
 def trained_state(model) -> dict:
-    """The tensors of a model that a training may change, by name: all, or adapter and head."""
+    """The tensors of a model that a training may change, by name: all, or adapter and head. What several
+    modules share, such as the embeddings of a language model and its head, is there once.
+    """
     state = model.state_dict()
-    if not is_adapted(model):
-        return state
-    return {name: state[name] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    own = dict(model.named_parameters())
+    if is_adapted(model):
+        return {name: state[name] for name, parameter in own.items() if parameter.requires_grad}
+    shared = dict(model.named_parameters(remove_duplicate=False)).keys() - own.keys()
+    return {name: tensor for name, tensor in state.items() if name not in shared}
 
 
 def load_trained_state(model, state: dict) -> None:
     """Give a model what `trained_state` took of one like it; raises RuntimeError where that is not all."""
     missing = trained_state(model).keys() - state.keys()
-    found = model.load_state_dict(state, strict=not is_adapted(model))
+    found = model.load_state_dict(state, strict=False)
     if missing or found.unexpected_keys:
         raise RuntimeError(
-            f"not the adapter of this model: {sorted(missing)[:3]}, {found.unexpected_keys[:3]}"
+            f"not what a training changes of this model: {sorted(missing)[:3]}, {found.unexpected_keys[:3]}"
         )
 
 
