@@ -55,3 +55,19 @@ def test_two_processes_record_what_one_does(architecture, cases, tmp_path):
         found = list(zip(table["epoch"].to_pylist(), table["row"].to_pylist(), strict=True))
         assert len(found) == len(set(found)) == EPOCHS * ROWS and {row for _, row in found} == {*range(ROWS)}
         assert table["p_true"].null_count == 0 and min(table["tokens"].to_pylist()) > 0
+
+
+@pytest.mark.parametrize("architecture", [GPT2, T5], ids=["gpt2", "t5"])
+def test_sharded_weights_that_modules_share_are_trained_alike_and_gone_on_from(architecture, tmp_path):
+    """Embeddings and head of both models are one tensor."""
+    start = start_of(architecture, tmp_path)
+    alone = training(ProcessGroup(), **start)
+    sharded = together(2, training, **start, sharding="fsdp2")
+    assert same(*sharded)
+    np.testing.assert_allclose(sharded[0]["epochs"], alone["epochs"], rtol=1e-3, atol=2e-3)
+    for name, values in alone["weights"].items():
+        np.testing.assert_allclose(sharded[0]["weights"][name], values, rtol=0, atol=2e-4, err_msg=name)
+    ended = together(2, training, **start, sharding="fsdp2", scratch=tmp_path / "states", end_at=4)
+    assert [str(error) for error in ended] == ["ended"] * 2
+    resumed = together(2, training, **start, sharding="fsdp2", scratch=tmp_path / "states")
+    assert all(same(result, sharded[0]) for result in resumed)
