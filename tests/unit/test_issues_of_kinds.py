@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ftft.artifacts import read_parquet, write_parquet
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.errors import ArtifactError
 from ftft.results.issues import find_issues, listed
 from ftft.tasks.base import ABSENT, KINDS, kind_of
 from ftft.tasks.prepare import prepare
@@ -158,6 +160,26 @@ def test_duplicates_with_other_labels_are_issues_of_every_kind(kind, tmp_path):
     found = issues_of(kind, tmp_path).set_index("uid")
     assert "nearly the same, has the label" in found.loc["u0", "reason"]
     assert "nearly the same, has the label" in found.loc["u1", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [
+        ("question_answering", "answer_end"),
+        ("token_classification", "worst_tag"),
+        ("multilabel", "probability_1"),
+        ("regression", "prediction"),
+    ],
+)
+def test_dynamics_that_another_version_recorded_are_refused(kind, column, tmp_path):
+    issues_of(kind, tmp_path)
+    table, metadata = read_parquet(tmp_path / "dynamics.parquet")
+    write_parquet(tmp_path / "dynamics.parquet", table.drop_columns([column]), metadata)
+    dataset = dataset_of(kind)
+    dynamics = load_dynamics(tmp_path / "dynamics.parquet", dataset)
+    with pytest.raises(ArtifactError, match=f"no column {column}: another version") as error:
+        find_issues(dynamics, dataset, {}, ["confidence"], {})
+    assert "delete the file" in str(error.value)
 
 
 @pytest.mark.parametrize("pool", ["entities", "all_words", "min"])

@@ -145,8 +145,19 @@ def _whole(
     columns = [to_numpy(table[name]).reshape(shape) for name in names]
     stacked = np.stack(columns, -1) if columns else None
     further = [name for name in table.column_names if name not in (*KEYS, *names)]
-    own = {name: to_numpy(table[name]).reshape(shape) for name in further}
+    own = Own(path, {name: to_numpy(table[name]).reshape(shape) for name in further})
     return Dynamics(uids, p_true, correct, labels, stacked, own=own)
+
+
+class Own(dict[str, np.ndarray]):
+    """What a kind of task recorded beside p_true and correct, by name; ArtifactError for what it did not."""
+
+    def __init__(self, path: str | Path, columns: dict[str, np.ndarray]):
+        super().__init__(columns)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise _mismatch(self._path, f"no column {name}: another version of the program recorded them")
 
 
 def _mismatch(path: str | Path, what: str) -> ArtifactError:
