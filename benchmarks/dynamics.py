@@ -59,7 +59,8 @@ def _percent(runs: dict, part: str) -> Spread:
 
 
 def _steps(rows: Corpus, batches: list[np.ndarray], precision: str) -> Work:
-    train = ours.training(ours.fast_classifier(), rows.tokens, rows.labels, batches, precision)
+    data = ours.classified(rows.tokens, rows.labels)
+    train = ours.training(ours.fast_classifier(), data, batches, precision)
     return lambda: train() / ours.RECIPE["batch_size"]
 
 

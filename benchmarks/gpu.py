@@ -149,8 +149,9 @@ def _ours(
     shape: Shape, tokens: Tokens, labels: np.ndarray, batches: Sequence[np.ndarray], device: torch.device
 ) -> Work:
     where = "cpu" if device.type == "cpu" else "auto"
+    data = ours.classified(tokens, labels)
     return with_own_accelerate(
-        lambda: ours.training(speed_up(_classifier(shape)), tokens, labels, batches, "bfloat16", device=where)
+        lambda: ours.training(speed_up(_classifier(shape)), data, batches, "bfloat16", device=where)
     )
 
 

@@ -286,7 +286,7 @@ def own_scores(dataset: Dataset, epochs: list[np.ndarray]) -> tuple[dict[str, np
         if len(averaged) > 1:
             found["mean rank of " + ", ".join(averaged)] = suspicion(dynamics, averaged)
         if dynamics.logits is not None:
-            share = estimate(softmax(dynamics.logits, -1).mean(0), dataset.labels).share
+            share = estimate(dynamics.logits, dataset.labels).share
     return found, share
 
 

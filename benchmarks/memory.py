@@ -107,7 +107,8 @@ def one(name: str, shape: str, rows: int, widths: list[int]) -> None:
         if TRAINED[name].get("again"):
             keep_layer_inputs_alone(model)
         micro = rows // 4 if TRAINED[name].get("quarters") else None
-        work = ours.training(model, tokens, labels, batches, "float32", micro_batch_size=micro)
+        data = ours.classified(tokens, labels)
+        work = ours.training(model, data, batches, "float32", micro_batch_size=micro)
     elif name == TRAINER:
         recipe = {**ours.RECIPE, "batch_size": rows}
         work = peers.trainer(tokens, labels, batches, recipe, None, model)

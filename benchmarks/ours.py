@@ -47,10 +47,15 @@ def accelerator(precision: str, device: str = "cpu"):
     return make_accelerator(resolve_execution(precision, runtime))
 
 
+def classified(tokens: Tokens, labels: np.ndarray) -> TrainingData:
+    """All of these rows, to be learnt with weight 1."""
+    rows = Dataset(list(map(str, range(len(tokens)))), (), labels, LABELS)
+    return TrainingData(KIND, tokens, rows, Supervision.of(np.arange(len(tokens))))
+
+
 def training(
     model: nn.Module,
-    tokens: Tokens,
-    labels: np.ndarray,
+    data: TrainingData,
     batches: Sequence[np.ndarray],
     precision: str,
     recipe: dict = RECIPE,
@@ -59,14 +64,11 @@ def training(
 ) -> Work:
     """Steps over `batches`, their training dynamics recorded and their losses watched."""
     accelerate = accelerator(precision, device)
-    everything = Supervision.of(np.arange(len(tokens)))
-    rows = Dataset(list(map(str, range(len(tokens)))), (), labels, LABELS)
-    data = TrainingData(KIND, tokens, rows, everything)
     feed = Feed(data, model.config, accelerate.device)
     runtime = {"micro_batch_size": micro_batch_size}
     at_once = AtOnce(micro_batch_size, trained_tokens(runtime, accelerate.device))
     step = TrainingStep(model.train(), feed, recipe, PLANNED_STEPS, accelerate, at_once=at_once)
-    recorder = EpochRecorder(len(tokens), len(LABELS))
+    recorder = EpochRecorder(len(data.dataset), data.kind.width(data.dataset))
     watch, memory = FiniteWatch(step, accelerate.device), FreedMemory()
 
     def work() -> int:

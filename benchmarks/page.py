@@ -9,6 +9,7 @@ from .report import Goal, Row, Table, load
 SECTIONS = {
     "input": "Input: batches from token ids",
     "training": "Training steps",
+    "generation": "Training steps of a language model",
     "memory": "Peak memory",
     "dynamics": "Recording training dynamics",
     "deberta": "DeBERTa's attention",

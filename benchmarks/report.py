@@ -26,6 +26,7 @@ LIBRARIES = (
     "snakemake",
     "disentangled-flash",
     "datasketch",
+    "trl",
 )
 # Instruction sets that decide which matrix kernels a CPU runs.
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")

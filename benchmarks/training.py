@@ -93,6 +93,7 @@ def _use(name: str, runs: dict[str, list[Run]], sample: Sequence[np.ndarray], le
 
 def _variants(rows: Corpus, samples: dict[str, Sequence[np.ndarray]]) -> dict[str, Work]:
     data = (rows.tokens, rows.labels)
+    classified = ours.classified(*data)
     random, grouped = samples["random"], samples["length_grouped"]
 
     def loop(bfloat16: bool) -> Work:
@@ -109,7 +110,7 @@ def _variants(rows: Corpus, samples: dict[str, Sequence[np.ndarray]]) -> dict[st
         )
 
     def own(batches: Sequence[np.ndarray], precision: str) -> Work:
-        return ours.training(ours.fast_classifier(), *data, batches, precision)
+        return ours.training(ours.fast_classifier(), classified, batches, precision)
 
     makers = {
         TRAINER: lambda: peers.trainer(*data, random, ours.RECIPE, WIDTH),

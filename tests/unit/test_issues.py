@@ -73,12 +73,23 @@ def test_the_falling_fit_is_scikit_learns(pairs):
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_the_share_of_planted_errors_is_estimated(share, classes):
     dynamics, wrong = planted(share, classes)
-    noise = estimate(
-        KIND.suggestions(dynamics.logits, {}, dataset_of(dynamics, classes)).probabilities, dynamics.labels
-    )
+    noise = estimate(dynamics.logits, dynamics.labels)
     assert share * 2 / 3 < noise.share < share * 4 / 3
     assert noise.probability[wrong].mean() > 3 * noise.probability[~wrong].mean()
     assert abs(noise.probability.mean() - share) < share / 2
+
+
+def test_the_third_epoch_tells_the_share():
+    """Before it the task is not learnt, after it wrong labels are."""
+    dynamics, wrong = planted(0.1)
+    early = np.random.default_rng(1).normal(size=(2, *dynamics.logits.shape[1:])).astype(np.float32)
+    late = dynamics.logits[:2].copy()
+    rows = np.flatnonzero(wrong)
+    late[:, rows, dynamics.labels[rows]] += 20
+    logits = np.concatenate([early, dynamics.logits[:1], late])
+    alone = estimate(dynamics.logits[:1], dynamics.labels).share
+    assert estimate(logits, dynamics.labels).share == estimate(logits[:3], dynamics.labels).share == alone
+    assert estimate(logits[:2], dynamics.labels).share > 0.5
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])

@@ -53,26 +53,27 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 # The lowest probabilities decide on the share; a minimum over fewer instances than this is chance.
 FEWEST = 50
+# The epoch that tells the share. Before it a model has not learnt the task, long after it wrong labels too.
+TELLING = 3
 # How far a range reaches beyond its estimates: 95 % of a normal distribution.
 ERRORS = 2.0
 
 
-def estimate(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
-    """How many of the labels [n] are wrong, by a model's mean probabilities of all classes [n, classes].
+def estimate(logits: np.ndarray, labels: np.ndarray) -> Noise:
+    """How many of the labels [n] are wrong, and each with which probability, by logits [epochs, n, classes].
 
     What a wrong label's probability looks like is known without one: it is that of the classes that were not
     given. Were the share of wrong labels w, then at every threshold the given labels below it would be at
     least w times as many, in proportion, as other classes below it. The smallest of these ratios is the
     estimate, an upper bound that is reached where the model is sure (mixture proportions: Blanchard, Lee and
     Scott 2010). Of the classes that were not given, one of a wrong label's is the right one; the ratio is
-    corrected for it. The probability of an instance is the share times the ratio of the two densities at its
-    own probability, fitted as a falling function by isotonic regression.
+    corrected for it. The probabilities are those of epoch `TELLING`, or of the last where there are fewer.
+
+    The probability of an instance is the share times the ratio of the two densities at its own probability,
+    the mean over all epochs, fitted as a falling function by isotonic regression.
     """
-    classes = probabilities.shape[1]
-    given, other = _given_and_others(probabilities, labels)
-    ratio, _ = _least_ratio(np.sort(given), other)
-    share = _corrected(ratio, classes)
-    return Noise(share, _posterior(given, other, share))
+    share, _ = _share(logits[:TELLING][-1:], labels)
+    return Noise(share, _posterior(*_given_and_others(mean_probabilities(logits), labels), share))
 
 
 def share_range(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -85,22 +86,23 @@ def share_range(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """
     ends = []
     for part, sign in ((logits[-1:], -1), (logits[:2], 1)):
-        given, other = _given_and_others(mean_probabilities(part), labels)
-        ratio, count = _least_ratio(np.sort(given), other)
-        share = _corrected(ratio, logits.shape[-1])
+        share, count = _share(part, labels)
         ends.append(min(1.0, max(0.0, share * (1 + sign * ERRORS / count**0.5))))
     return min(ends), max(ends)
 
 
+def _share(logits: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
+    """The estimate by the mean probabilities of these epochs, and the number of labels that it rests on."""
+    given, other = _given_and_others(mean_probabilities(logits), labels)
+    ratio, count = _least_ratio(np.sort(given), np.sort(other))
+    return ratio / (1 + ratio / (logits.shape[-1] - 1)), count
+
+
 def _given_and_others(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probabilities of the given labels [n], and those of all other classes, ascending."""
+    """The probabilities of the given labels [n], and those of all other classes."""
     others = np.ones(probabilities.shape, bool)
     others[np.arange(len(labels)), labels] = False
-    return probabilities[~others], np.sort(probabilities[others])
-
-
-def _corrected(ratio: float, classes: int) -> float:
-    return ratio / (1 + ratio / (classes - 1))
+    return probabilities[~others], probabilities[others]
 
 
 def _least_ratio(given: np.ndarray, other: np.ndarray) -> tuple[float, int]:

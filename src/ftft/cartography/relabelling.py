@@ -12,10 +12,10 @@ from .supervision import Supervision
 def suggested_labels(pool: Pool, above: float) -> Supervision:
     """Every row, with the likeliest class in place of a label that is wrong with a probability above `above`.
 
-    Both are taken from the mean probabilities over the epochs, as the list of issues takes them.
+    Both are taken as the list of issues takes them; the likeliest class by the mean over the epochs.
     """
     probabilities = np.exp(log_probabilities(pool.dynamics, -1).astype(np.float64))
     labels = pool.dynamics.labels
-    wrong = estimate(probabilities, labels).probability > above
+    wrong = estimate(pool.dynamics.logits, labels).probability > above
     target = np.eye(probabilities.shape[1], dtype=np.float32)
     return everything(pool, target=target[np.where(wrong, probabilities.argmax(1), labels)])

@@ -95,7 +95,7 @@ def find_issues(
     suggestions = kind_of(dataset.kind).suggestions(dynamics.logits, dynamics.own, dataset)
     noise = None
     if suggestions.probabilities is not None:
-        noise = estimate(suggestions.probabilities, dataset.labels)
+        noise = estimate(dynamics.logits, dataset.labels)
     others = duplicates_with_other_labels(dataset.uids, repeats, suggestions.given)
     remarks = {row: f"{suggestions.remarks.get(row, '')}{others.get(row, '')}" for row in range(len(dataset))}
     columns = {
