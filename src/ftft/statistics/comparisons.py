@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_parquet
 from .bootstrap import Difference, difference, holm, resample_scores
-from .exclusions import exclusions, references_of, run_key
+from .exclusions import exclusions, references_of_rows, run_key
 from .frames import write_csv
 from .scores import Evaluation, ledger_of
 
@@ -90,7 +90,7 @@ def compare_rows(
     comparison = BootstrapComparison(
         map(Evaluation, evaluations),
         map(read_json, ledgers),
-        references_of([*rows, *baselines]),
+        references_of_rows([*rows, *baselines]),
         spec["metric"],
         spec["failure_metric"],
         spec["resamples"],

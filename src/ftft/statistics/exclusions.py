@@ -16,7 +16,7 @@ def run_key(run: dict) -> RunKey:
     return run["model"], run["supervision"], run["budget"], run["seed"]
 
 
-def references_of(rows: Iterable[dict]) -> dict[str, str]:
+def references_of_rows(rows: Iterable[dict]) -> dict[str, str]:
     """By supervision, the reference model whose training it goes by; supervisions without one are absent."""
     return {
         row["supervision"]: row["reference"]
@@ -32,7 +32,7 @@ def exclusions(
     """By run, why it counts as failed; good runs are absent.
 
     A run fails where it ended no better than the trivial answer, or where its reference run did. `ledgers`
-    are those of one task's runs, reference runs included; `references` as from `references_of`.
+    are those of one task's runs, reference runs included; `references` as from `references_of_rows`.
     Raises ArtifactError where the ledger of a reference run is not among them.
     """
     by_run = {run_key(ledger["run"]): ledger["outcome"] for ledger in ledgers}

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..artifacts import read_json, read_parquet, write_parquet
 from ..cartography.controls import PARTS
 from .comparisons import BootstrapComparison, method_of
-from .exclusions import references_of
+from .exclusions import references_of_rows
 from .frames import write_csv
 from .scores import Evaluation
 
@@ -44,7 +44,7 @@ def split_gains(
     comparison = BootstrapComparison(
         map(Evaluation, evaluations),
         map(read_json, ledgers),
-        references_of(rows),
+        references_of_rows(rows),
         spec["metric"],
         spec["failure_metric"],
         spec["resamples"],
