@@ -25,7 +25,7 @@ from ftft.pipeline.verdicts import verdict_slice
 from ftft.results.notes import overlap_notes
 from ftft.results.tables import _row_ledgers, load_supervising
 from ftft.statistics.costs import parts
-from ftft.statistics.exclusions import references_of
+from ftft.statistics.exclusions import references_of_rows
 from ftft.tasks.prediction import encode
 from ftft.training.before import look_before_training
 
@@ -184,8 +184,8 @@ def test_the_epochs_of_a_reference_count_only_where_it_trains(asked):
 
 def test_a_reference_that_does_not_train_cannot_fail():
     row = {"supervision": "small-ifd-33", "reference": "small"}
-    assert references_of([row]) == {"small-ifd-33": "small"}
-    assert references_of([{**row, "trained": False}]) == {}
+    assert references_of_rows([row]) == {"small-ifd-33": "small"}
+    assert references_of_rows([{**row, "trained": False}]) == {}
 
 
 def test_the_pass_is_counted_and_an_untrained_reference_is_not(tmp_path):

@@ -10,7 +10,7 @@ from ..artifacts import read_json
 from ..results.rendering import Rendering, write_outputs
 from ..statistics.bootstrap import Difference, holm
 from ..statistics.comparisons import BootstrapComparison, method_of
-from ..statistics.exclusions import references_of
+from ..statistics.exclusions import references_of_rows
 from ..statistics.scores import Evaluation
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be decided"
@@ -41,7 +41,7 @@ def write_claims(
         for comparison in claim["tests"]
         for side in ("left", "right")
     ]
-    references = references_of(sides)
+    references = references_of_rows(sides)
     loaded, runs = list(map(Evaluation, evaluations)), list(map(read_json, ledgers))
     comparisons = {
         task: BootstrapComparison(

@@ -11,7 +11,7 @@ from ..artifacts import read_json, read_parquet, replacing_files, require_model_
 from ..errors import ArtifactError, TrainingError
 from ..statistics.bootstrap import resample_scores
 from ..statistics.costs import computed_millions, consumed_share, method_cost
-from ..statistics.exclusions import RunKey, exclusions, references_of, run_key
+from ..statistics.exclusions import RunKey, exclusions, references_of_rows, run_key
 from ..statistics.frames import write_csv
 from ..statistics.scores import Evaluation, choosing_sets
 from ..tasks.base import kind_of
@@ -42,7 +42,7 @@ def write_finetuned(
     """
     ledgers = {Path(file): read_json(file) for file in ledger_files}
     references = [read_json(file) for file in reference_files]
-    excluded = exclusions([*ledgers.values(), *references], references_of([spec]), spec["metric"])
+    excluded = exclusions([*ledgers.values(), *references], references_of_rows([spec]), spec["metric"])
     good = {file: ledger for file, ledger in ledgers.items() if run_key(ledger["run"]) not in excluded}
     if not good:
         keys = [run_key(ledger["run"]) for ledger in ledgers.values()]

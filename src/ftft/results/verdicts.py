@@ -10,7 +10,7 @@ from ..artifacts import read_json, read_parquet, write_json, write_text
 from ..data.dataset import Dataset, targets_of_column
 from ..errors import ArtifactError
 from ..statistics.bootstrap import Replicates, resample_scores
-from ..statistics.exclusions import exclusions, references_of, run_key
+from ..statistics.exclusions import exclusions, references_of_rows, run_key
 from ..statistics.verdicts import Curve, Lead, band, checkpoint_costs, judge
 from ..tasks.metrics import metric as named_metric
 from .figures import verdicts as figure
@@ -40,7 +40,7 @@ def write_verdict(
     ledgers = {run_key(ledger["run"]): ledger for ledger in map(read_json, ledger_files)}
     maps = {(ledger["model"], ledger["seed"]): ledger for ledger in map(read_json, map_files)}
     passes = {ledger["model"]: ledger for ledger in map(read_json, pass_files)}
-    excluded = exclusions(ledgers.values(), references_of(spec["methods"]), spec["failure_metric"])
+    excluded = exclusions(ledgers.values(), references_of_rows(spec["methods"]), spec["failure_metric"])
     runs = _good_runs(spec, ledgers, excluded)
     development = load_development(development_files)
     curves = read_curves(spec, runs, ledgers, maps, passes, development, data_files)
