@@ -206,10 +206,11 @@ def _paid(lead: Lead, row: Mapping, rivals: list[str], label: str, where: str) -
     found = lead.difference
     free = f"Take {lead.method}, for which no reference is needed: this pays"
     pays = free if row["free"] else f"{lead.method} pays"
+    over = f" over {lead.rival}, the closest" if len(rivals) > 1 else ""
     return (
         f"{pays} from {lead.budget:.0f} % of the compute of ERM on: "
         f"there its {label} {where} is above {_listed(rivals)} at the same compute, by "
-        f"{100 * found.value:.1f} points over {lead.rival}, the closest ({100 * found.low:+.1f} to "
+        f"{100 * found.value:.1f} points{over} ({100 * found.low:+.1f} to "
         f"{100 * found.high:+.1f}, {found.seeds} seeds)"
     )
 
