@@ -9,6 +9,7 @@ import pytest
 
 from ftft.artifacts import read_parquet, write_parquet
 from ftft.cartography.dynamics import load_dynamics, save_dynamics
+from ftft.cartography.scores import SCORES
 from ftft.errors import ArtifactError
 from ftft.results.issues import find_issues, listed
 from ftft.tasks.base import ABSENT, KINDS, kind_of
@@ -127,6 +128,13 @@ def test_the_wrong_label_is_the_first_issue(kind, epochs, tmp_path):
     assert worst["reason"].startswith(f"The given label was never learnt in {epochs} epochs")
     of_one = reason.replace("mean ", "").replace(" in 2 of 2 epochs", "")
     assert worst["reason"].endswith(reason if epochs == 2 else of_one)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_scores_that_a_kind_takes_are_given_by_one_epoch_of_it(kind, tmp_path):
+    scores = kind_of(kind).issue_scores
+    assert all(SCORES[name].wrong and SCORES[name].epochs == 1 for name in scores)
+    assert issues_of(kind, tmp_path, scores, epochs=1).iloc[0]["uid"] == "u2"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if CASES[kind][-1][1]])

@@ -95,6 +95,13 @@ def test_a_row_needs_one_main_run_per_seed_and_its_reference_runs(tiny, row, sup
     assert plan.reference_runs(row, "demo", config) == expected
 
 
+def test_issues_go_by_the_scores_of_the_kind_unless_some_are_named(tiny):
+    own = list(registry.KINDS["classification"].issue_scores)
+    assert slices.issues_slice(resolve(tiny), "demo")["scores"] == own
+    named = resolve({**tiny, "issues": {"scores": ["correctness"]}})
+    assert slices.issues_slice(named, "demo")["scores"] == ["correctness"]
+
+
 def test_every_method_that_the_schema_offers_has_its_runs(tiny):
     rows = [{"method": name, "main": "large"} for name in METHODS]
     for row in rows:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..tasks.base import mean_probabilities
+from ..tasks.base import Kind, mean_probabilities
 from .datamap import score_of
 from .dynamics import Dynamics
 from .scores import SCORES, mean_ranks
-
-DEFAULT_SCORES = ("confidence",)
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Noise:
     probability: np.ndarray
 
 
-def suspicion(dynamics: Dynamics, names: Sequence[str] = DEFAULT_SCORES, **settings: object) -> np.ndarray:
+def suspicion(dynamics: Dynamics, names: Sequence[str] = Kind.issue_scores, **settings: object) -> np.ndarray:
     """How much every label looks wrong, [n] from 0 to 1: the mean over the scores of the instance's rank.
 
     Equal values share their mean rank. Raises DataError for a score that is no sign of wrong labels, and for

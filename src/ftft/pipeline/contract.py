@@ -99,7 +99,7 @@ def _supervision_roots(config: Configuration, task: str, supervision: str, **_: 
 
 def _issue_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
     """The scores by which a label looks wrong, and the kind of task."""
-    scores = (_definition(registry.SCORES[name].function) for name in config.issues.scores)
+    scores = (_definition(registry.SCORES[name].function) for name in config.issue_scores(task))
     return (*scores, *_kind_roots(config, task))
 
 

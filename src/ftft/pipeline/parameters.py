@@ -373,12 +373,13 @@ def claims_slice(config: Configuration) -> dict:
 
 def issues_slice(config: Configuration, task: str) -> dict:
     """What defines a run's list of issues beside its dynamics and its data."""
-    settings = {}
-    for name in config.issues.scores:
+    settings, scores = {}, config.issue_scores(task)
+    for name in scores:
         settings |= score_slice(config, name)
     entry = config.tasks[task]
     return {
-        **config.issues.dump("scores", "folds"),
+        "scores": list(scores),
+        **config.issues.dump("folds"),
         "settings": settings,
         "train": entry.train,
         "text": list(entry.text),

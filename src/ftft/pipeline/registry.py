@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from ..cartography.controls import MATCHED, PARTS
 from ..cartography.datamap import COORDINATES, MINIMUM_EPOCHS
-from ..cartography.issues import DEFAULT_SCORES
 from ..cartography.scores import SCORES
 from ..cartography.selection import EPOCH_SETTINGS, SELECTORS, needs_training, scores_read
 from ..data import sources
@@ -40,7 +39,6 @@ FEWEST_EPOCHS = MINIMUM_EPOCHS
 MAP_SCORES = COORDINATES
 # By which a label looks wrong.
 ISSUE_SCORES = tuple(name for name, score in SCORES.items() if score.wrong)
-DEFAULT_ISSUE_SCORES = DEFAULT_SCORES
 KINDS = {name: base.kind_of(name) for name in base.KINDS}
 # Keys of a task that not every kind takes.
 KIND_KEYS = tuple(dict.fromkeys(key for kind in KINDS.values() for key in (*kind.required, *kind.optional)))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ..artifacts import read_parquet, to_arrow, to_numpy, write_json, write_parquet
 from ..cartography.dynamics import Dynamics, load_dynamics
 from ..cartography.folds import COSTS
-from ..cartography.issues import DEFAULT_SCORES, estimate, share_range, suspicion
+from ..cartography.issues import estimate, share_range, suspicion
 from ..data.columns import text_column
 from ..data.dataset import Dataset
 from ..errors import ArtifactError
@@ -58,8 +58,8 @@ def write_issues(
 
 
 def issues_so_far(dynamics_file: Path, results: Path) -> tuple[pd.DataFrame, dict]:
-    """The list of a reference run that is not at its end, by the scores that need no more epochs than one,
-    with its texts; and what the file says of the run, with the expected `share_range` of wrong labels.
+    """The list of a reference run that is not at its end, by the scores that its kind of task takes, with its
+    texts; and what the file says of the run, with the expected `share_range` of wrong labels.
 
     Raises ArtifactError where the training set has changed since.
     """
@@ -73,7 +73,8 @@ def issues_so_far(dynamics_file: Path, results: Path) -> tuple[pd.DataFrame, dic
         )
     dynamics = load_dynamics(dynamics_file, dataset)
     repeats = repeats_of(results / "checks" / f"{about['run']['task']}.repeats.parquet", data_file.stem)
-    table, share = find_issues(dynamics, dataset, repeats, DEFAULT_SCORES, {})
+    scores = kind_of(dataset.kind).issue_scores
+    table, share = find_issues(dynamics, dataset, repeats, scores, {})
     names = [f"text {place + 1}" for place in range(len(dataset.texts))]
     expected = None if share is None else share_range(dynamics.logits, dataset.labels)
     return with_texts(listed(table, share), dataset, names), {**about, "share_range": expected}

@@ -85,7 +85,8 @@ class Kind(ABC):
     shows_targets: whether a page shows more than the texts as they are; shows_dynamics: whether it shows what
     this kind records beside p_true and correct.
     evaluation_share: how much of the tokens of an evaluation batch this kind's outputs leave room for.
-    one_column: whether text and label may be one column. baselines: selectors that a table of this kind shows
+    one_column: whether text and label may be one column. issue_scores: the scores by which labels of this
+    kind look wrong, where none are asked for. baselines: selectors that a table of this kind shows
     beside its own.
     """
 
@@ -107,6 +108,7 @@ class Kind(ABC):
     shows_dynamics = False
     evaluation_share = 1.0
     one_column = False
+    issue_scores: tuple[str, ...] = ("confidence",)
     baselines: tuple[str, ...] = ()
 
     # The light half.

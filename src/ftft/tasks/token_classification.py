@@ -39,6 +39,7 @@ class TokenClassification(Kind):
     head = "TokenClassification"
     pipeline = "token-classification"
     first_token = False
+    issue_scores = ("worst_word",)
 
     def lists(self, spec: dict) -> list[str]:
         """The words and their tags."""

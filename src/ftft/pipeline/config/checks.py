@@ -153,7 +153,7 @@ def _weights_of_processes(config: Configuration) -> Iterator[str]:
 
 def _issues(config: Configuration) -> Iterator[str]:
     """Scores for issues that a task's kind does not give, or that a single epoch, as of folds, does not."""
-    for name in config.issues.scores:
+    for name in config.issues.scores or ():
         if config.issues.folds and registry.SCORES[name].epochs > 1:
             single = [one for one in registry.ISSUE_SCORES if registry.SCORES[one].epochs == 1]
             yield (

@@ -69,6 +69,10 @@ class Configuration(Part):
     checks: Checks = key(Checks, meaning="checks of the data, see below", reruns="the check", shown="")
     runtime: Runtime = key(Runtime, meaning="how jobs run, see below", reruns="nothing", shown="")
 
+    def issue_scores(self, task: str) -> tuple[str, ...]:
+        """The scores by which the labels of a task look wrong."""
+        return self.issues.scores or registry.KINDS[self.tasks[task].kind].issue_scores
+
     def selector_of(self, name: str) -> tuple[str, dict[str, Any]]:
         """The registered selector behind the name of one or of one of `selections`, and its settings."""
         own = self.selections.get(name)

@@ -72,11 +72,21 @@ def _tidied(value: Any, named: bool = False) -> Any:
     return tidied
 
 
+def _default_issue_scores() -> Iterator[str]:
+    """The kinds of task by the scores that they take."""
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for name, kind in registry.KINDS.items():
+        kinds.setdefault(kind.issue_scores, []).append(f"`{name}`")
+    for scores, names in kinds.items():
+        yield f"{', '.join(f'`{score}`' for score in scores)} ({', '.join(names)})"
+
+
 def _filled(meaning: str) -> str:
     """A meaning with what the registries hold."""
     fillings: dict[str, Callable[[], Iterator[str] | list[str]]] = {
         "{selectors}": lambda: (f"`{name}`" for name in registry.selectors(reference=True)),
         "{issue_scores}": lambda: [f"`{name}`" for name in registry.ISSUE_SCORES],
+        "{default_issue_scores}": _default_issue_scores,
         "{mixtures}": lambda: (
             f"`{name}`: {registry.SELECTORS[name].description.rstrip('.')}" for name in registry.mixtures()
         ),

@@ -61,12 +61,12 @@ class Selection(Part):
 class Issues(Part):
     """How labels that are probably wrong are found."""
 
-    scores: AtLeastOne[Annotated[str, OneOf(lambda: registry.ISSUE_SCORES)]] = key(
-        registry.DEFAULT_ISSUE_SCORES,
+    scores: Maybe[AtLeastOne[Annotated[str, OneOf(lambda: registry.ISSUE_SCORES)]]] = key(
+        None,
         meaning="scores of the training dynamics by which a label looks wrong: {issue_scores}; of several "
-        "the mean rank",
+        "the mean rank. Where none are named, they are those of the kind of task: {default_issue_scores}",
         reruns="the lists of issues",
-        shown="`[confidence]`",
+        shown="by the kind of task",
     )
     folds: Maybe[Annotated[Whole, Field(ge=2, le=20)]] = key(
         None,
