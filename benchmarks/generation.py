@@ -1,6 +1,5 @@
 """Training steps of a small language model beside TRL's SFTTrainer, and what its recorder costs."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from . import ours
 from .corpora import encoder_folder
 from .harness import Run, Spread, Work, interleave, rate, ratios
 from .options import Options
-from .peers import with_own_accelerate
+from .peers import QUIET, one_epoch, with_own_accelerate
 from .report import Goal, Row, Table, compared
 from .sampling import bias_note, representative
 
@@ -157,24 +156,14 @@ def _sft(model: nn.Module, tokens: Tokens, batches: Sequence[np.ndarray], packin
     columns = {"input_ids": tokens.ids, "completion_mask": tokens.aligned["response"]}
     rows = {name: [values[span].tolist() for span in spans] for name, values in columns.items()}
     arguments = SFTConfig(
-        output_dir=tempfile.gettempdir(),
-        per_device_train_batch_size=1 if packing else RECIPE["batch_size"],
-        num_train_epochs=1,
-        learning_rate=RECIPE["learning_rate"],
-        max_grad_norm=RECIPE["max_grad_norm"],
-        train_sampling_strategy="sequential",
+        **QUIET,
+        **one_epoch({**RECIPE, "batch_size": 1} if packing else RECIPE),
         completion_only_loss=True,
         packing=packing,
         # A sequence holds about as many tokens as the batch of rows that it replaces.
         max_length=int(tokens.lengths[order].sum() / len(batches)) if packing else MAX_LENGTH,
         gradient_checkpointing=False,
         bf16=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        dataloader_pin_memory=False,
     )
     loop = SFTTrainer(
         model,

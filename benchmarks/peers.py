@@ -32,6 +32,16 @@ from .corpora import LABELS, encoder_folder
 from .harness import Work
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
+# A trainer that neither saves nor shows anything.
+QUIET = {
+    "output_dir": tempfile.gettempdir(),
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "dataloader_pin_memory": False,
+}
 
 
 def stock_classifier() -> nn.Module:
@@ -68,6 +78,17 @@ def hf_dataset(tokens: Tokens, labels: np.ndarray, rows: np.ndarray, width: int 
     return Dataset.from_list(records(tokens, labels, rows, width))
 
 
+def one_epoch(recipe: dict) -> dict:
+    """Settings of a trainer that sees its rows once, in their order."""
+    return {
+        "per_device_train_batch_size": recipe["batch_size"],
+        "num_train_epochs": 1,
+        "learning_rate": recipe["learning_rate"],
+        "max_grad_norm": recipe["max_grad_norm"],
+        "train_sampling_strategy": "sequential",
+    }
+
+
 def trainer(
     tokens: Tokens,
     labels: np.ndarray,
@@ -81,20 +102,7 @@ def trainer(
     It trains `model`, by default the benchmark's encoder.
     """
     rows = np.concatenate(batches)
-    arguments = TrainingArguments(
-        output_dir=tempfile.gettempdir(),
-        per_device_train_batch_size=recipe["batch_size"],
-        num_train_epochs=1,
-        learning_rate=recipe["learning_rate"],
-        max_grad_norm=recipe["max_grad_norm"],
-        train_sampling_strategy="sequential",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        dataloader_pin_memory=False,
-    )
+    arguments = TrainingArguments(**QUIET, **one_epoch(recipe))
     collator = default_data_collator if width else DataCollatorWithPadding(tokenizer())
     loop = Trainer(model or stock_classifier(), arguments, collator, hf_dataset(tokens, labels, rows, width))
     loop.remove_callback(PrinterCallback)
@@ -108,14 +116,7 @@ def trainer(
 
 def trainer_predictions(tokens: Tokens, labels: np.ndarray, batch_size: int, model: nn.Module) -> Work:
     """The Trainer's predictions in float32, in batches of the data's order, padded to the longest."""
-    arguments = TrainingArguments(
-        output_dir=tempfile.gettempdir(),
-        per_device_eval_batch_size=batch_size,
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        dataloader_pin_memory=False,
-    )
+    arguments = TrainingArguments(**QUIET, per_device_eval_batch_size=batch_size)
     loop = Trainer(model, arguments, DataCollatorWithPadding(tokenizer()))
     data = hf_dataset(tokens, labels, np.arange(len(tokens)))
 
