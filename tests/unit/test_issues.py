@@ -79,19 +79,6 @@ def test_the_share_of_planted_errors_is_estimated(share, classes):
     assert abs(noise.probability.mean() - share) < share / 2
 
 
-def test_the_third_epoch_tells_the_share():
-    """Before it the task is not learnt, after it wrong labels are."""
-    dynamics, wrong = planted(0.1)
-    early = np.random.default_rng(1).normal(size=(2, *dynamics.logits.shape[1:])).astype(np.float32)
-    late = dynamics.logits[:2].copy()
-    rows = np.flatnonzero(wrong)
-    late[:, rows, dynamics.labels[rows]] += 20
-    logits = np.concatenate([early, dynamics.logits[:1], late])
-    alone = estimate(dynamics.logits[:1], dynamics.labels).share
-    assert estimate(logits, dynamics.labels).share == estimate(logits[:3], dynamics.labels).share == alone
-    assert estimate(logits[:2], dynamics.labels).share > 0.5
-
-
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
 def test_the_range_holds_the_share_where_the_model_learns_late_or_by_heart(share):
     dynamics, wrong = planted(share)

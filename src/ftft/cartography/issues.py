@@ -51,8 +51,6 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 # The lowest probabilities decide on the share; a minimum over fewer instances than this is chance.
 FEWEST = 50
-# The epoch that tells the share. Before it a model has not learnt the task, long after it wrong labels too.
-TELLING = 3
 # How far a range reaches beyond its estimates: 95 % of a normal distribution.
 ERRORS = 2.0
 
@@ -65,12 +63,11 @@ def estimate(logits: np.ndarray, labels: np.ndarray) -> Noise:
     least w times as many, in proportion, as other classes below it. The smallest of these ratios is the
     estimate, an upper bound that is reached where the model is sure (mixture proportions: Blanchard, Lee and
     Scott 2010). Of the classes that were not given, one of a wrong label's is the right one; the ratio is
-    corrected for it. The probabilities are those of epoch `TELLING`, or of the last where there are fewer.
-
-    The probability of an instance is the share times the ratio of the two densities at its own probability,
-    the mean over all epochs, fitted as a falling function by isotonic regression.
+    corrected for it. The probability of an instance is the share times the ratio of the two densities at its
+    own probability, fitted as a falling function by isotonic regression. All probabilities are means over the
+    epochs.
     """
-    share, _ = _share(logits[:TELLING][-1:], labels)
+    share, _ = _share(logits, labels)
     return Noise(share, _posterior(*_given_and_others(mean_probabilities(logits), labels), share))
 
 
