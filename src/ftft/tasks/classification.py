@@ -17,6 +17,7 @@ class Classification(Kind):
     required = ("labels",)
     metrics = ("accuracy", "macro_f1")
     signals = frozenset({"logits"})
+    issue_scores = ("last_confidence",)
 
     def read(self, records: pa.Table, spec: dict, name: str) -> tuple[tuple[list, ...], np.ndarray]:
         """Texts by column, and class indices [n]."""
