@@ -248,9 +248,10 @@ def _cost(value: float | None) -> str:
 def _caption(spec: dict, rows: list[dict]) -> str:
     several = any(row["runs"] > 1 for row in rows)
     mean = "Mean " if several else ""
+    stop = "" if spec["title"].endswith((".", "?", "!")) else "."
     deviation = f" ± standard deviation over up to {len(spec['seeds'])} seeds" if several else ", one seed"
     return (
-        f"{spec['title']}. {mean}{metric(spec['metric']).label} in percent{deviation}. "
+        f"{spec['title']}{stop} {mean}{metric(spec['metric']).label} in percent{deviation}. "
         f"The ERM run of {spec['cost_of']} costs 100; reference runs count."
     )
 
