@@ -9,6 +9,7 @@ import pytest
 from ftft.artifacts import write_json, write_parquet
 from ftft.results.rendering import to_markdown
 from ftft.results.tables import (
+    _caption,
     build_rows,
     load_supervising,
     render,
@@ -271,6 +272,12 @@ def test_the_csv_file_holds_plain_numbers(written):
         "failed": "1",
         "common_seeds": "2",
     }
+
+
+@pytest.mark.parametrize(("title", "shown"), [("Does it pay?", "Does it pay? "), ("A table", "A table. ")])
+def test_a_title_ends_in_one_stop(title, shown):
+    spec = {**SPEC, "title": title}
+    assert _caption(spec, [{"runs": 1}]).startswith(f"{shown}Accuracy in percent, one seed. ")
 
 
 def test_the_markdown_file_shows_percent_sections_and_failures(written):

@@ -247,11 +247,12 @@ def _cost(value: float | None) -> str:
 
 def _caption(spec: dict, rows: list[dict]) -> str:
     several = any(row["runs"] > 1 for row in rows)
-    mean = "Mean " if several else ""
+    label = metric(spec["metric"]).label
+    shown = f"Mean {label}" if several else f"{label[0].upper()}{label[1:]}"
     stop = "" if spec["title"].endswith((".", "?", "!")) else "."
     deviation = f" ± standard deviation over up to {len(spec['seeds'])} seeds" if several else ", one seed"
     return (
-        f"{spec['title']}{stop} {mean}{metric(spec['metric']).label} in percent{deviation}. "
+        f"{spec['title']}{stop} {shown} in percent{deviation}. "
         f"The ERM run of {spec['cost_of']} costs 100; reference runs count."
     )
 
