@@ -11,7 +11,7 @@ from ftft.training.recording import EpochRecorder
 from . import ours
 from .corpora import ENCODER_NAME, LABELS, Corpus, corpus
 from .evaluation import BATCH_TOKENS
-from .harness import Spread, Work, interleave, ratios
+from .harness import Work, interleave, percent
 from .options import Options
 from .peers import with_own_accelerate
 from .report import Goal, Row, Table
@@ -39,23 +39,21 @@ def run(options: Options) -> list[Table]:
     table = [
         Row(
             "recorder, from the training pass",
-            value=_percent(runs, RECORDER),
+            value=percent(runs, RECORDER, STEPS),
             unit="% of a step",
             goal=Goal(0.5, True),
         ),
-        Row("alternative: an evaluation pass at every epoch", value=_percent(runs, PASS), unit="% of a step"),
+        Row(
+            "alternative: an evaluation pass at every epoch",
+            value=percent(runs, PASS, STEPS),
+            unit="% of a step",
+        ),
     ]
     notes = [
         f"{ENCODER_NAME}; length_grouped batches of 32 in {precision}, the cheapest steps here. {rows.about}",
         f"CPU seconds of one epoch of records of {instances:,} instances, its copy included, per step.",
     ]
     return [Table("Share of a training step", table, notes)]
-
-
-def _percent(runs: dict, part: str) -> Spread:
-    # Steps per second over parts per second: the part's time over the step's.
-    cpu, _ = ratios(runs, STEPS, part)
-    return Spread(100 * cpu.median, 100 * cpu.low, 100 * cpu.high)
 
 
 def _steps(rows: Corpus, batches: list[np.ndarray], precision: str) -> Work:

@@ -21,7 +21,7 @@ from ftft.training.recording import EpochRecorder
 
 from . import ours
 from .corpora import encoder_folder
-from .harness import Run, Spread, Work, interleave, rate, ratios
+from .harness import Work, interleave, percent, rate
 from .options import Options
 from .peers import QUIET, one_epoch, with_own_accelerate
 from .report import Goal, Row, Table, compared
@@ -99,7 +99,7 @@ def run(options: Options) -> list[Table]:
         compared(runs, RANDOM, PADDED, GOAL, unit="tokens"),
         compared(runs, GROUPED, PADDED, GOAL, unit="tokens"),
         compared(runs, OWN_PACKED, PACKED, unit="tokens"),
-        Row("ours: recording", value=_share(runs), unit="% of a step", goal=Goal(1, True)),
+        Row("ours: recording", value=percent(runs, RECORDER, RANDOM), unit="% of a step", goal=Goal(1, True)),
     ]
     notes = [
         f"{SHAPE_NAME}; {RECIPE['batch_size']} rows a batch, gradients clipped at 1. {about}",
@@ -195,8 +195,3 @@ def _recorder(tokens: Tokens, batches: Sequence[np.ndarray]) -> Work:
         return float(tokens.lengths[np.concatenate(batches)].sum())
 
     return work
-
-
-def _share(runs: dict[str, list[Run]]) -> Spread:
-    cpu, _ = ratios(runs, RANDOM, RECORDER)
-    return Spread(100 * cpu.median, 100 * cpu.low, 100 * cpu.high)

@@ -127,6 +127,12 @@ def ratios(runs: Mapping[str, Sequence[Run]], variant: str, against: str) -> tup
     )
 
 
+def percent(runs: Mapping[str, Sequence[Run]], part: str, whole: str) -> Spread:
+    """What `part` takes of the CPU seconds of `whole`, in percent, for each unit of work of both."""
+    cpu, _ = ratios(runs, whole, part)
+    return Spread(100 * cpu.median, 100 * cpu.low, 100 * cpu.high)
+
+
 def rate(runs: Sequence[Run]) -> Spread:
     """Units of work per CPU second."""
     return spread([run.units / run.cpu for run in runs])

@@ -180,9 +180,9 @@ class TokenClassification(Kind):
         names, remarks, suggested = dataset.label_names, {}, [""] * len(dataset)
         last = zip(*(own[name][-1].tolist() for name in ("worst", "worst_place", "worst_tag")), strict=True)
         for row, (probability, place, tag) in enumerate(last):
-            tags = [names[own] for own in dataset.labels[row]]
-            given = tags[place]
+            given = names[dataset.labels[row][place]]
             if given != names[tag]:
+                tags = [names[own] for own in dataset.labels[row]]
                 tags[place] = names[tag]
                 if not is_bio2(tags):
                     tags[place] = names[tag].replace("I-", "B-", 1)
