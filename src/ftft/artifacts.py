@@ -26,10 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import ArtifactError
+from .processes import has_ended
 
 RESULTS = "results"
 # Below it, caches: whichever job wrote them, the content is the same.
 SCRATCH = "scratch"
+TEMPORARY = ".tmp"
 METADATA_KEY = b"ftft"
 # The key of the stamp: in the footer of a Parquet file, and in the object of a JSON file.
 STAMP = "artifact"
@@ -173,13 +175,21 @@ def replacing_files(folder: str | Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside `path` that is this process's own; those of processes that were killed are removed."""
-    prefix, suffix = f".{path.name}.{platform.node()}-", ".tmp"
-    for stale in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
-        process = stale.name.removeprefix(prefix).removesuffix(suffix)
-        if not Path(f"/proc/{process}").exists():
+    """A name beside `path` that is this process's own."""
+    remove_stale(path)
+    return path.with_name(f"{_temporary_prefix(path)}{os.getpid()}{TEMPORARY}")
+
+
+def remove_stale(path: Path) -> None:
+    """Remove what processes of this machine that were killed left while they wrote `path`."""
+    prefix = _temporary_prefix(path)
+    for stale in path.parent.glob(f"{glob.escape(prefix)}*{TEMPORARY}"):
+        if has_ended(stale.name.removeprefix(prefix).removesuffix(TEMPORARY)):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
-    return path.with_name(f"{prefix}{os.getpid()}{suffix}")
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name}.{platform.node()}-"
 
 
 def file_hash(path: str | Path) -> str:

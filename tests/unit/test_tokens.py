@@ -1,4 +1,8 @@
+import os
+import platform
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -176,3 +180,22 @@ def test_long_rows_come_in_smaller_batches():
     lengths = np.array([4 * LONG_ROW] * 64 + [LONG_ROW] * 64)
     sizes = {int(lengths[rows[0]]): len(rows) for rows in list(budget_batches(lengths, 16 * LONG_ROW))[::-1]}
     assert sizes == {4 * LONG_ROW: 1, LONG_ROW: 16}
+
+
+def test_what_a_killed_writer_left_beside_cached_tokens_goes(tmp_path, folder):
+    def read():
+        return cached(PAIRS, folder / "tokenizer.json", 12, tmp_path / "cache")
+
+    read()
+    (path,) = (tmp_path / "cache").iterdir()
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    half = path.with_name(f".{path.name}.{platform.node()}-{killed.pid}.tmp")
+    half.write_bytes(b"half")
+    read()
+    assert half.exists()
+    killed.kill()
+    # Not waited for: it stays a zombie, as below a process that collects no orphans.
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    read()
+    assert not half.exists()
+    killed.communicate()

@@ -19,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from ..processes import has_ended
 from .neutral import neutral_json, neutral_text
 
 ERROR = re.compile(
@@ -146,7 +147,7 @@ def running_runs(logs: Path, since: float) -> list[dict]:
 def _was_killed(progress: dict) -> bool:
     """Whether the process that left its progress is gone from this machine."""
     pid, here = progress.get("pid"), progress.get("host") == platform.node()
-    return here and isinstance(pid, int) and not Path(f"/proc/{pid}").exists()
+    return here and isinstance(pid, int) and has_ended(pid)
 
 
 def failed_jobs(logs: Path) -> list[dict]:

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from pathlib import Path
+
+from ..processes import has_ended
 
 # The machine and the process of the call of snakemake.
 ORCHESTRATOR = "FTFT_ORCHESTRATOR"
@@ -18,4 +19,4 @@ def this_process() -> str:
 def orphaned() -> bool:
     """Whether the snakemake that started this job ran on this machine and is gone."""
     host, _, process = os.environ.get(ORCHESTRATOR, "").partition(" ")
-    return host == platform.node() and not Path(f"/proc/{process}").exists()
+    return host == platform.node() and has_ended(process)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..artifacts import canonical_json, read_parquet, write_parquet
+from ..artifacts import canonical_json, read_parquet, remove_stale, write_parquet
 from ..errors import ArtifactError, ModelError
 
 ROUND_WIDTH = 16
@@ -191,6 +191,8 @@ def cached_tokens(
         except ArtifactError as error:
             logger.warning("making the tokens again: %s", error)
         else:
+            # Another process may have written the file while one that was killed did.
+            remove_stale(path)
             tell_of_unknown(tokens, tokenizer_file)
             return tokens
     tokens = make()
