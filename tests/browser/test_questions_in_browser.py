@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from reader import Reader
+from selenium.webdriver.common.keys import Keys
 
 from ftft.tasks.prepare import prepare
 
@@ -96,3 +97,18 @@ def test_a_steady_answer_is_taken_as_a_correction(reader, downloads):
     reader.press("d")
     (row,) = reader.exported("#corrections")
     assert (row["uid"], row["label"]) == ("u3", "")
+
+
+def test_another_answer_is_written_as_the_column_has_it(reader, downloads):
+    reader.one("#review-open").click()
+    reader.until(lambda: "1 of 1" in reader.one("#judged").text)
+    written = reader.one("#written")
+    given = json.loads(written.get_attribute("value"))
+    assert given == {"text": ["rome"], "answer_start": [CONTEXT.index("rome")]}
+    another = json.dumps({"text": ["ann"], "answer_start": [CONTEXT.index("ann")]})
+    written.clear()
+    written.send_keys(another, Keys.ENTER)
+    assert reader.one("#judged").text.startswith("1 of 1: relabelled")
+    reader.exported("#corrections")
+    spec = {**SPEC, "corrections": str(downloads / "corrections.csv")}
+    assert prepare(records(), spec, "train", {"steps": []}).labels[3]["texts"] == ["ann"]

@@ -26,6 +26,7 @@ async function prepareReview() {
   const names = page.choices.map((name, place) => make("option", { value: place }, name));
   element("another").append(...names);
   element("another").hidden = !page.choices.length;
+  element("written-field").hidden = page.choices.length > 0;
 }
 
 const issue = () => review.issues[review.at];
@@ -46,6 +47,7 @@ function tellReview() {
   const made = decision();
   element("take").disabled = !suggested;
   element("another").value = "";
+  element("written").value = (made?.label ?? issue().given) || "";
   element("note").value = made?.note ?? "";
   const chosen = made ? inWords(made.label, issue()) : "not judged";
   element("judged").textContent = `${count(review.at + 1)} of ${count(review.issues.length)}: ${chosen}`;
@@ -106,6 +108,9 @@ function followReview() {
     element(id).addEventListener("click", actions[key]);
   }
   element("another").addEventListener("change", (event) => decide(page.choices[event.target.value]));
+  element("written").addEventListener("keydown", ({ key, target }) => {
+    if (key === "Enter" && target.value.trim()) decide(target.value.trim());
+  });
   element("note").addEventListener("change", () => {
     if (!decision()) return;
     decision().note = element("note").value;
