@@ -10,7 +10,7 @@ import torch
 from ftft.cartography.supervision import Supervision
 from ftft.errors import TrainingError
 from ftft.execution.meter import Meter
-from ftft.models import flops
+from ftft.models.flops import count_flops
 from ftft.models.heads import load_classifier
 from ftft.tasks.base import Kind, true_class_probability
 from ftft.tasks.prediction import predict_outputs
@@ -181,13 +181,13 @@ def test_cost_counts_what_every_batch_held(fine_tune, monkeypatch):
     # The in-distribution set is scored too, at every checkpoint.
     monkeypatch.setattr(Checkpoints, "_score_set", lambda self, *_: {"accuracy": 0.5, "macro_f1": 0.5})
     result = fine_tune()
-    count = flops.count_flops(result.model.config, 32)
+    count = count_flops(result.model.config, 32).step
     assert result.cost["flops"] == sum(count.of(0, 1, length, length**2) for length in instances)
 
 
 def test_cost_counts_the_development_passes_of_every_checkpoint(fine_tune, training_data):
     result = fine_tune(early_stopping=MONITOR)
-    forward = flops.count_flops(result.model.config, 32, "SequenceClassification", False)
+    forward = count_flops(result.model.config, 32).forward
     lengths = np.concatenate([part.tokens.lengths for part in training_data.development.values()])
     # BERT pays nothing per batch.
     once = forward.of(0, len(lengths), lengths.sum(), lengths @ lengths)
@@ -207,7 +207,7 @@ def test_the_predictions_of_every_checkpoint_give_its_scores(fine_tune, training
 
 def test_counting_flops_changes_no_result(fine_tune, monkeypatch):
     counted = fine_tune()
-    monkeypatch.setattr(flops, "count_flops", lambda *arguments: None)
+    monkeypatch.setattr(session, "count_flops", lambda *arguments: None)
     plain = fine_tune()
     assert counted.cost["flops"] > 0
     assert plain.cost["flops"] is None

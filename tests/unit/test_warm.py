@@ -122,6 +122,17 @@ def test_script_of_another_session_runs_by_itself(tmp_path):
     assert job.communicate(timeout=30)[0].strip() == str(job.pid)
 
 
+def test_no_fork_has_to_make_what_a_library_makes_once():
+    code = """
+from ftft.pipeline import warm
+warm._load(warm.LIBRARIES)
+from transformers import conversion_mapping
+assert len(conversion_mapping._checkpoint_conversion_mapping_cache) > 100
+"""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
 def test_a_long_temporary_folder_is_no_matter(tmp_path):
     folder = tmp_path / ("long" * 30) / ("longer" * 30)
     folder.mkdir(parents=True)

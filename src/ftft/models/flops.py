@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,11 @@ class FlopCount(NamedTuple):
     per_response_pair: int = 0
     per_crossing: int = 0
 
+    @property
+    def decodes(self) -> bool:
+        """Whether a decoder reads other tokens than the encoder."""
+        return self.per_response > 0
+
     def of(
         self,
         batches: int,
@@ -55,36 +60,45 @@ class FlopCount(NamedTuple):
         return sum(number * flops for number, flops in zip(counts, self, strict=True))
 
 
+class FlopCounts(NamedTuple):
+    """FLOPs of the forward pass alone, and of a step of training: forward and backward."""
+
+    forward: FlopCount
+    step: FlopCount
+
+
 def count_flops(
     config: PretrainedConfig,
     longest: int,
     head: str = "SequenceClassification",
-    training: bool = True,
     adapter: dict | None = None,
-) -> FlopCount | None:
+) -> FlopCounts | None:
     """Measure the model of a configuration with this head; None where it cannot be measured.
 
     With an `adapter`, the gradients of the frozen weights are not computed, and not counted.
 
-    Counted are matrix products and convolutions of the forward and, in `training`, the backward pass, two
-    FLOPs per multiplication and addition. The count belongs to the architecture as transformers writes it,
-    however a run computes it. It is solved from four shapes and has to hold at a fifth, that of the `longest`
-    instance: an architecture may have another form. Meta tensors take no memory and no arithmetic,
-    and leave all random generators alone.
+    Counted are matrix products and convolutions, two FLOPs per multiplication and addition. The count
+    belongs to the architecture as transformers writes it, however a run computes it. It is solved from four
+    shapes and has to hold at a fifth, that of the `longest` instance: an architecture may have another form.
+    Meta tensors take no memory and no arithmetic, and leave all random generators alone.
     """
     try:
-        model = _without_weights(config, head, adapter)
-        if head == SEQUENCE_TO_SEQUENCE:
-            count = _solve_both(lambda *shape: _measure(model, *shape, training))
-            shape = (3, longest, longest)
-        else:
-            count = _solve(lambda *shape: _measure(model, *shape, None, training))
-            shape = (3, longest, None)
-        check = _measure(model, *shape, training)
+        measured = cache(partial(_measure, _without_weights(config, head, adapter)))
+        both = head == SEQUENCE_TO_SEQUENCE
+        counts = FlopCounts(*(_counted(measured, both, part) for part in range(2)))
+        check = measured(3, longest, longest if both else None)
     except Exception:  # models fail on meta tensors in many ways, and no run may fail for its ledger
         return None
     tokens, pairs = 3 * longest, 3 * longest**2
-    return count if count.of(1, 3, tokens, pairs, tokens, pairs, pairs) == check else None
+    expected = tuple(count.of(1, 3, tokens, pairs, tokens, pairs, pairs) for count in counts)
+    return counts if expected == check else None
+
+
+def _counted(measured: Callable[..., tuple[int, int]], both: bool, part: int) -> FlopCount:
+    """One `part` of what is measured: of instances for an encoder and a decoder, or for one of them."""
+    if both:
+        return _solve_both(lambda *shape: measured(*shape)[part])
+    return _solve(lambda *shape: measured(*shape, None)[part])
 
 
 def _solve(measured: Callable[[int, int], int]) -> FlopCount:
@@ -99,7 +113,7 @@ def _solve(measured: Callable[[int, int], int]) -> FlopCount:
 
 def _solve_both(measured: Callable[[int, int, int], int]) -> FlopCount:
     """From what instances of so many tokens for the encoder and for the decoder take."""
-    step, measured = FIT_STEP, cache(measured)
+    step = FIT_STEP
     encoder = _solve(lambda instances, tokens: measured(instances, tokens, step))
     decoder = _solve(lambda instances, tokens: measured(instances, step, tokens))
     corners = measured(1, 2 * step, 2 * step) + measured(1, step, step)
@@ -128,7 +142,8 @@ def _without_weights(config: PretrainedConfig, head: str, adapter: dict | None) 
     return model.eval()
 
 
-def _measure(model: nn.Module, instances: int, length: int, response: int | None, training: bool) -> int:
+def _measure(model: nn.Module, instances: int, length: int, response: int | None) -> tuple[int, int]:
+    """FLOPs of the forward pass, and of both passes."""
     # Embeddings and no mask: models look for padding in ids and masks, and meta tensors hold no values.
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         embedded = model.get_input_embeddings()(torch.zeros((instances, length), dtype=torch.long))
@@ -140,9 +155,9 @@ def _measure(model: nn.Module, instances: int, length: int, response: int | None
             ids = torch.zeros((instances, response), dtype=torch.long)
             further = {"decoder_inputs_embeds": model.get_input_embeddings()(ids)}
         outputs = model(inputs_embeds=embedded, **further)
-        if training:
-            sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
-    return counter.get_total_flops()
+        forward = counter.get_total_flops()
+        sum(values.sum() for name, values in outputs.items() if name.endswith("logits")).backward()
+    return forward, counter.get_total_flops()
 
 
 @dataclass
@@ -189,14 +204,11 @@ class Workload:
         sums = {name: number * value for name, value in asdict(self).items()}
         return Workload(**{**sums, "longest": self.longest})
 
-    def flops(
-        self, config: PretrainedConfig, head: str, training: bool = True, adapter: dict | None = None
-    ) -> int | None:
-        """The ledger's measured FLOPs, on real tokens; None where `count_flops` has no count."""
+    def flops(self, count: FlopCount | None) -> int | None:
+        """The ledger's FLOPs, on real tokens, by what a pass takes; None where that has no count."""
         if not self.batches:
             return 0
-        count = count_flops(config, self.longest, head, training, adapter)
-        if count is None or head != SEQUENCE_TO_SEQUENCE:
+        if count is None or not count.decodes:
             return count and count.of(self.batches, self.features, self.tokens, self.pairs)
         # An encoder reads the prompt, the rest of every row: P = L - R.
         return count.of(

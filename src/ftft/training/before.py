@@ -7,7 +7,7 @@ from ..data.dataset import Dataset
 from ..execution.identity import resolve_execution
 from ..execution.memory import evaluation_tokens
 from ..execution.processes import make_accelerator
-from ..models.flops import Workload
+from ..models.flops import Workload, count_flops
 from ..models.precision import lower_weights
 from ..models.responses import responses_alone
 from ..tasks.base import kind_of
@@ -40,4 +40,5 @@ def look_before_training(
             work.add_features(part, rows)
     save_before(output, *found, dataset, {"model": model})
     head = kind.head_of(network.config.is_encoder_decoder)
-    return {"flops": work.flops(network.config, head, training=False)}
+    counts = count_flops(network.config, work.longest, head)
+    return {"flops": work.flops(counts and counts.forward)}

@@ -21,7 +21,7 @@ from ..execution.scratch import Scratch
 from ..execution.sharding import is_sharded, whole
 from ..execution.state import random_state, restore_random_state
 from ..models.adapters import adapt, load_trained_state, trained_state
-from ..models.flops import Workload
+from ..models.flops import Workload, count_flops
 from ..models.heads import keep_layer_inputs_alone, parameter_counts
 from ..models.precision import lower_weights
 from .checkpoints import Checkpoints
@@ -231,8 +231,6 @@ class Session:
             "validation": validation,
             "floor": floor,
         }
-        work, config = total_work(self._group.collect(self._workload.state())), self._model.config
-        head = self._data.kind.head_of(config.is_encoder_decoder)
         cost = {
             "parameters": parameter_counts(self._model),
             "training_seconds": self._meter.seconds,
@@ -240,14 +238,24 @@ class Session:
             "energy_joules": total_energy(self._group.collect(self._meter.reading)),
             "peak_memory_mb": sum(self._group.collect(peak_memory(self._device))),
             # Last, for the counts are no part of the run's peak memory.
-            "flops": work.flops(config, head, adapter=self._adapter),
-            "evaluation_flops": self._checkpoints.workload.flops(config, head, False, self._adapter),
+            **self._flops(),
         }
         model = self._whole_model()
         self._group.leave()
         checkpoints = self._checkpoints
         recorded = self.recorder.epochs, checkpoints.trajectory, checkpoints.predictions
         return TrainingResult(model, *recorded, outcome, cost)
+
+    def _flops(self) -> dict[str, int | None]:
+        """What all processes computed in training, and on development sets."""
+        trained, scored = total_work(self._group.collect(self._workload.state())), self._checkpoints.workload
+        config = self._model.config
+        head = self._data.kind.head_of(config.is_encoder_decoder)
+        counts = count_flops(config, max(trained.longest, scored.longest), head, self._adapter)
+        return {
+            "flops": trained.flops(counts and counts.step),
+            "evaluation_flops": scored.flops(counts and counts.forward),
+        }
 
     def _whole_model(self) -> nn.Module:
         """The model with all its weights, in float32; where they are sharded, in process 0 alone, on the
