@@ -149,6 +149,43 @@ def test_answers_are_archived_as_numbers_that_give_the_same_table(sources, tmp_p
     assert "1918" not in answers
 
 
+RESPONSES = ["number0 - 3", "Yes , she did", "number0 +  3", "-3.5", "é", ""]
+
+
+def of_generation(evaluations):
+    """The evaluations as those of responses, with what was generated."""
+    for number, path in enumerate(evaluations):
+        table, about = read_parquet(path)
+        chance = np.random.default_rng(number)
+        labels = [RESPONSES[row % 4] for row in range(len(table))]
+        texts = [own if chance.random() < 0.6 else chance.choice(RESPONSES) for own in labels]
+        predictions = [{"tokens": 4, "log_p": -chance.random(), "text": text} for text in texts]
+        columns = {"uid": table["uid"], "label": labels, "prediction": predictions}
+        about = {name: about[name] for name in ("run", "dataset")} | {"kind": "generation", "labels": []}
+        write_parquet(path, pa.table(columns), about)
+
+
+@pytest.mark.parametrize("metric", ["response_match", "token_likelihood"])
+def test_responses_are_archived_as_numbers_that_give_the_same_table(sources, tmp_path, metric):
+    of_generation(sources[0])
+    specs = {name: {**spec, "metric": metric} if spec else spec for name, spec in SPECS.items()}
+    folder, view = tmp_path / "archive", tmp_path / "c.csv"
+    write_archive(specs, *sources, folder)
+    assert differences(folder) == []
+    compare_rows(specs["comparisons"], *sources[:2], tmp_path / "c.parquet", view)
+    assert (folder / "comparisons.csv").read_text() == view.read_text()
+    kept, _ = read_parquet(folder / "predictions.parquet")
+    texts = [own["text"] for own in kept["0"].to_pylist()] + kept["label"].to_pylist()
+    assert set("".join(texts)) <= set("0123456789 ") and len(set(texts)) > 4
+
+
+def test_a_metric_that_needs_the_words_is_refused(sources, tmp_path):
+    of_generation(sources[0])
+    specs = {name: {**spec, "metric": "answer_match"} if spec else spec for name, spec in SPECS.items()}
+    with pytest.raises(ArtifactError, match="needs the texts"):
+        write_archive(specs, *sources, tmp_path / "archive")
+
+
 @pytest.fixture
 def archived(sources, tmp_path):
     folder = tmp_path / "archive"
@@ -217,12 +254,12 @@ def test_a_prediction_that_was_altered_changes_the_table(archived):
     assert any(entry.startswith("table.csv, line 2, id:") for entry in differences(archived))
 
 
-@pytest.mark.parametrize("predicted", ["another answer", {"log_p": -1.0, "text": "another answer"}])
+@pytest.mark.parametrize("predicted", ["another answer", {"log_p": -1.0, "text": "another answer"}, ["one"]])
 def test_predictions_that_are_texts_are_refused(tmp_path, predicted):
     made = ledger("large", "all", 0)
     write_json(tmp_path / "ledger.json", made)
     texts = pa.table({"uid": ["a"], "label": ["one answer"], "prediction": [predicted]})
-    about = {"run": made["run"], "dataset": "id", "kind": "generation", "labels": []}
+    about = {"run": made["run"], "dataset": "id", "kind": "regression", "labels": []}
     write_parquet(tmp_path / "id.parquet", texts, about)
     with pytest.raises(ArtifactError, match="may hold texts"):
         write_archive(SPECS, [tmp_path / "id.parquet"], [tmp_path / "ledger.json"], {}, tmp_path / "archive")

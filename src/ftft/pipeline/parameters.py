@@ -230,7 +230,7 @@ def gains_slice(config: Configuration, table: str) -> dict:
     task = config.tasks[entry.task]
     outside = [name for name in task.evaluate if name != task.validation]
     sets = {"in distribution": [task.validation] if task.validation in task.evaluate else []}
-    sets["out of distribution" if task.dev else "test"] = outside
+    sets["out of distribution" if task.dev else "on the test sets"] = outside
     return {
         "metric": metric_of(config, table),
         "failure_metric": task.metric,

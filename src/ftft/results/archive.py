@@ -46,9 +46,10 @@ def write_archive(
     cost; `supervising` as `tables.load_supervising` gives it.
     predictions.parquet: dataset, uid, label, and one column of predictions per run, called by its place in
     the list `runs` of runs.json. Answers have numbers in place of their words, the same in all of them.
-    Raises ArtifactError for predictions that may hold texts, and where the runs of a data set are not of the
-    same examples.
+    Raises ArtifactError for predictions that may hold texts, for a metric that needs the words of these, and
+    where the runs of a data set are not of the same examples.
     """
+    _require_by_words(specs["comparisons"]["metric"])
     runs = list({run_key(ledger["run"]): ledger for ledger in map(read_json, ledgers)}.values())
     places = {run_key(ledger["run"]): place for place, ledger in enumerate(runs)}
     datasets: dict[str, Evaluation] = {}
@@ -85,8 +86,7 @@ def without_texts(evaluation: Evaluation, numbers: dict[str, int]) -> pa.Array:
     it; raises ArtifactError where they may hold texts.
     """
     found = target_column(kind_of(evaluation.kind).numbered(evaluation.predictions, numbers))
-    form = found.type.value_type if pa.types.is_list(found.type) else found.type
-    if not pa.types.is_primitive(form) and not _are_numbers(found):
+    if not _are_numbers(found):
         raise ArtifactError(
             f"the predictions of {evaluation.path} cannot be archived",
             got=f"values of type {found.type}, for {evaluation.kind}",
@@ -95,8 +95,23 @@ def without_texts(evaluation: Evaluation, numbers: dict[str, int]) -> pa.Array:
     return found
 
 
+def _require_by_words(name: str) -> None:
+    if not metric(name).by_words:
+        raise ArtifactError(
+            f"a table of {metric(name).label} cannot be archived",
+            got=f"the metric {name}, which needs the texts",
+            expected="a metric that is the same where texts have a number in place of each word",
+        )
+
+
 def _are_numbers(values: pa.Array) -> bool:
-    return pa.types.is_string(values.type) and pc.all(pc.match_substring_regex(values, "^[0-9 ]*$")).as_py()
+    if pa.types.is_struct(values.type):
+        return all(map(_are_numbers, values.flatten()))
+    if pa.types.is_list(values.type):
+        return _are_numbers(values.flatten())
+    if pa.types.is_string(values.type):
+        return pc.all(pc.match_substring_regex(values, "^[0-9 ]*$")).as_py() is not False
+    return pa.types.is_primitive(values.type)
 
 
 def _listed(supervising: Supervising) -> list[dict]:

@@ -66,6 +66,16 @@ class Generation(Kind):
         texts += [[text or "" for text in records[column].to_pylist()] for column in further]
         return tuple(texts), object_array(required_texts(records, spec["label"], spec, name))
 
+    def numbered(self, values: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+        """Responses, or what was predicted of them, with numbers in place of their words."""
+
+        def of(own: str | dict) -> str | dict:
+            if isinstance(own, str):
+                return " ".join(str(numbers.setdefault(word, len(numbers))) for word in own.split())
+            return {**own, "text": of(own["text"])} if own.get("text") else own
+
+        return object_array([of(own) for own in values])
+
     def width(self, dataset) -> int:
         """Response tokens, the sum of their log-probabilities, their mean probability, how many of them have
         the largest probability.

@@ -20,7 +20,8 @@ class Metric:
 
     Subclasses set `name` (in configurations and files), `label` (in tables), `hub` (the hub's name for it),
     `kinds` (the kinds of tasks that it fits) and `definition` (a sentence that stands beside its numbers).
-    monitored: whether trainings can stop by it; in_tables: whether tables show it, where more must be better.
+    monitored: whether trainings can stop by it; in_tables: whether tables show it, where more must be better;
+    by_words: whether it is the same where texts have a number in place of each word (`Kind.numbered`).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     definition: str
     monitored = True
     in_tables = True
+    by_words = True
 
     def statistics(self, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """What each instance contributes: float64 [n, k]. `labels` names the classes, if any."""

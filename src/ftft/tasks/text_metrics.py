@@ -97,6 +97,7 @@ class AnswerMatch(ResponseMatch):
 
     name, label = "answer_match", "answers right"
     definition = "the share of generated responses whose last number is that of the given response"
+    by_words = False
 
     def compare(self, target: str, text: str) -> float | None:
         gold = last_number(target)
@@ -114,6 +115,7 @@ class RougeL(ResponseMatch):
 
     name, label, hub = "rouge_l", "ROUGE-L", "rouge"
     definition = "F1 of the longest common subsequence of stemmed words (ASCII) by rouge-score, the mean"
+    by_words = False
 
     def compare(self, target: str, text: str) -> float | None:
         return float(_rouge().score(target, text)["rougeL"].fmeasure)
