@@ -6,15 +6,12 @@ that is written gets a stamp, and every file that is read is held against what t
 a job, only the content is checked.
 """
 
-import glob
 import hashlib
 import json
 import mmap
 import os
-import platform
 import re
 import shlex
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,12 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import ArtifactError
-from .processes import has_ended
+from .replacing import replacing
 
 RESULTS = "results"
 # Below it, caches: whichever job wrote them, the content is the same.
 SCRATCH = "scratch"
-TEMPORARY = ".tmp"
 METADATA_KEY = b"ftft"
 # The key of the stamp: in the footer of a Parquet file, and in the object of a JSON file.
 STAMP = "artifact"
@@ -141,55 +137,6 @@ def _refused(path: str | Path, fault: str, got: str, expected: str) -> ArtifactE
 
 def _cure(path: str | Path) -> str:
     return f"delete it and let snakemake make it again: snakemake {shlex.quote(str(path))}"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its name once the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_files(folder: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files move into `folder`, one by one, once the block succeeds."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(folder)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in sorted(temporary.iterdir()):
-            with replacing(folder / path.name) as place:
-                os.replace(path, place)
-    finally:
-        shutil.rmtree(temporary)
-
-
-def _temporary(path: Path) -> Path:
-    """A name beside `path` that is this process's own."""
-    remove_stale(path)
-    return path.with_name(f"{_temporary_prefix(path)}{os.getpid()}{TEMPORARY}")
-
-
-def remove_stale(path: Path) -> None:
-    """Remove what processes of this machine that were killed left while they wrote `path`."""
-    prefix = _temporary_prefix(path)
-    for stale in path.parent.glob(f"{glob.escape(prefix)}*{TEMPORARY}"):
-        if has_ended(stale.name.removeprefix(prefix).removesuffix(TEMPORARY)):
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
-
-
-def _temporary_prefix(path: Path) -> str:
-    return f".{path.name}.{platform.node()}-"
 
 
 def file_hash(path: str | Path) -> str:

@@ -16,13 +16,13 @@ from ftft.artifacts import (
     canonical_json,
     read_json,
     read_parquet,
-    replacing,
     working,
     write_json,
     write_parquet,
     write_text,
 )
 from ftft.errors import ArtifactError
+from ftft.replacing import replacing, replacing_files
 
 TABLE = pa.table({"uid": ["a", "b", None], "score": [0.1, 0.2, 0.3]})
 
@@ -95,7 +95,7 @@ def test_a_table_of_another_program_is_refused(tmp_path):
 
 def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path):
     script = "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
-    script += "from ftft.artifacts import replacing, replacing_files\n"
+    script += "from ftft.replacing import replacing, replacing_files\n"
     script += "with replacing(sys.argv[2]) as one, replacing_files(sys.argv[3]) as some:\n"
     script += (
         "    one.write_text('half'); (some / 'x').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -105,7 +105,7 @@ def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path):
     subprocess.run([sys.executable, "-c", script, scripts, file, folder], check=False)
     assert len(list(tmp_path.glob(".*.tmp"))) == 2
     artifacts.write_text(file, "whole")
-    with artifacts.replacing_files(folder) as some:
+    with replacing_files(folder) as some:
         (some / "x").write_text("whole")
     assert file.read_text() == (folder / "x").read_text() == "whole"
     assert not list(tmp_path.glob(".*.tmp"))
@@ -114,7 +114,7 @@ def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path):
 def test_a_folder_keeps_its_files_where_the_block_fails(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("old")
-    with pytest.raises(OSError), artifacts.replacing_files(tmp_path / "model") as folder:
+    with pytest.raises(OSError), replacing_files(tmp_path / "model") as folder:
         (folder / "weights").write_text("half")
         raise OSError
     assert (tmp_path / "model" / "weights").read_text() == "old"

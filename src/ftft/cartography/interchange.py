@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..artifacts import replacing
 from ..data.dataset import Dataset
 from ..errors import ArtifactError, DataError
+from ..replacing import replacing
 from ..tasks.base import ABSENT, kind_of, true_class_probability
 from . import arguments
 from .dynamics import Dynamics, load_dynamics, save_dynamics

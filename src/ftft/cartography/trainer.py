@@ -8,8 +8,8 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
-from ..artifacts import replacing
 from ..errors import DataError, TrainingError
+from ..replacing import replacing
 from .recorder import DynamicsRecorder
 from .response_recorder import ResponseRecorder
 

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..artifacts import canonical_json, file_hash, replacing
+from ..artifacts import canonical_json, file_hash
+from ..replacing import replacing
 
 METADATA_KEY = "ftft"
 HASH_DIGITS = 32

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..artifacts import canonical_json, read_parquet, remove_stale, write_parquet
+from ..artifacts import canonical_json, read_parquet, write_parquet
 from ..errors import ArtifactError, ModelError
+from ..replacing import remove_stale
 
 ROUND_WIDTH = 16
 # An evaluation batch of rows longer than this has fewer tokens: attention takes memory by their square.

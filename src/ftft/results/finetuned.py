@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..artifacts import read_json, read_parquet, replacing_files, require_model_of, write_text
+from ..artifacts import read_json, read_parquet, require_model_of, write_text
 from ..errors import ArtifactError, TrainingError
+from ..replacing import replacing_files
 from ..statistics.bootstrap import resample_scores
 from ..statistics.costs import computed_millions, consumed_share, method_cost
 from ..statistics.exclusions import RunKey, exclusions, references_of_rows, run_key

@@ -16,7 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
-from ...artifacts import replacing, write_text
+from ...artifacts import write_text
+from ...replacing import replacing
 
 # Okabe and Ito (2008) without yellow, which is too light for lines on white.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
