@@ -12,10 +12,10 @@ from ..artifacts import (
     file_hashes,
     read_folder,
     read_json,
-    replacing_files,
     write_json,
 )
 from ..models.adapters import POOLER, adapt, load_portable_state, merge, portable_state
+from ..replacing import replacing_files
 from ..tasks.base import Kind
 
 CONFIG = "config.json"
