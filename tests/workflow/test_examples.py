@@ -42,7 +42,7 @@ def cut_down(config, real_data):
 
 
 EXAMPLES = ["minilm-hsd", "minilm-nli", "mpnet-hsd", "minilm-methods", "minilm-label-errors"]
-EXAMPLES += ["minilm-ner", "minilm-goemotions", "minilm-sts", "minilm-openbookqa", "minilm-squad"]
+EXAMPLES += ["minilm-ner", "minilm-goemotions", "minilm-sts", "minilm-openbookqa"]
 EXAMPLES += ["equations", "smollm2-alpaca"]
 
 
