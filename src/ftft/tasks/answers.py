@@ -1,4 +1,4 @@
-"""Answers to questions by their words: the steady one of several epochs, and answers without texts."""
+"""Answers to questions by their words: the steady one of several epochs; and texts without their words."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -44,9 +44,10 @@ def is_one_of(text: str, answers: Sequence[str]) -> bool:
     return normalised(text) in gold
 
 
-def numbered(text: str, numbers: dict[str, int]) -> str:
-    """An answer with a number in place of each word: it scores beside others of these `numbers` as before.
+def numbered(words: Sequence[str], numbers: dict[str, int]) -> str:
+    """A text with a number in place of each of its words: beside others of these `numbers` it scores as
+    before, where words are compared.
 
     Words that are new are given the next numbers.
     """
-    return " ".join(str(numbers.setdefault(word, len(numbers))) for word in normalised(text))
+    return " ".join(str(numbers.setdefault(word, len(numbers))) for word in words)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..data.conversations import as_messages, conversations
 from ..data.dataset import object_array
 from ..data.targets import required_texts
+from .answers import numbered
 from .base import Batch, Kind
 
 # What is recorded and predicted of an instance, and the names of these columns in files.
@@ -71,7 +72,7 @@ class Generation(Kind):
 
         def of(own: str | dict) -> str | dict:
             if isinstance(own, str):
-                return " ".join(str(numbers.setdefault(word, len(numbers))) for word in own.split())
+                return numbered(own.split(), numbers)
             return {**own, "text": of(own["text"])} if own.get("text") else own
 
         return object_array([of(own) for own in values])

@@ -17,6 +17,7 @@ from ..data.dataset import object_array
 from ..data.targets import answer_spans, required_texts
 from .answers import Steady, is_one_of, numbered, steady_answer
 from .base import ABSENT, Batch, Kind, Suggestions
+from .metrics import normalised
 
 # As the BERT paper's code for SQuAD: tokens of an answer at most.
 LONGEST_ANSWER = 30
@@ -153,9 +154,9 @@ class QuestionAnswering(Kind):
         """Answers, or all given ones of a question, with numbers in place of their words."""
         return object_array(
             [
-                numbered(own, numbers)
+                numbered(normalised(own), numbers)
                 if isinstance(own, str)
-                else {**own, "texts": [numbered(text, numbers) for text in own["texts"]]}
+                else {**own, "texts": [numbered(normalised(text), numbers) for text in own["texts"]]}
                 for own in values
             ]
         )

@@ -47,7 +47,7 @@ function tellReview() {
   const made = decision();
   element("take").disabled = !suggested;
   element("another").value = "";
-  element("written").value = (made?.label ?? issue().given) || "";
+  element("written").value = made?.label ?? issue().given;
   element("note").value = made?.note ?? "";
   const chosen = made ? inWords(made.label, issue()) : "not judged";
   element("judged").textContent = `${count(review.at + 1)} of ${count(review.issues.length)}: ${chosen}`;
