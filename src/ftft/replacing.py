@@ -54,7 +54,9 @@ def remove_stale(path: Path) -> None:
     """Remove what processes of this machine that were killed left while they wrote `path`."""
     prefix = _temporary_prefix(path)
     for stale in path.parent.glob(f"{glob.escape(prefix)}*{TEMPORARY}"):
-        if has_ended(stale.name.removeprefix(prefix).removesuffix(TEMPORARY)):
+        process = stale.name.removeprefix(prefix).removesuffix(TEMPORARY)
+        # On a shared disk a file of the node `gpu-1` begins as one of the node `gpu` does.
+        if process.isdecimal() and has_ended(process):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
 
 

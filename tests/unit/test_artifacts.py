@@ -111,6 +111,17 @@ def test_what_a_killed_writer_left_is_swept_up_by_the_next(tmp_path):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+def test_what_another_node_writes_is_not_swept_up(tmp_path, monkeypatch):
+    for node, own in (("gpu-1", "gpu"), ("gpu", "gpu-1")):
+        monkeypatch.setattr("platform.node", lambda node=node: node)
+        with replacing(tmp_path / "file") as elsewhere:
+            elsewhere.write_text("half")
+            monkeypatch.setattr("platform.node", lambda own=own: own)
+            monkeypatch.setattr("ftft.replacing.has_ended", lambda process: True)
+            artifacts.write_text(tmp_path / "file", "whole")
+            assert elsewhere.exists()
+
+
 def test_a_folder_keeps_its_files_where_the_block_fails(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_text("old")
