@@ -115,3 +115,21 @@ def test_what_a_table_lacks_is_told(configured):
         "stopped-ood",
     )
     assert found["easy of small"]["rivals"] == ["ERM", "ERM, 9 steps"]
+
+
+def test_selections_that_are_trained_shorter_alone_are_judged_among_each_other(configured):
+    random, ambiguous = (
+        {"method": "DM", "main": "large", "reference": name} for name in ("random", "small")
+    )
+    matched = {**ambiguous, "selector": "matched_random"}
+    short = [{**row, "steps": 9} for row in (random, ambiguous, matched)]
+    config = configured(tables={"own": {"task": "demo", "rows": [*short, {**matched, "steps": 5}]}})
+    found = methods(config, "own")
+    assert {name: row["rivals"] for name, row in found.items() if row["rivals"]} == {
+        "random rows, 9 steps": ["ERM"],
+        "ambiguous of small, 9 steps": ["ERM", "random rows, 9 steps", "matched_random of small, 9 steps"],
+    }
+    assert not any(row["lacks"] for row in found.values())
+    config = configured(tables={"own": {"task": "demo", "rows": [*short, random, ambiguous, matched]}})
+    judged = [name for name, row in methods(config, "own").items() if row["rivals"]]
+    assert judged == ["random rows", "ambiguous of small"]

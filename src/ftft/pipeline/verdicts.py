@@ -114,9 +114,14 @@ def _name(row: Row, main: str) -> str:
 def _opponents(row: Row, rows: dict[str, Row], config: Configuration) -> dict[str, list[str]]:
     """The names of the rows that a row has to beat, and what of them there is not."""
     registered = config.selector_of(row.selector)[0] if row.selector else None
-    if not row.selects or row.steps or registered in registry.MATCHED_SELECTORS:
-        return {"rivals": [], "lacks": []}
     own = {name: other for name, other in rows.items() if other.main == row.main and other is not row}
+    # The run to the end, read at its checkpoints, speaks for shorter ones of the same selection.
+    at_length = row.steps and any(
+        not other.steps and row_supervision(other, config) == row_supervision(row, config)
+        for other in own.values()
+    )
+    if not row.selects or at_length or registered in registry.MATCHED_SELECTORS:
+        return {"rivals": [], "lacks": []}
     rivals = [name for name, other in own.items() if not other.selects]
     if not row.model and not row.selector:
         return {"rivals": rivals, "lacks": []}
@@ -130,7 +135,7 @@ def _opponents(row: Row, rows: dict[str, Row], config: Configuration) -> dict[st
         name
         for name, other in own.items()
         if (other.model, other.selector, other.fraction, other.steps)
-        == (row.model, control, row.fraction, None)
+        == (row.model, control, row.fraction, row.steps)
     ]
     if not matched and not config.takes_all_rows(row.selector):
         lacks.append(f"random rows matched to {row.selector}")

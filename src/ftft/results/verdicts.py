@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ..artifacts import read_json, read_parquet, write_json, write_text
 from ..data.dataset import Dataset, targets_of_column
@@ -81,7 +82,7 @@ def _good_runs(spec: dict, ledgers: dict, excluded: Mapping) -> dict[str, dict[i
     return found
 
 
-def load_development(files: Iterable[Path]) -> dict[tuple, pd.DataFrame]:
+def load_development(files: Iterable[Path]) -> dict[tuple, pa.Table]:
     """The predictions of development sets by run."""
     found = {}
     for file in files:
@@ -96,7 +97,7 @@ def read_curves(
     ledgers: Mapping[tuple, dict],
     maps: Mapping[tuple[str, int], dict],
     passes: Mapping[str, dict],
-    development: Mapping[tuple, object],
+    development: Mapping[tuple, pa.Table],
     data_files: Mapping[str, Path],
 ) -> dict[str, Curve]:
     """The curves of the methods that have a good run, costs in percent of the unit's ERM."""
@@ -138,7 +139,7 @@ def read_curves(
 
 
 def _resampled(
-    spec: dict, name: str, file: Path, runs: Mapping, counts: Mapping, development: Mapping
+    spec: dict, name: str, file: Path, runs: Mapping, counts: Mapping, development: Mapping[tuple, pa.Table]
 ) -> dict[tuple[str, int], Replicates]:
     """Scores on one data set by method and checkpoint."""
     dataset = Dataset.load(file, texts=False)
