@@ -118,9 +118,7 @@ def test_what_a_table_lacks_is_told(configured):
 
 
 def test_selections_that_are_trained_shorter_alone_are_judged_among_each_other(configured):
-    random, ambiguous = (
-        {"method": "DM", "main": "large", "reference": name} for name in ("random", "small")
-    )
+    random, ambiguous = ({"method": "DM", "main": "large", "reference": name} for name in ("random", "small"))
     matched = {**ambiguous, "selector": "matched_random"}
     short = [{**row, "steps": 9} for row in (random, ambiguous, matched)]
     config = configured(tables={"own": {"task": "demo", "rows": [*short, {**matched, "steps": 5}]}})
@@ -130,6 +128,11 @@ def test_selections_that_are_trained_shorter_alone_are_judged_among_each_other(c
         "ambiguous of small, 9 steps": ["ERM", "random rows, 9 steps", "matched_random of small, 9 steps"],
     }
     assert not any(row["lacks"] for row in found.values())
+    # The run that stops early has a schedule of the full length: it is not the shorter run.
+    stopped = {**ambiguous, "method": "FTFT"}
+    config = configured(tables={"own": {"task": "demo", "rows": [*short, stopped]}})
+    assert methods(config, "own")["ambiguous of small"]["lacks"] == ["random rows matched to ambiguous"]
+    assert methods(config, "own")["ambiguous of small, 9 steps"]["rivals"]
     config = configured(tables={"own": {"task": "demo", "rows": [*short, random, ambiguous, matched]}})
     judged = [name for name, row in methods(config, "own").items() if row["rivals"]]
     assert judged == ["random rows", "ambiguous of small"]

@@ -144,6 +144,14 @@ def test_a_table_is_split_as_far_as_it_has_controls(tiny):
     ]
 
 
+def test_selections_that_are_trained_shorter_are_split_among_each_other(tiny):
+    short = [{**row, "steps": 9} for row in (RANDOM, AMBIGUOUS, LABELS, BOTH)]
+    assert table_of(tiny, *short) == PARTS
+    assert table_of(tiny, *short, {**BOTH, "steps": 5}, {**AMBIGUOUS, "steps": 5}) == PARTS
+    assert table_of(tiny, RANDOM, AMBIGUOUS, LABELS, BOTH, *short) == PARTS
+    assert table_of(tiny, RANDOM, AMBIGUOUS, {**BOTH, "steps": 9}) == []
+
+
 def test_a_control_of_another_selection_is_none_of_this_one(tiny):
     tiny["selections"] = {"matched_easy": {"mixture": "matched_random", "selector": "easy"}}
     other = {"reference": "small", "selector": "matched_easy"}

@@ -5,6 +5,7 @@ Snakemake calls it while it reads the rules, so that it is quick to import.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from ..paper.roles import Roles
 from . import registry
@@ -26,6 +27,17 @@ def row_budget(row: Row) -> str:
     if row.stops:
         return f"stopped-{row.monitor}"
     return f"steps-{row.steps}" if row.steps else FULL_LENGTH
+
+
+def is_longest(row: Row, rows: Iterable[Row], config: Configuration) -> bool:
+    """Whether none of `rows` trains the same model longer on the same supervision, to its end."""
+    own = row.main, row_supervision(row, config)
+    lengths = [
+        other.steps or inf
+        for other in rows
+        if not other.stops and (other.main, row_supervision(other, config)) == own
+    ]
+    return (row.steps or inf) >= max(lengths, default=inf)
 
 
 def row_runs(row: Row, task: str, config: Configuration, seeds: Iterable[int] | None = None) -> list[Run]:
@@ -109,11 +121,11 @@ def gain_parts(table: Table, config: Configuration) -> list[dict]:
     """What the gain of a table's selections over a random share is split into, as far as it has the controls.
 
     Each part is the difference of the rows at two positions, `left` and `right`, and belongs to the selection
-    at `row`. Only runs to the end of the same main model and share are compared.
+    at `row`. Only runs of the same main model, share and length are compared, and of a selection the longest.
     """
     parts = []
     for position, row in enumerate(table.rows):
-        if row.method != "DM" or not row.model or row.steps:
+        if row.method != "DM" or not row.model or not is_longest(row, table.rows, config):
             continue
         name = config.selector_of(row.selector)[0]
         if name in registry.MATCHED_SELECTORS or config.takes_all_rows(row.selector):
@@ -121,7 +133,8 @@ def gain_parts(table: Table, config: Configuration) -> list[dict]:
         alike = {
             place: other
             for place, other in enumerate(table.rows)
-            if (other.method, other.main, other.fraction, other.steps) == ("DM", row.main, row.fraction, None)
+            if other.method == "DM"
+            and (other.main, other.fraction, other.steps) == (row.main, row.fraction, row.steps)
         }
         free = {other.selector or "random": place for place, other in alike.items() if not other.model}
         matched = {}

@@ -6,9 +6,18 @@ from .compare import compare_name, table_of
 from .config import Configuration, Row
 from .config.tables import matched_name
 from .fingerprint import folder_hash
-from .names import Run
+from .names import FULL_LENGTH, Run
 from .parameters import LOOK, further_scores, row_entries
-from .plan import erm, reference_runs, row_budget, row_runs, row_supervision, table_tasks, tables_of
+from .plan import (
+    erm,
+    is_longest,
+    reference_runs,
+    row_budget,
+    row_runs,
+    row_supervision,
+    table_tasks,
+    tables_of,
+)
 
 VERDICT_PAGE = REPORT / "verdict"
 
@@ -35,7 +44,7 @@ def judged_rows(config: Configuration, name: str) -> list[Row]:
     chosen = {}
     for row in sorted([*map(erm, mains), *rows], key=lambda row: row.stops):
         key = row.main, row_supervision(row, config)
-        if not row.stops or not any(key == other[:2] for other in chosen):
+        if not row.stops or (*key, FULL_LENGTH) not in chosen:
             chosen.setdefault((*key, row_budget(row)), row)
     return list(chosen.values())
 
@@ -115,12 +124,9 @@ def _opponents(row: Row, rows: dict[str, Row], config: Configuration) -> dict[st
     """The names of the rows that a row has to beat, and what of them there is not."""
     registered = config.selector_of(row.selector)[0] if row.selector else None
     own = {name: other for name, other in rows.items() if other.main == row.main and other is not row}
-    # The run to the end, read at its checkpoints, speaks for shorter ones of the same selection.
-    at_length = row.steps and any(
-        not other.steps and row_supervision(other, config) == row_supervision(row, config)
-        for other in own.values()
-    )
-    if not row.selects or at_length or registered in registry.MATCHED_SELECTORS:
+    # The longest run of a selection, read at its checkpoints, speaks for shorter ones.
+    longest = is_longest(row, rows.values(), config)
+    if not row.selects or not longest or registered in registry.MATCHED_SELECTORS:
         return {"rivals": [], "lacks": []}
     rivals = [name for name, other in own.items() if not other.selects]
     if not row.model and not row.selector:
