@@ -1,88 +1,88 @@
-"""The picture of the start page, from the archived table of methods: `python docs/picture.py` draws it."""
+"""The picture of the start page, from an archived table of real rows: `python docs/picture.py` draws it."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ftft.artifacts import replacing
+from ftft.artifacts import read_json
+from ftft.replacing import replacing
+from ftft.results.archive import RUNS, TABLE, load_comparison
 from ftft.results.figures.style import COLOURS, look, new_figure
 
 DOCS = Path(__file__).parent
-ARCHIVE, PICTURE = DOCS / "results/methods", DOCS / "result.svg"
-REFERENCE = "standin-electra-base"
-# Rows by supervision and budget; a control stands below what it controls for.
+ARCHIVE, PICTURE = DOCS / "results/cad", DOCS / "result.svg"
+MAIN, REFERENCE, SHORT = "minilm-l6", "minilm-l3", "steps-420"
+ERM = (MAIN, "all", "full")
+# By model, supervision and budget: what a line is called, and whether training dynamics chose its rows. A
+# control stands below what it controls for.
 ROWS = {
-    ("random-33", "full"): "a random third",
-    ("random-balanced-33", "full"): "a random third, balanced labels",
-    (f"{REFERENCE}-ambiguous-33", "full"): "the most ambiguous third (DM)",
-    (f"{REFERENCE}-ambiguous-33", "stopped-ood"): "the same, stopped early (FTFT)",
-    (f"{REFERENCE}-matched_random-33", "full"): "its control: matched random rows",
-    (f"{REFERENCE}-el2n-33", "full"): "the third with the largest error (EL2N)",
-    (f"{REFERENCE}-matched_el2n-33", "full"): "its control: matched random rows",
-    (f"{REFERENCE}-aum-33", "full"): "the third with the smallest margin (AUM)",
-    (f"{REFERENCE}-matched_aum-33", "full"): "its control: matched random rows",
+    (REFERENCE, "all", "full"): ("all rows, the small model alone", False),
+    (MAIN, "all", SHORT): ("all rows, a third of the steps", False),
+    (MAIN, "random-33", SHORT): ("a random third", False),
+    (MAIN, "random-balanced-33", SHORT): ("a random third, labels balanced", False),
+    (MAIN, f"{REFERENCE}-ambiguous-33", SHORT): ("the third most ambiguous to the small model", True),
+    (MAIN, f"{REFERENCE}-matched_random-33", SHORT): ("its control: matched random rows", False),
 }
-SETS = {"r1_test": "R1", "r2_test": "R2", "r3_test": "R3: cue reversed"}
-DYNAMICS, RANDOM = COLOURS[1], COLOURS[2]
-# Inches, and the widest difference that is shown.
+# Inches.
 WIDTH, LINE_HEIGHT = 7.4, 0.24
-WIDEST = 30
 
 
 def shown() -> pd.DataFrame:
-    """Rows of the archive that the picture shows, in its order, with their label and their cost."""
-    table = pd.read_csv(ARCHIVE / "table.csv")
-    costs = {row.supervision + row.budget: row.cost for row in table.itertuples()}
-    comparisons = pd.read_csv(ARCHIVE / "comparisons.csv")
-    parts = []
-    for place, ((supervision, budget), label) in enumerate(ROWS.items()):
-        found = comparisons[
-            (comparisons["supervision"] == supervision)
-            & (comparisons["budget"] == budget)
-            & comparisons["dataset"].isin(SETS)
-        ]
-        assert len(found) == len(SETS), (supervision, budget)
-        cost = costs[supervision + budget]
-        parts.append(found.assign(place=place, label=f"{label}, cost {cost:.0f}", control="random" in label))
-    return pd.concat(parts)
+    """A line per method and panel: label, cost in percent, panel, and difference, low and high in points."""
+    specs = read_json(ARCHIVE / RUNS)["specs"]
+    spec, comparison = specs["comparisons"], load_comparison(ARCHIVE)
+    inside, *outside = spec["datasets"]
+    table = pd.read_csv(ARCHIVE / f"{TABLE}.csv")
+    costs = {(row.main, row.supervision, row.budget): row.cost_by_flops for row in table.itertuples()}
+    lines = []
+    for method, (label, dynamics) in ROWS.items():
+        for panel, datasets in (("CAD, as trained on", [inside]), ("DynaHate, mean of six sets", outside)):
+            found = comparison.difference(method, ERM, datasets, spec["confidence"])
+            assert found is not None, method
+            ends = {name: 100 * getattr(found, name) for name in ("value", "low", "high")}
+            lines.append(
+                {
+                    "label": f"{label}, cost {costs[method]:.0f}",
+                    "dynamics": dynamics,
+                    "panel": panel,
+                    **ends,
+                    "seeds": found.seeds,
+                }
+            )
+    return pd.DataFrame(lines)
 
 
 @look()
-def draw(rows: pd.DataFrame) -> Figure:
-    """A panel per evaluation set, a line per row: its difference to all rows, with its interval."""
-    specs = json.loads((ARCHIVE / "runs.json").read_text())["specs"]["comparisons"]
-    significant = int((rows["p_holm"] < 1 - specs["confidence"]).sum())
-    title = "Accuracy beside training on all rows, out of distribution"
+def draw(lines: pd.DataFrame) -> Figure:
+    """A panel per kind of test set, a line per method: its difference to all rows, with its interval."""
+    title = "Macro-F1 beside training on all rows"
+    seeds = int(lines["seeds"].max())
+    over = "over examples, one seed" if seeds == 1 else f"over examples and {seeds} seeds"
     notes = [
-        f"Differences in points with {100 * specs['confidence']:.0f} % intervals over examples and "
-        f"{rows['seeds'].max()} seeds. Orange: chosen by training dynamics; blue: random rows.",
-        f"After Holm's correction {significant or 'none'} of the differences "
-        f"{'is' if significant < 2 else 'are'} significant. "
-        "Training on all rows costs 100; costs count the reference run.",
+        f"Differences in points, with 95 % intervals {over}. Orange: chosen by training dynamics; blue: not.",
+        "All rows for all steps cost 100, in FLOPs; costs count the reference run.",
     ]
-    figure = new_figure(WIDTH, len(ROWS) * LINE_HEIGHT + 0.6, title, notes)
-    panels = figure.subplots(1, len(SETS), sharex=True, sharey=True)
-    for axes, (name, heading) in zip(panels, SETS.items(), strict=True):
+    labels = list(dict.fromkeys(lines["label"]))
+    figure = new_figure(WIDTH, len(labels) * LINE_HEIGHT + 0.6, title, notes)
+    panels = list(dict.fromkeys(lines["panel"]))
+    for axes, panel in zip(figure.subplots(1, len(panels), sharex=True, sharey=True), panels, strict=True):
         axes.axvline(0, color="0.4", linewidth=0.8, zorder=1)
-        axes.set_title(heading)
+        axes.set_title(panel)
         axes.set_xlabel("points")
-        for control, colour, marker in ((False, DYNAMICS, "o"), (True, RANDOM, "s")):
-            part = rows[(rows["dataset"] == name) & (rows["control"] == control)]
-            spans = [100 * (part["difference"] - part["low"]), 100 * (part["high"] - part["difference"])]
+        for dynamics, colour, marker in ((True, COLOURS[1], "o"), (False, COLOURS[2], "s")):
+            part = lines[(lines["panel"] == panel) & (lines["dynamics"] == dynamics)]
             axes.errorbar(
-                100 * part["difference"],
-                part["place"],
-                xerr=spans,
+                part["value"],
+                part["label"].map(labels.index),
+                xerr=[part["value"] - part["low"], part["high"] - part["value"]],
                 fmt=marker,
                 color=colour,
                 capsize=1.5,
                 elinewidth=0.9,
             )
-    panels[0].set_xlim(-WIDEST, WIDEST)
-    panels[0].set_yticks(range(len(ROWS)), list(rows.drop_duplicates("place")["label"]))
-    panels[0].invert_yaxis()
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
     return figure
 
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from ..artifacts import read_json, read_parquet, write_json, write_parquet, write_text
 from ..data.dataset import target_column
 from ..errors import ArtifactError, FtftError
-from ..statistics.comparisons import compare_rows, load_comparisons
-from ..statistics.exclusions import run_key
+from ..statistics.comparisons import BootstrapComparison, compare_rows, load_comparisons
+from ..statistics.exclusions import references_of_rows, run_key
 from ..statistics.gains import split_gains
 from ..statistics.scores import Evaluation, collect_scores
 from ..tasks.base import kind_of
@@ -181,6 +181,20 @@ def compare_with(archive: Path, baseline: int) -> str:
             names=2,
         )
     )
+
+
+def load_comparison(archive: Path) -> BootstrapComparison:
+    """The bootstrap scores of an archive's methods, on all its data sets."""
+    kept = read_json(archive / RUNS)
+    spec = kept["specs"]["comparisons"]
+    with tempfile.TemporaryDirectory() as name:
+        evaluations, ledgers = _sources(archive, kept, Path(name))
+        return BootstrapComparison(
+            map(Evaluation, evaluations),
+            map(read_json, ledgers),
+            references_of_rows(spec["rows"]),
+            *(spec[key] for key in ("metric", "failure_metric", "resamples")),
+        )
 
 
 def _title(row: dict) -> str:
