@@ -13,11 +13,14 @@ from ftft.cartography.mixtures import (
     with_easy,
 )
 from ftft.cartography.selection import (
+    SELECTORS,
     Pool,
     choose,
     even_quotas,
     largest,
+    needs_training,
     proportional_quotas,
+    scores_read,
     select_random,
     select_region,
 )
@@ -179,3 +182,22 @@ def test_quotas_in_proportion_use_the_whole_total():
     assert proportional_quotas([6, 2], 4) == [3, 1]
     assert proportional_quotas([1, 1, 1], 2) == [1, 1, 0]
     assert proportional_quotas([9, 1], 5) == [5, 0]
+
+
+STARTED_FROM = [
+    name for name, entry in SELECTORS.items() if entry.needs_map and not entry.all_rows and not entry.signals
+]
+
+
+@pytest.mark.parametrize("other", STARTED_FROM)
+def test_a_control_is_given_what_the_selection_reads_that_it_starts_from(other):
+    settings = {"selector": other}
+    names = scores_read("matched_random", settings)
+    assert names and needs_training("matched_random", settings) == needs_training(other, {})
+    generator = np.random.Generator(np.random.PCG64(0))
+    scores = {name: generator.random(60) for name in names}
+    pool = Pool([str(row) for row in range(60)], 0.3, 0, scores, np.arange(60) % 3, np.arange(60))
+    chosen, control = (
+        choose(*taken).rows for taken in ((other, pool, {}), ("matched_random", pool, settings))
+    )
+    assert len(control) == len(chosen) > 0

@@ -200,7 +200,7 @@ def choose(name: str, pool: Pool, settings: dict) -> Supervision:
 def scores_read(name: str, settings: dict) -> tuple[str, ...]:
     """The scores of a data map that a selector reads, those of the selector it starts from included."""
     entry = SELECTORS[name]
-    other = SELECTORS[settings.get("selector", "ambiguous")].scores if entry.of_another else ()
+    other = scores_read(settings.get("selector", "ambiguous"), {}) if entry.of_another else ()
     return tuple(dict.fromkeys([*entry.scores, *other]))
 
 
