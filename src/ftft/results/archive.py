@@ -18,7 +18,7 @@ from ..artifacts import read_json, read_parquet, write_json, write_parquet, writ
 from ..data.dataset import target_column
 from ..errors import ArtifactError, FtftError
 from ..statistics.comparisons import BootstrapComparison, compare_rows, load_comparisons
-from ..statistics.exclusions import references_of_rows, run_key
+from ..statistics.exclusions import run_key
 from ..statistics.gains import split_gains
 from ..statistics.scores import Evaluation, collect_scores
 from ..tasks.base import kind_of
@@ -186,15 +186,9 @@ def compare_with(archive: Path, baseline: int) -> str:
 def load_comparison(archive: Path) -> BootstrapComparison:
     """The bootstrap scores of an archive's methods, on all its data sets."""
     kept = read_json(archive / RUNS)
-    spec = kept["specs"]["comparisons"]
     with tempfile.TemporaryDirectory() as name:
-        evaluations, ledgers = _sources(archive, kept, Path(name))
-        return BootstrapComparison(
-            map(Evaluation, evaluations),
-            map(read_json, ledgers),
-            references_of_rows(spec["rows"]),
-            *(spec[key] for key in ("metric", "failure_metric", "resamples")),
-        )
+        sources = _sources(archive, kept, Path(name))
+        return BootstrapComparison.of_files(kept["specs"]["comparisons"], *sources)
 
 
 def _title(row: dict) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 import pyarrow as pa
@@ -61,6 +62,18 @@ class BootstrapComparison:
             for dataset, methods in predictions.items()
         }
 
+    @classmethod
+    def of_files(cls, spec: Mapping, evaluations: Iterable[Path], ledgers: Iterable[Path]) -> Self:
+        """Those of the files behind a table, by a `spec` as `compare_rows` reads it."""
+        return cls(
+            map(Evaluation, evaluations),
+            map(read_json, ledgers),
+            references_of_rows([*spec["rows"], *spec.get("baselines", ())]),
+            spec["metric"],
+            spec["failure_metric"],
+            spec["resamples"],
+        )
+
     def difference(
         self, left: Method, right: Method, datasets: Sequence[str], confidence: float
     ) -> Difference | None:
@@ -87,14 +100,7 @@ def compare_rows(
     without a good run, is left out.
     """
     rows, baselines = spec["rows"], spec["baselines"]
-    comparison = BootstrapComparison(
-        map(Evaluation, evaluations),
-        map(read_json, ledgers),
-        references_of_rows([*rows, *baselines]),
-        spec["metric"],
-        spec["failure_metric"],
-        spec["resamples"],
-    )
+    comparison = BootstrapComparison.of_files(spec, evaluations, ledgers)
     compared = []
     for position, (row, baseline) in enumerate(zip(rows, baselines, strict=True)):
         if method_of(row) == method_of(baseline):

@@ -10,12 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ..artifacts import read_json, read_parquet, write_parquet
+from ..artifacts import read_parquet, write_parquet
 from ..cartography.controls import PARTS
 from .comparisons import BootstrapComparison, method_of
-from .exclusions import references_of_rows
 from .frames import write_csv
-from .scores import Evaluation
 
 DYNAMICS = PARTS[-1]
 SCHEMA = pa.schema(
@@ -41,14 +39,7 @@ def split_gains(
     Columns: row, main, reference, selector, sets, part, difference (0 to 1), low, high, seeds.
     """
     rows = spec["rows"]
-    comparison = BootstrapComparison(
-        map(Evaluation, evaluations),
-        map(read_json, ledgers),
-        references_of_rows(rows),
-        spec["metric"],
-        spec["failure_metric"],
-        spec["resamples"],
-    )
+    comparison = BootstrapComparison.of_files(spec, evaluations, ledgers)
     selections = len({part["row"] for part in spec["parts"]})
     confidence = 1 - (1 - spec["confidence"]) / max(1, selections)
     found = []
