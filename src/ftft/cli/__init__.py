@@ -171,6 +171,14 @@ def parser() -> argparse.ArgumentParser:
     archive.add_argument("folder", metavar="FOLDER", type=Path, help="where: docs/results/NAME, say")
     archive.add_argument("--configfile", metavar="YAML", type=Path, nargs="+", required=True)
     archive.add_argument("--table", metavar="NAME", required=True)
+    archive.add_argument(
+        "--earlier",
+        metavar="FOLDER",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="archives that have the runs missing in the results",
+    )
     _results(archive)
     example = "ftft select dynamics.parquet --rule learning_percentage --out ids.txt"
     select = _command(commands, "select", "write the ids of the rows that training dynamics select", example)

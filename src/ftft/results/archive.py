@@ -8,8 +8,9 @@ import argparse
 import csv
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from ..artifacts import read_json, read_parquet, write_json, write_parquet, writ
 from ..data.dataset import target_column
 from ..errors import ArtifactError, FtftError
 from ..statistics.comparisons import BootstrapComparison, compare_rows, load_comparisons
-from ..statistics.exclusions import run_key
+from ..statistics.exclusions import RunKey, run_key
 from ..statistics.gains import split_gains
 from ..statistics.scores import Evaluation, collect_scores
 from ..tasks.base import kind_of
@@ -122,14 +123,11 @@ def _listed(supervising: Supervising) -> list[dict]:
 
 def recompute(archive: Path, folder: Path) -> None:
     """Write table.csv, table.md and comparisons.csv into `folder`, from what else is in `archive`."""
-    kept = read_json(archive / RUNS)
-    specs = kept["specs"]
-    supervising = {
-        (entry.pop("supervision"), entry.pop("seed")): entry for entry in map(dict, kept["supervising"])
-    }
+    specs = read_json(archive / RUNS)["specs"]
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        evaluations, ledgers = _sources(archive, kept, work)
+        runs = unpack(archive, work)
+        evaluations, ledgers = list(runs.evaluations.values()), list(runs.ledgers.values())
         collect_scores(specs["scores"], evaluations, ledgers, work / "scores.parquet")
         compare_rows(
             specs["comparisons"], evaluations, ledgers, work / "comparisons.parquet", work / COMPARISONS
@@ -140,7 +138,8 @@ def recompute(archive: Path, folder: Path) -> None:
             split_gains(specs["gains"], evaluations, ledgers, gains, work / "gains.csv")
         outputs = {form: work / f"{TABLE}.{form}" for form in ("csv", "md", "tex")}
         sources = work / "scores.parquet", work / "comparisons.parquet", ledgers
-        write_table(specs["table"], *sources, supervising, {**outputs, "costs": work / "costs.csv"}, gains)
+        outputs["costs"] = work / "costs.csv"
+        write_table(specs["table"], *sources, runs.supervising, outputs, gains)
         for path in (outputs["csv"], outputs["md"], work / COMPARISONS):
             write_text(folder / path.name, path.read_text(encoding="utf-8"))
 
@@ -151,8 +150,7 @@ def compare_with(archive: Path, baseline: int) -> str:
     Intervals and p-values are those of `statistics.comparisons`, with Holm's correction over what is shown.
     Raises ArtifactError where there is no such row.
     """
-    kept = read_json(archive / RUNS)
-    spec = kept["specs"]["comparisons"]
+    spec = read_json(archive / RUNS)["specs"]["comparisons"]
     rows = spec["rows"]
     if not 1 <= baseline <= len(rows):
         raise ArtifactError(
@@ -161,8 +159,9 @@ def compare_with(archive: Path, baseline: int) -> str:
     against = {**spec, "baselines": [rows[baseline - 1]] * len(rows)}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        evaluations, ledgers = _sources(archive, kept, work)
-        compare_rows(against, evaluations, ledgers, work / "comparisons.parquet", work / COMPARISONS)
+        runs = unpack(archive, work)
+        outputs = work / "comparisons.parquet", work / COMPARISONS
+        compare_rows(against, runs.evaluations.values(), runs.ledgers.values(), *outputs)
         compared = load_comparisons(work / "comparisons.parquet")
     lines = [
         [f"{found.row + 1}: {_title(rows[found.row])}", found.dataset]
@@ -185,10 +184,10 @@ def compare_with(archive: Path, baseline: int) -> str:
 
 def load_comparison(archive: Path) -> BootstrapComparison:
     """The bootstrap scores of an archive's methods, on all its data sets."""
-    kept = read_json(archive / RUNS)
+    spec = read_json(archive / RUNS)["specs"]["comparisons"]
     with tempfile.TemporaryDirectory() as name:
-        sources = _sources(archive, kept, Path(name))
-        return BootstrapComparison.of_files(kept["specs"]["comparisons"], *sources)
+        runs = unpack(archive, Path(name))
+        return BootstrapComparison.of_files(spec, runs.evaluations.values(), runs.ledgers.values())
 
 
 def _title(row: dict) -> str:
@@ -196,29 +195,44 @@ def _title(row: dict) -> str:
     return f"{row_label(row)}, {row['main']}{reference}"
 
 
-def _sources(archive: Path, kept: dict, work: Path) -> tuple[list[Path], list[Path]]:
-    """Evaluations and ledgers as files in the folder `work`."""
-    evaluations = list(_unpacked(archive / PREDICTIONS, kept["runs"], work))
-    ledgers = [work / f"ledger-{place}.json" for place in range(len(kept["runs"]))]
-    for path, ledger in zip(ledgers, kept["runs"], strict=True):
+class Unpacked(NamedTuple):
+    """An archive's runs as the files that they were archived from.
+
+    evaluations: by run and data set; ledgers: by run; supervising: as `tables.load_supervising` gives it.
+    """
+
+    evaluations: dict[tuple[RunKey, str], Path]
+    ledgers: dict[RunKey, Path]
+    supervising: Supervising
+
+
+def unpack(archive: Path, folder: Path) -> Unpacked:
+    """Write the evaluations and ledgers of an archive's runs into `folder`, as a workflow leaves them."""
+    kept = read_json(archive / RUNS)
+    runs = [ledger["run"] for ledger in kept["runs"]]
+    ledgers = {run_key(run): folder / f"ledger-{place}.json" for place, run in enumerate(runs)}
+    for path, ledger in zip(ledgers.values(), kept["runs"], strict=True):
         write_json(path, ledger)
-    return evaluations, ledgers
+    supervising = {
+        (entry.pop("supervision"), entry.pop("seed")): entry for entry in map(dict, kept["supervising"])
+    }
+    return Unpacked(_unpacked(archive / PREDICTIONS, runs, folder), ledgers, supervising)
 
 
-def _unpacked(file: Path, runs: list[dict], folder: Path) -> Iterator[Path]:
-    """Write an evaluation file per run and data set, as the evaluation of a run leaves them."""
+def _unpacked(file: Path, runs: list[dict], folder: Path) -> dict[tuple[RunKey, str], Path]:
     table, metadata = read_parquet(file)
     datasets = table["dataset"].to_numpy()
+    written = {}
     for number, (dataset, about) in enumerate(metadata["datasets"].items()):
         examples = table.filter(datasets == dataset)
         for place in (name for name in table.column_names if name not in EXAMPLE):
             if examples[place].null_count:
                 continue
-            path = folder / f"evaluation-{number}-{place}.parquet"
+            run, path = runs[int(place)], folder / f"evaluation-{number}-{place}.parquet"
             columns = {"uid": examples["uid"], "label": examples["label"], "prediction": examples[place]}
-            of = {"run": runs[int(place)]["run"], "dataset": dataset, **about}
-            write_parquet(path, pa.table(columns), of)
-            yield path
+            write_parquet(path, pa.table(columns), {"run": run, "dataset": dataset, **about})
+            written[run_key(run), dataset] = path
+    return written
 
 
 def differences(archive: Path) -> list[str]:
