@@ -167,6 +167,15 @@ def gains_of_table(wildcards):
     return "results/gains/{table}.parquet" if plan.gain_parts(table(wildcards), settings) else []
 
 
+def training_set_of_table(wildcards):
+    task = table(wildcards).task
+    return f"results/data/{task}/{settings.tasks[task].train}.parquet"
+
+
+def selections_of_table(wildcards):
+    return [run.files()["supervision"] for _, run in plan.selecting_runs(table(wildcards), settings)]
+
+
 def cost_ledgers(wildcards):
     return run_files(plan.cost_runs(table(wildcards), settings), "ledger.json")
 
@@ -187,6 +196,11 @@ def further_tables():
         return []
     decidable = ["claims"] if plan.claims(settings) else []
     return ["table3", "patience", *(["table4"] if plan.all_reference_runs(settings) else []), *decidable]
+
+
+def described_selections():
+    selecting = [name for name, table in settings.tables.items() if plan.selecting_runs(table, settings)]
+    return collect("results/selections/{table}.csv", table=selecting)
 
 
 def table_outputs(name, caption):

@@ -58,6 +58,32 @@ rule split_gains:
         "../workflow/scripts/split_gains.py"
 
 
+rule describe_selections:
+    input:
+        train=training_set_of_table,
+        supervisions=selections_of_table,
+    output:
+        csv=report(
+            "results/selections/{table}.csv",
+            caption="../workflow/report/selections.rst",
+            category="Tables",
+            labels={"table": "{table}", "format": "selections"},
+        ),
+        md="results/selections/{table}.md",
+        tex="results/selections/{table}.tex",
+    log:
+        "logs/describe_selections/{table}.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        spec=spec("describe_selections"),
+    message:
+        "Describe what the selections of {wildcards.table} hold: rows, lengths, labels"
+    script:
+        "../workflow/scripts/describe_selections.py"
+
+
 rule write_table:
     input:
         scores="results/scores/{table}.parquet",

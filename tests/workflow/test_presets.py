@@ -16,7 +16,7 @@ MAIN = {task: 1 + 1 + transfers + 3 + 3 * 3 for task, transfers in TRANSFERS.ite
 SUPERVISIONS = REFERENCES + 1
 DATASETS = {"nli": 8, "hsd": 14}
 EVALUATED = {"nli": 4, "hsd": 7}
-TABLES = {"collect_scores": 3, "compare_methods": 3, "write_table": 3}
+TABLES = {"collect_scores": 3, "compare_methods": 3, "write_table": 3, "describe_selections": 3}
 SUMMARIES = {name: 1 for name in ("write_model_costs", "write_easy_shares", "write_patience", "write_claims")}
 FIGURES = {
     "plot_overlap": 2,

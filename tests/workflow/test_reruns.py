@@ -72,10 +72,11 @@ def without_curves(jobs):
 
 
 STOPPED = {"train_main": 2, "evaluate": 6, **TABLE, "plot_learning_curves": 1}
-SELECTED = {"train_main": 3, "evaluate": 9, **TABLE, **FULL_RUNS}
+HELD = {"describe_selections": 1}
+SELECTED = {"train_main": 3, "evaluate": 9, **HELD, **TABLE, **FULL_RUNS}
 MAPS = {"plot_data_map": 1, "write_map_page": 1}
 ISSUES = {"find_issues": 1, "write_map_page": 1}
-MAPPED = {"build_data_map": 1, "make_supervision": 1, **MAPS, **ISSUES}
+MAPPED = {"build_data_map": 1, "make_supervision": 1, **HELD, **MAPS, **ISSUES}
 ALL_TRAINING = {
     "train_reference": 2,
     "train_main": 4,
@@ -115,6 +116,7 @@ CONTRACT = {
             "train_main": 4,
             "evaluate": 15,
             "plot_overlap": 1,
+            **HELD,
             **TABLE,
             **ERM_RUNS,
             **REFERENCES,
@@ -168,7 +170,7 @@ CONTRACT = {
     ),
     "training lengths added": (
         edit(figures={"training_length": LENGTHS}),
-        {"train_main": 2, "evaluate": 6, **TABLE, "plot_training_length": 1},
+        {"train_main": 2, "evaluate": 6, **HELD, **TABLE, "plot_training_length": 1},
     ),
     "an evaluation set added": (
         add_evaluation_set,
@@ -179,7 +181,7 @@ CONTRACT = {
         edit(tables__table1__metric="macro_f1"),
         {"compare_methods": 1, "write_table": 1},
     ),
-    "the table's title": (edit(tables__table1__title="Another"), {"write_table": 1}),
+    "the table's title": (edit(tables__table1__title="Another"), {"write_table": 1, **HELD}),
     "the confidence": (
         edit(statistics={"confidence": 0.9}),
         {"compare_methods": 1, "write_table": 1},
@@ -216,7 +218,15 @@ CONTRACT |= {
     ),
     "an evaluation set added and the selection rule": (
         both(add_evaluation_set, edit(selection={"rule": "quantile"})),
-        {"make_supervision": 1, "train_main": 2, "evaluate": 2 * 3 + 5, **FULL_RUNS, **ISSUES, **SET_ADDED},
+        {
+            "make_supervision": 1,
+            "train_main": 2,
+            "evaluate": 2 * 3 + 5,
+            **HELD,
+            **FULL_RUNS,
+            **ISSUES,
+            **SET_ADDED,
+        },
     ),
 }
 
@@ -328,7 +338,7 @@ def in_every_function(text: str) -> str:
         # Chance is one of these.
         (
             "src/ftft/cartography/controls.py",
-            {"make_supervision": 1, "train_main": 1, "evaluate": 3, **TABLE, "write_patience": 1},
+            {"make_supervision": 1, "train_main": 1, "evaluate": 3, **HELD, **TABLE, "write_patience": 1},
         ),
         # No row selects by these, and no task is of that kind.
         ("src/ftft/cartography/mixtures.py", {}),

@@ -20,6 +20,7 @@ from ..tasks.metrics import metric
 from . import figure_parameters as figures
 from . import parameters as slices
 from . import registry, verdicts
+from .compare import table_of
 from .config import Configuration
 from .contents import Remembered, hashes
 from .fingerprint import fingerprint
@@ -79,6 +80,10 @@ def _training_roots(
 
 def _kind_roots(config: Configuration, task: str, **_: str) -> tuple[str, ...]:
     return (_definition(registry.KINDS[config.tasks[task].kind]),)
+
+
+def _table_roots(config: Configuration, table: str, **_: str) -> tuple[str, ...]:
+    return _kind_roots(config, table_of(config, table).task)
 
 
 def _score_roots(config: Configuration, score: str, **_: str) -> tuple[str, ...]:
@@ -182,6 +187,7 @@ RULES = {
         "compare_methods.py", slices.comparisons_slice, ("results/comparisons/{table}.parquet",)
     ),
     "split_gains": Rule("split_gains.py", slices.gains_slice, ("results/gains/{table}.parquet",)),
+    "describe_selections": Rule("describe_selections.py", figures.selections_slice, (), _table_roots),
     "plot_gains": Rule("plot_gains.py", figures.gains_figure_slice),
     "write_table": Rule("write_table.py", slices.table_slice),
     "write_model_costs": Rule("write_model_costs.py", slices.model_costs_slice),

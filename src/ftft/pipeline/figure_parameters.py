@@ -1,17 +1,34 @@
-"""The slices of the configuration that figures and pages are drawn by; see `parameters`."""
+"""The slices of the configuration that figures, pages and descriptions are made by; see `parameters`."""
 
 from . import registry
 from .compare import table_of
 from .config import LENGTH_TABLE, Configuration
 from .fingerprint import folder_hash
 from .parameters import MAP_PAGE, metric_of, row_entries, stop_rule
-from .plan import curve_runs, overlap_runs, references_of, task_reference_runs
+from .plan import curve_runs, overlap_runs, references_of, selecting_runs, task_reference_runs
 
 
 def gains_figure_slice(config: Configuration, table: str) -> dict:
     """What defines the figure of a table's gains."""
     entry = table_of(config, table)
     return {"title": f"Gains over random rows: {entry.title or table}", "metric": metric_of(config, table)}
+
+
+def selections_slice(config: Configuration, table: str) -> dict:
+    """What defines the description of a table's selections beside the files of these and the training set."""
+    entry = table_of(config, table)
+    return {
+        "title": entry.title or table,
+        "selections": [
+            {
+                "supervision": run.supervision,
+                "selector": row.selector or "random",
+                "reference": row.model or "-",
+                "seed": run.seed,
+            }
+            for row, run in selecting_runs(entry, config)
+        ],
+    }
 
 
 def overlap_slice(config: Configuration, task: str, group: str) -> dict:

@@ -173,6 +173,16 @@ def table_reference_runs(table: Table, config: Configuration) -> list[Run]:
     return _once(run for row in table.rows for run in reference_runs(row, table.task, config))
 
 
+def selecting_runs(table: Table, config: Configuration) -> list[tuple[Row, Run]]:
+    """The rows of a table that select, and a run of each supervision and seed among them."""
+    found = {}
+    for row in table.rows:
+        for run in row_runs(row, table.task, config):
+            if run.supervision != ALL_DATA:
+                found.setdefault((run.supervision, run.seed), (row, run))
+    return list(found.values())
+
+
 def cost_runs(table: Table, config: Configuration) -> list[Run]:
     """Every run whose cost a table counts: main runs, their references, and the unit of cost."""
     # A shorter run is measured against the full length of its own model.
