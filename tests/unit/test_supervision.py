@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import RUNTIME
 
-from ftft.cartography.controls import balanced_random, longest, matched_random
+from ftft.cartography.controls import balanced_random, balanced_weights, longest, matched_random
 from ftft.cartography.datamap import DataMap
 from ftft.cartography.selection import SELECTORS, Pool, choose, length_parts
 from ftft.cartography.supervision import Supervision
@@ -163,6 +163,14 @@ def test_balanced_rows_are_as_many_of_each_class_as_their_sizes_allow():
     assert Counter(DATA.labels[balanced_random(pool(fraction=0.75))].tolist()) == {0: 20, 1: 10}
 
 
+def test_balanced_weights_make_every_class_weigh_alike():
+    made = balanced_weights(pool())
+    totals = np.bincount(DATA.labels[made.rows], made.weights)
+    assert len(made) == len(DATA) and totals == pytest.approx([len(DATA) / 2] * 2)
+    # Thirty rows of one class, ten of the other: 40 / (2 * 30) and 40 / (2 * 10).
+    assert np.unique(made.weights) == pytest.approx([2 / 3, 2])
+
+
 def test_the_longest_rows():
     assert sorted(LENGTHS[longest(pool())].tolist()) == sorted(LENGTHS.tolist())[-10:]
 
@@ -197,5 +205,6 @@ def test_selectors_say_what_they_are():
     assert {name for name, entry in SELECTORS.items() if not entry.needs_map} == {
         "random",
         "balanced",
+        "balanced_weights",
         "longest",
     }

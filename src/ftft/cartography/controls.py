@@ -3,7 +3,9 @@
 import numpy as np
 
 from . import selection
+from .dual_model import everything
 from .selection import Pool, even_quotas, largest, length_parts, random_places, select_random, selector
+from .supervision import Supervision
 
 # What a selection's gain over random rows is split into; the last only a reference model can give.
 PARTS = ("label make-up", "length", "training dynamics")
@@ -25,6 +27,16 @@ def balanced_random(pool: Pool) -> np.ndarray:
     quotas = even_quotas([len(rows) for rows in groups], pool.size)
     chosen = [rows[np.argsort(places[rows])[:quota]] for rows, quota in zip(groups, quotas, strict=True)]
     return np.sort(np.concatenate(chosen))
+
+
+@selector("balanced_weights", looks=True, all_rows=True)
+def balanced_weights(pool: Pool) -> Supervision:
+    """Every row, each label make-up weighing as much in all as any other: the usual class weights.
+
+    A row of a make-up with m of n rows weighs n / (k m), with k make-ups; weights count within a batch.
+    """
+    _, codes, counts = np.unique(pool.make_up, return_inverse=True, return_counts=True)
+    return everything(pool, len(pool) / (len(counts) * counts[codes]))
 
 
 @selector("longest", looks=True)
