@@ -329,9 +329,13 @@ OVERLAYS = {
         "finetune: {demo: {main: large}}",
         "finetune.demo: the key 'reference' is missing",
     ),
-    "model taken home by a random reference": (
-        "finetune: {demo: {main: large, reference: random}}",
-        "finetune.demo.reference: there is no model 'random'",
+    "model taken home by a selector without its reference": (
+        "finetune: {demo: {main: large, reference: random, selector: easy}}",
+        "finetune.demo.selector: it goes by a reference model; balanced, balanced_weights, longest need none",
+    ),
+    "model taken home by a fraction of all rows": (
+        "finetune: {demo: {main: large, reference: random, selector: balanced_weights, fraction: 0.5}}",
+        "finetune.demo.fraction: 'balanced_weights' takes every row and no fraction; remove it",
     ),
     "model taken home by no selector": (
         "finetune: {demo: {main: large, reference: small, selector: eazy}}",

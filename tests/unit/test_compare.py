@@ -52,6 +52,22 @@ def test_another_selection_is_matched_too(configured):
     assert parts >= {"training dynamics", "over random", "over balanced"}
 
 
+@pytest.mark.parametrize(
+    ("selector", "own"),
+    [
+        (None, "random-33"),
+        ("balanced", "random-balanced-33"),
+        ("longest", "random-longest-33"),
+        ("balanced_weights", "random-balanced_weights-100"),
+    ],
+)
+def test_a_selection_that_asks_no_model_is_compared_too(configured, selector, own):
+    config = configured(reference="random", **({"selector": selector} if selector else {}))
+    first = [("all", "full"), ("random-33", "full"), ("random-balanced-33", "full")]
+    assert supervisions(config) == [*dict.fromkeys([*first, (own, "full")]), (own, "stopped-ood")]
+    assert verdict_slice(config, "compare-demo")["methods"]
+
+
 def test_a_control_of_the_configurations_own_serves(configured):
     own = {"chance": {"mixture": "matched_random", "selector": "easy"}}
     config = configured(own, selector="easy")

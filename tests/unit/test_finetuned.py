@@ -172,6 +172,19 @@ def test_a_reference_that_was_asked_before_training_alone_has_no_run(run, finish
     assert "They took 3 s and 7 s" in card and "training dynamics" not in card
 
 
+def test_a_selection_that_asks_no_model_has_a_card_without_one(run, finish):
+    runs = [run(seed, dev=0.6, wrong=seed) for seed in (0, 1, 2)]
+    asked_none = {"reference": "random", "reference_source": None, "parameters_m": {"large": 300.0}}
+    folder = finish(runs, trained=False, **asked_none)
+    card = " ".join((folder / "README.md").read_text().split())
+    assert "for which no reference model is asked" in card and "for which no model was asked." in card
+    assert (
+        "50.0 % of one training of large on all data to its end (parameters times steps). It took 7 s,"
+        in card
+    )
+    assert "small" not in card.replace("small-ambiguous-25", "")
+
+
 def test_without_a_run_that_learnt_there_is_no_model(run, finish, tmp_path):
     with pytest.raises(TrainingError, match=r"large can be taken home\n.*seed 0: it learnt nothing \(accur"):
         finish([run(seed, dev=0.6, wrong=9, score=0.5) for seed in (0, 1, 2)])

@@ -36,6 +36,20 @@ def test_one_reference_and_one_stopped_run_are_all_that_is_trained(fresh):
     }
 
 
+def test_rows_that_need_no_reference_are_taken_home_too(copied):
+    copied.edit(finetune_only)
+    chosen = {"main": "large", "reference": "random", "selector": "balanced"}
+    copied.edit(lambda config: config["finetune"].update(demo=chosen))
+    wanted = {"make_supervision": 1, "train_main": 1, "evaluate": 3, "write_finetuned": 1}
+    assert copied.planned(target="finetune") == wanted
+    run = copied.snakemake("--", "finetune")
+    assert run.returncode == 0, run.stdout
+    folder = copied.folder / "results/finetuned/demo"
+    assert AutoModelForSequenceClassification.from_pretrained(folder).config.num_labels == 3
+    card = (folder / "README.md").read_text()
+    assert "selection `random-balanced-33`" in card and "for which no model was asked" in card
+
+
 def test_the_folder_loads_and_classifies(taken_home):
     assert taken_home.planned(target="finetune") == {"write_finetuned": 1}
     run = taken_home.snakemake("--", "finetune")

@@ -2,7 +2,7 @@
 
 from . import registry
 from .config import Configuration, Row, Table
-from .config.tables import matched_name
+from .config.tables import RANDOM, matched_name
 from .plan import finetune_row
 
 PREFIX = "compare-"
@@ -17,16 +17,20 @@ def compare_table(config: Configuration, task: str) -> Table:
     """FTFT as `finetune` makes it, beside what it has to beat: rows of the same main model and length.
 
     ERM, a random share and a balanced one need no reference. The matched random rows are left out where the
-    selection takes every row, or is one of the configuration's own, which no control can start from.
+    selection asks no model, takes every row, or is one of the configuration's own, which no control can start
+    from.
     """
     ftft = finetune_row(config, task)
-    shares = {} if config.takes_all_rows(ftft.selector) else {"fraction": ftft.fraction}
-    free = {"method": "DM", "main": ftft.main, "reference": "random", **shares}
-    selected = {"method": "DM", "main": ftft.main, "reference": ftft.reference, **shares}
+    all_rows = ftft.selector is not None and config.takes_all_rows(ftft.selector)
+    shares = {} if all_rows else {"fraction": ftft.fraction}
+    free = {"method": "DM", "main": ftft.main, "reference": RANDOM, **shares, "selector": None}
+    selected = {**free, "reference": ftft.reference, "selector": ftft.selector}
     rows = [{"method": "ERM", "main": ftft.main}, free, {**free, "selector": "balanced"}]
-    if matched := matched_name(config.selections, ftft.selector):
+    matched = matched_name(config.selections, ftft.selector) if ftft.model and ftft.selector else None
+    if matched:
         rows.append({**selected, "selector": matched})
-    rows.append({**selected, "selector": ftft.selector})
+    if selected not in rows:
+        rows.append(selected)
     made = [
         Row.model_validate({key: value for key, value in row.items() if value is not None}) for row in rows
     ]

@@ -334,8 +334,10 @@ def finetuned_slice(config: Configuration, task: str) -> dict:
         "recipe": config.models[chosen.main].training.dump(),
         **config.models[chosen.main].dump("adapter"),
         "main_source": encoder_slice(config, task, chosen.main),
-        "reference_source": encoder_slice(config, task, chosen.reference),
-        "parameters_m": {name: config.models[name].parameters_m for name in (chosen.main, chosen.reference)},
+        "reference_source": encoder_slice(config, task, chosen.model) if chosen.model else None,
+        "parameters_m": {
+            name: config.models[name].parameters_m for name in (chosen.main, chosen.model) if name
+        },
         "template": folder_hash(MODEL_CARD),
         **config.statistics.dump(),
     }

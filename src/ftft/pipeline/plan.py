@@ -335,7 +335,7 @@ def issue_runs(config: Configuration, task: str) -> list[Run]:
     found = _once([*task_reference_runs(config, task), *references]) or erm_runs(config, task)
     if found or entry is None:
         return found
-    return row_runs(erm(entry.reference), task, config, entry.seeds)
+    return row_runs(erm(entry.model or entry.main), task, config, entry.seeds)
 
 
 def length_run(config: Configuration, task: str) -> Run:

@@ -20,6 +20,21 @@ from .texts import code, markdown, plain
 
 TEMPLATE = REPORT / "model_card" / "card.md"
 CHOSE = "†"
+# What a card says of a selection that a reference model made, and of one for which no model was asked.
+REFERENCED = {
+    "made": "by [FTFT](https://arxiv.org/abs/2310.06588): a small\nreference model, {reference_origin}, "
+    "{asked}, and this model was trained then, with early stopping, on the selection\n{supervision} that "
+    "{gives}",
+    "by": "by {signal} of {reference}: {shows}",
+    "parts": ": {cost_reference:.1f} % for the\nreference{uncounted}, {cost_main:.1f} % for this one. "
+    "They took {reference_seconds:.0f} s and {main_seconds:.0f} s",
+}
+UNREFERENCED = {
+    "made": "with early stopping\non the selection {supervision} of "
+    "[FTFT](https://arxiv.org/abs/2310.06588), for which no reference model is asked",
+    "by": "for which no model was asked",
+    "parts": ". It took {main_seconds:.0f} s",
+}
 # What the reference did, where it was trained, and where it was asked before any training alone.
 TRAINED = {
     "asked": "was trained on all data first",
@@ -59,18 +74,30 @@ def model_card(
     """
     outcome, rule = ledger["outcome"], ledger["spec"]["early_stopping"]
     kind, available = kind_of(spec["kind"]), checks[spec["train"]]["instances"]
+    supervision = code(spec["supervision"])
+    referenced = spec["reference_source"] is not None
+    of_selection = {
+        "supervision": supervision,
+        **{f"cost_{part}": percent for part, percent in cost.items()},
+        "reference": markdown(spec["reference"]),
+        "reference_origin": _origin(spec["reference_source"]) if referenced else "",
+        **(TRAINED if spec.get("trained", True) else UNTRAINED),
+        "reference_seconds": passed + sum(map(seconds_of, references)) / max(1, len(references)),
+        "main_seconds": seconds_of(ledger),
+    }
+    told = REFERENCED if referenced else UNREFERENCED
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        **{key: markdown(spec[key]) for key in ("main", "reference", "task", "license")},
-        supervision=code(spec["supervision"]),
+        **{key: markdown(spec[key]) for key in ("main", "task", "license")},
+        **{key: sentence.format(**of_selection) for key, sentence in told.items()},
+        supervision=supervision,
         **{key: outcome[key] for key in ("steps", "planned_steps")},
         **{key: markdown(ledger["execution"][key]) for key in ("precision", "device")},
         **{key: spec["recipe"][key] for key in ("max_length", "batch_size", "learning_rate")},
-        **{f"cost_{part}": percent for part, percent in cost.items()},
+        cost_total=cost["total"],
         title=kind.title,
         labels=f" with the labels {_listed(spec['labels'])}" if spec.get("labels") else "",
         usage=kind.usage(spec["text"], encoder_decoder),
         main_origin=_origin(spec["main_source"]),
-        reference_origin=_origin(spec["reference_source"]),
         columns=("the column " if len(spec["text"]) == 1 else "the columns ") + _listed(spec["text"]),
         data=_data(spec, checks),
         chosen=outcome["training_instances"],
@@ -84,9 +111,6 @@ def model_card(
         monitored=_listed(choosing_sets(ledger)),
         versions=", ".join(f"{name} {version}" for name, version in sorted(ledger["versions"].items())),
         scores=_scores(spec, ledger["run"]["seed"], scores, excluded),
-        **(TRAINED if spec.get("trained", True) else UNTRAINED),
-        reference_seconds=passed + sum(map(seconds_of, references)) / max(1, len(references)),
-        main_seconds=seconds_of(ledger),
         paid=NOT_COMPARED,
     )
     pipeline = kind.pipeline_of(encoder_decoder)

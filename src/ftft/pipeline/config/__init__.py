@@ -5,7 +5,7 @@ get as `snakemake.config`; `Configuration.model_validate` makes the same object 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -46,6 +46,9 @@ __all__ = [
     "check_file",
     "resolve",
 ]
+
+
+Selecting = TypeVar("Selecting", Row, Finetune)
 
 
 def resolve(
@@ -96,7 +99,7 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
             },
             "selections": {**_matched(given), **given.selections},
             "finetune": {
-                name: entry.model_copy(update={"seeds": entry.seeds or given.seeds[:1]})
+                name: _with_selector(entry).model_copy(update={"seeds": entry.seeds or given.seeds[:1]})
                 for name, entry in given.finetune.items()
             },
             "figures": given.figures.model_copy(update={"overlap": overlap}),
@@ -107,7 +110,8 @@ def _completed(given: Configuration, configfiles: Sequence[str]) -> Configuratio
 
 def _matched(given: Configuration) -> dict[str, Mixture]:
     """The controls of what `finetune` selects by, where they are not there by default or given."""
-    selectors = {entry.selector for entry in given.finetune.values()} & set(registry.SELECTORS)
+    chosen = {entry.selector for entry in given.finetune.values() if entry.model and entry.selector}
+    selectors = chosen & set(registry.SELECTORS)
     names = {matched_name(given.selections, selector): selector for selector in sorted(selectors)}
     return {
         name: Mixture.model_validate({"mixture": MATCHED, "selector": selector})
@@ -140,11 +144,13 @@ def _length_tables(given: Configuration) -> dict[str, Table]:
 
 
 def _with_selectors(table: Table) -> Table:
-    rows = tuple(
-        row.model_copy(update={"selector": DEFAULT_SELECTOR}) if row.model and not row.selector else row
-        for row in table.rows
-    )
-    return table.model_copy(update={"rows": rows})
+    return table.model_copy(update={"rows": tuple(map(_with_selector, table.rows))})
+
+
+def _with_selector(entry: Selecting) -> Selecting:
+    """A row, or a model to take home, with the selector that goes without saying."""
+    lacks = entry.model and not entry.selector
+    return entry.model_copy(update={"selector": DEFAULT_SELECTOR}) if lacks else entry
 
 
 def _with_baselines(table: Table, given: Configuration) -> Table:

@@ -316,23 +316,30 @@ def _row(place: str, row: Row, table: Table, config: Configuration) -> Iterator[
         for key in ("reference", "fraction"):
             if getattr(row, key) is not None:
                 yield f"{place}: {row.method} trains on all data and takes no {key}"
-    if row.selector is None:
+    if row.selects:
+        yield from _selection(place, row, table.task, config)
+    elif row.selector is not None:
+        yield f"{place}.selector: it goes by a reference model; remove it, or name a model under reference"
+
+
+def _selection(place: str, entry: Row | Finetune, task: str, config: Configuration) -> Iterator[str]:
+    if entry.selector is None:
         return
     free = registry.selectors(reference=False)
-    if row.model:
-        yield from _selector(f"{place}.selector", row.selector, row.model, table.task, config)
-        yield from _share(f"{place}.fraction", row.fraction, row.selector, config)
-    elif not row.selects or row.selector not in free:
-        others = f"{', '.join(free)} need none" if row.selects and free else "remove it"
+    if entry.model:
+        yield from _selector(f"{place}.selector", entry.selector, entry.model, task, config)
+    elif entry.selector not in free:
+        others = f"{', '.join(free)} need none"
         yield f"{place}.selector: it goes by a reference model; {others}, or name a model under reference"
+    yield from _share(f"{place}.fraction", entry.fraction, entry.selector, config)
 
 
 def _finetune(place: str, task: str, entry: Finetune, config: Configuration) -> Iterator[str]:
     yield from _named(place, "task", task, config.tasks)
-    for role in ("main", "reference"):
-        yield from _named(f"{place}.{role}", "model", getattr(entry, role), config.models)
+    yield from _named(f"{place}.main", "model", entry.main, config.models)
+    yield from _named(f"{place}.reference", "model", entry.model, config.models)
     yield from _fraction(f"{place}.fraction", entry.fraction)
-    yield from _selector(f"{place}.selector", entry.selector, entry.reference, task, config)
+    yield from _selection(place, entry, task, config)
 
 
 def _selector(place: str, selector: str, reference: str, task: str, config: Configuration) -> Iterator[str]:

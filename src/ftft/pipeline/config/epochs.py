@@ -88,7 +88,8 @@ def _references(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
 
 def _all_references(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
     for task, entry in config.finetune.items():
-        yield f"finetune.{task}", task, entry.reference, entry.selector
+        if entry.model:
+            yield f"finetune.{task}", task, entry.model, entry.selector or ""
     for name, table in config.tables.items():
         length = name.removeprefix(LENGTH_TABLE)
         place = f"tables.{name}" if length == name else f"figures.training_length.{length}"

@@ -17,6 +17,8 @@ METHODS = {
 }
 MONITORS = ("ood", "id")
 DEFAULT_SELECTOR = "ambiguous"
+# In place of a reference model: the selection asks none.
+RANDOM = "random"
 # The selector of random rows with the label make-up and lengths of another selection.
 MATCHED = registry.MATCHED_SELECTORS[-1]
 
@@ -65,7 +67,7 @@ class Row(Part):
     @property
     def model(self) -> str | None:
         """The model whose dynamics the row selects by; None for all data and for `random`."""
-        return None if self.reference == "random" else self.reference
+        return None if self.reference == RANDOM else self.reference
 
 
 class Table(Part):
@@ -124,9 +126,15 @@ class Finetune(Part):
 
     main: Name = key(meaning="the model that is fine-tuned", reruns="the runs it lacks, the folder")
     reference: Name = key(
-        meaning="the model whose training dynamics select", reruns="the runs it lacks, the folder"
+        meaning="the model whose training dynamics select, or `random`",
+        reruns="the runs it lacks, the folder",
     )
-    selector: Name = key(DEFAULT_SELECTOR, meaning="as in rows", reruns="the runs it lacks, the folder")
+    selector: Maybe[Name] = key(
+        None,
+        meaning="as in rows",
+        reruns="the runs it lacks, the folder",
+        shown="`ambiguous`; with `random`, chance",
+    )
     fraction: Maybe[Fraction] = key(
         None, meaning="as in rows", reruns="the runs it lacks, the folder", shown="`selection.fraction`"
     )
@@ -139,6 +147,11 @@ class Finetune(Part):
     license: Line = key(
         "unknown", meaning="licence named by the card, by the hub's identifiers", reruns="the folder"
     )
+
+    @property
+    def model(self) -> str | None:
+        """The model whose dynamics select; None for `random`."""
+        return None if self.reference == RANDOM else self.reference
 
 
 class Mixture(Part):
