@@ -22,7 +22,7 @@ ROWS = {
     (MAIN, "random-33", SHORT): ("a random third", False),
     (MAIN, "random-balanced-33", SHORT): ("a random third, labels balanced", False),
     (MAIN, f"{REFERENCE}-ambiguous-33", SHORT): ("the third most ambiguous to the small model", True),
-    (MAIN, f"{REFERENCE}-matched_random-33", SHORT): ("its control: matched random rows", False),
+    (MAIN, f"{REFERENCE}-matched_random-33", SHORT): ("as many random rows with its labels and lengths", False),
 }
 # Inches.
 WIDTH, LINE_HEIGHT = 7.4, 0.24
@@ -37,7 +37,7 @@ def shown() -> pd.DataFrame:
     costs = {(row.main, row.supervision, row.budget): row.cost_by_flops for row in table.itertuples()}
     lines = []
     for method, (label, dynamics) in ROWS.items():
-        for panel, datasets in (("CAD, as trained on", [inside]), ("DynaHate, mean of six sets", outside)):
+        for panel, datasets in (("CAD, source of the rows", [inside]), ("DynaHate, another source (six sets)", outside)):
             found = comparison.difference(method, ERM, datasets, spec["confidence"])
             assert found is not None, method
             ends = {name: 100 * getattr(found, name) for name in ("value", "low", "high")}
@@ -56,12 +56,12 @@ def shown() -> pd.DataFrame:
 @look()
 def draw(lines: pd.DataFrame) -> Figure:
     """A panel per kind of test set, a line per method: its difference to all rows, with its interval."""
-    title = "Macro-F1 beside training on all rows"
+    title = "Change in macro-F1 from training on all rows"
     seeds = int(lines["seeds"].max())
     over = "over examples, one seed" if seeds == 1 else f"over examples and {seeds} seeds"
     notes = [
-        f"Differences in points, with 95 % intervals {over}. Orange: chosen by training dynamics; blue: not.",
-        "All rows for all steps cost 100, in FLOPs; costs count the reference run.",
+        f"In points, right is better; 95 % intervals {over}. Orange: chosen by training dynamics; blue: not.",
+        "Cost is computation, 100 for training on all rows; where a small model is needed, it is counted.",
     ]
     labels = list(dict.fromkeys(lines["label"]))
     figure = new_figure(WIDTH, len(labels) * LINE_HEIGHT + 0.6, title, notes)
