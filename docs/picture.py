@@ -19,11 +19,13 @@ ERM = (MAIN, "all", "full")
 ROWS = {
     (REFERENCE, "all", "full"): ("all rows, the small model alone", False),
     (MAIN, "all", SHORT): ("all rows, a third of the steps", False),
+    (MAIN, "random-balanced_weights-100", "full"): ("all rows, classes weighted", False),
     (MAIN, "random-33", SHORT): ("a random third", False),
     (MAIN, "random-balanced-33", SHORT): ("a random third, labels balanced", False),
     (MAIN, f"{REFERENCE}-ambiguous-33", SHORT): ("the third most ambiguous to the small model", True),
-    (MAIN, f"{REFERENCE}-matched_random-33", SHORT): ("as many random rows with its labels and lengths", False),
+    (MAIN, f"{REFERENCE}-matched_random-33", SHORT): ("random rows with its labels and lengths", False),
 }
+INSIDE, OUTSIDE = "CAD, source of the rows", "DynaHate, another source (six sets)"
 # Inches.
 WIDTH, LINE_HEIGHT = 7.4, 0.24
 
@@ -37,7 +39,7 @@ def shown() -> pd.DataFrame:
     costs = {(row.main, row.supervision, row.budget): row.cost_by_flops for row in table.itertuples()}
     lines = []
     for method, (label, dynamics) in ROWS.items():
-        for panel, datasets in (("CAD, source of the rows", [inside]), ("DynaHate, another source (six sets)", outside)):
+        for panel, datasets in {INSIDE: [inside], OUTSIDE: outside}.items():
             found = comparison.difference(method, ERM, datasets, spec["confidence"])
             assert found is not None, method
             ends = {name: 100 * getattr(found, name) for name in ("value", "low", "high")}

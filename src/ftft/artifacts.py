@@ -172,7 +172,7 @@ def write_json(
 def read_json(path: str | Path, defines: bool = True) -> dict:
     """Read what `write_json` was given; raises ArtifactError where it is missing, damaged or another's.
 
-    defines: whether what the job writes depends on it, as it does on all but permissions to go on.
+    defines: whether the job's outputs depend on the content. They do, unless the file only lets the job run.
     """
     return _read_stamped_json(path, defines)[0]
 

@@ -180,7 +180,7 @@ def test_a_model_without_a_chat_template_is_refused_for_messages(gpt2, tmp_path)
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        ({"model_type": "bert", "hidden_size": 16, "num_attention_heads": 2}, "sees the tokens behind"),
+        ({"model_type": "bert", "hidden_size": 16, "num_attention_heads": 2}, "sees tokens that come after"),
         ({"model_type": "deberta-v2", "hidden_size": 16}, "is no language model that generates texts"),
     ],
 )

@@ -45,7 +45,7 @@ def test_the_note_says_how_many_seeds_there_are(picture):
 def test_the_start_page_says_what_the_picture_shows(picture):
     lines = picture.shown().set_index(["label", "panel"])
     text = " ".join((DOCS.parent / "README.md").read_text(encoding="utf-8").split())
-    outside = lines.xs("DynaHate, another source (six sets)", level="panel")
-    for name in ("labels balanced", "most ambiguous", "labels and lengths"):
+    outside = lines.xs(picture.OUTSIDE, level="panel")
+    for name in ("classes weighted", "labels balanced", "most ambiguous", "labels and lengths"):
         line = outside[outside.index.str.contains(name)].iloc[0]
         assert f"{line.value:.1f} points ({line.low:+.1f} to {line.high:+.1f})" in text, name

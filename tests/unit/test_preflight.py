@@ -167,7 +167,8 @@ def test_findings_are_numbers_with_their_places():
         findings(row["reference"], found, row, 0.33, "accuracy") for row in table.to_dict("records")
     )
     assert small == [
-        "47.00 % of the instances are easy, 22.00 points more than independent halves leave (place 1 of 3)",
+        "47.00 % of the instances are easy, 22.00 points more than if the most ambiguous and the hardest "
+        "half were independent (place 1 of 3)",
         "two of its runs share 70 % of their ambiguous instances, where 33 % is chance (place 1 of 3)",
         "accuracy 80.00 in distribution, where the trivial answer has 40.00 (place 1 of 3)",
         "1 of 3 runs did no better than the trivial answer",

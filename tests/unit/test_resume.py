@@ -241,7 +241,9 @@ def test_a_state_of_another_execution_is_left_alone_with_a_line(scratch, files, 
     (path,) = files()
     with caplog.at_level(logging.WARNING):
         assert list(scratch().states()) == []
-    assert f"leaving the training state {path} alone: this training runs on cpu-float32-own-1" in caplog.text
+    assert (
+        f"leaving the training state {path} alone: it does not fit this run, cpu-float32-own-1" in caplog.text
+    )
     scratch().save(12, {"number": 12})
     assert path.exists() and next(scratch(**other).states())["number"] == 9
     scratch().clear()

@@ -53,7 +53,7 @@ def train(tmp_path, encoder):
 def test_a_run_shows_its_issues_after_each_epoch(train, tmp_path, monkeypatch, capsys):
     results = tmp_path / "results"
     assert main(["issues", "--unfinished", "--results", str(results)]) == 1
-    assert "no reference run has left an epoch" in capsys.readouterr().err
+    assert "no reference run that still trains has written an epoch" in capsys.readouterr().err
 
     whole = load_dynamics(train("whole"), demo_dataset("train", 33))
     so_far = results / "scratch/dynamics/demo/small/seed0.parquet"

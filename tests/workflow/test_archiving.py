@@ -63,4 +63,4 @@ def test_a_data_set_that_was_not_archived_is_missed(copied, archive, capsys):
 def test_answers_in_words_are_not_taken(root, tmp_path, capsys):
     squad = ["--configfile", str(root / "config/examples/minilm-squad.yaml"), "--table", "methods"]
     assert main(["archive", str(tmp_path / "again"), *squad, "--earlier", str(tmp_path)]) == 1
-    assert "of which an archive has numbers that no other has" in capsys.readouterr().err
+    assert "every archive numbers the words of its answers in its own way" in capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_an_adapter_is_kept_alone_and_taken_home_merged(copied):
     inputs = AutoTokenizer.from_pretrained(folder)("the nurse sings", "nobody sings", return_tensors="pt")
     with torch.inference_mode():
         torch.testing.assert_close(adapted(**inputs).logits, model.eval()(**inputs).logits)
-    assert "Trained were a LoRA adapter of rank 2" in (folder / "README.md").read_text()
+    assert "A LoRA adapter of rank 2 and the head were trained" in (folder / "README.md").read_text()
     assert copied.planned(target="finetune") == {}
 
 

@@ -472,7 +472,7 @@ def test_models_that_are_not_kept_are_trained_again_for_what_is_new(copied):
     assert copied.planned() == {}
     copied.edit(add_evaluation_set)
     code, shown = copied.dry_run("--", f"{LARGE}/r2_test.parquet")
-    assert code == 0 and "1 training(s) are repeated, as runtime.keep_models let their models go" in shown
+    assert code == 0 and "1 training(s) are repeated: their models are needed again" in shown
     assert copied.planned(target=f"{LARGE}/r2_test.parquet") == {
         "prepare_data": 1,
         "check_data": 1,

@@ -108,7 +108,7 @@ def _labels(
 
 def _unknown(path: str | Path, got: str) -> DataError:
     return DataError(
-        f"cannot tell what left {path}",
+        f"cannot tell which tool wrote {path}",
         got=got,
         expected="a frame of cleanlab's label issues (is_label_issue, given_label, predicted_label), records "
         "of Argilla (id, responses), tasks of Label Studio (data, annotations), or a folder of "

@@ -19,7 +19,7 @@ from .scores import SCORES, mean_ranks
 
 @dataclass(frozen=True)
 class Noise:
-    """The share of labels that are expected to be wrong, and by instance the probability [n] that its is."""
+    """The expected share of wrong labels, and for each instance the probability [n] of a wrong label."""
 
     share: float
     probability: np.ndarray

@@ -52,17 +52,16 @@ class KindRecorder:
     def record(self, uids: Sequence, outputs: Sequence, words: Sequence | None = None) -> None:
         """Take a batch: uids [batch], and the model's outputs, finite numbers.
 
-        The outputs are logits [batch, classes] of a classification, scores [batch, choices] of a multiple
-        choice, of which a row's own count, logits [batch, labels] of several labels, predictions [batch] in
-        the unit of the targets of a regression, and logits [batch, tokens, tags] of a token classification;
-        of a question, [batch, 6], the log-probabilities of the answer's start and end, of all its strides
-        together as docs/kinds.md has it, 1 where the best span is the answer, else 0, then of the best span
-        its first character in the context, the one behind its last, and how far its score is above that of
-        no answer; or [batch, 3], without the best spans, and then no answer is suggested;
-        of a response, [batch, 4], its tokens, the sum of their log-probabilities, their mean probability, and
-        how many of them have the largest.
-        There `words` [batch, tokens] says which word of its instance each token is the first of, -1 for all
-        other tokens.
+        Which outputs, depends on the kind of task. classification: logits [batch, classes]. multiple_choice:
+        scores [batch, choices]; those beyond a row's own choices are ignored. multilabel: logits [batch,
+        labels]. regression: predictions [batch] in the unit of the targets. token_classification: logits
+        [batch, tokens, tags]; here `words` [batch, tokens] says which word of its instance each token is the
+        first of, -1 for all other tokens. question_answering: [batch, 6]: the log-probabilities of the
+        answer's start and end, over all strides as in docs/kinds.md; 1 where the best span is the answer,
+        else 0; the best span's first character in the context and the one after its last; how far its score
+        is above that of no answer. [batch, 3], without the best spans, works too; then no answer is
+        suggested. generation: [batch, 4]: the number of a response's tokens, the sum of their
+        log-probabilities, their mean probability, and how many of them have the largest.
 
         Raises DataError, and the batch is left out.
         """

@@ -135,7 +135,7 @@ class RecordingMixin:
         examples = self.num_examples(loader)
         if self.args.dataloader_drop_last and batches * self._train_batch_size < examples:
             raise TrainingError(
-                "every epoch would lack other instances",
+                "every epoch would leave out different instances",
                 got=f"dataloader_drop_last, {examples} instances in batches of {self._train_batch_size}",
                 fix="train with dataloader_drop_last=False",
             )

@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         nargs="?",
         const=WATCH_SECONDS,
-        help=f"look again every so often, {WATCH_SECONDS:g} seconds if not said, until Ctrl-C; with --json a "
+        help=f"look again every SECONDS ({WATCH_SECONDS:g} by default) until Ctrl-C; with --json print one "
         "line each time",
     )
 
@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     _results(issues)
     issues.add_argument("--first", metavar="COUNT", type=int, default=20, help="how many to show")
     issues.add_argument(
-        "--unfinished", action="store_true", help="by reference runs that still train, after their last epoch"
+        "--unfinished", action="store_true", help="by unfinished reference runs, as of their last whole epoch"
     )
     _scratch(issues)
 

@@ -46,7 +46,7 @@ def archive(chosen: argparse.Namespace) -> None:
     if chosen.earlier and type(kind).numbered is not Kind.numbered:
         raise ConfigError(
             f"the table '{chosen.table}' cannot take runs of an earlier archive",
-            got=f"answers in words: {kind.name}, of which an archive has numbers that no other has",
+            got=f"the kind {kind.name}: every archive numbers the words of its answers in its own way",
             fix="make all of its runs, and archive it without --earlier",
         )
     with tempfile.TemporaryDirectory() as work, working(Provenance(expected=Expectations(config))):

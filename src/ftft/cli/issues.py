@@ -38,8 +38,8 @@ def _unfinished(chosen: argparse.Namespace) -> None:
     paths = all_unfinished_dynamics(scratch, chosen.task)
     if not paths:
         raise ArtifactError(
-            f"no reference run has left an epoch to look at in {scratch / 'dynamics'}",
-            fix="wait for its first epoch (ftft status --watch); of runs at their end: ftft issues",
+            f"no reference run that still trains has written an epoch to {scratch / 'dynamics'}",
+            fix="wait for its first epoch (ftft status --watch); for runs that have ended: ftft issues",
         )
     for path in paths:
         frame, about = issues_so_far(path, chosen.results)

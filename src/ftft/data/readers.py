@@ -174,7 +174,7 @@ def _read_saved(path: str | Path, _: dict) -> pa.Table:
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     if state.get("_indices_files"):
         raise UnreadableError(
-            "its rows were chosen after they were written",
+            "it holds a selection of its rows as indices beside them",
             "save it anew after flatten_indices()",
         )
     shards = [_arrow_table(folder / Path(file["filename"]).name) for file in state["_data_files"]]

@@ -1,4 +1,4 @@
-"""GPUs of one machine, lent to one job at a time: Snakemake counts them and does not say which is whose."""
+"""GPUs of one machine, each leased to one job at a time: Snakemake counts GPUs, but does not assign them."""
 
 import fcntl
 import os

@@ -1,7 +1,7 @@
 """One training in several processes: torchrun starts and watches those of one machine, srun those of several.
 
-Every process runs the job's own script again and finds its place in the environment. What one of them can
-explain it leaves in a file, for the job that has started them to tell.
+Every process runs the job's own script again and reads its rank from the environment. A process that fails
+with an FtftError writes its text to a file, and the job that started the processes shows it.
 """
 
 import ctypes
@@ -156,7 +156,8 @@ def _explained(folder: Path) -> FtftError | None:
 
 
 def _death_of(failed: dict[str, int]) -> TrainingError:
-    # Who lost another fails too, but by an exit code; and torchrun ends by SIGTERM who is left.
+    # A process that loses another one fails with an exit code, and torchrun ends the rest by SIGTERM; so a
+    # process that another signal ended died first, and is the one to name.
     def place(item: tuple[str, int]) -> int:
         return {None: 1, "SIGTERM": 2}.get(_signal_of(item[1]), 0)
 
@@ -165,7 +166,7 @@ def _death_of(failed: dict[str, int]) -> TrainingError:
     return TrainingError(
         f"{name} of this training died, and ended the others",
         got=how,
-        fix="see its log; what ends by SIGKILL mostly had too little memory (runtime.mem_mb). "
+        fix="see its log; SIGKILL mostly means that memory ran out (runtime.mem_mb). "
         "Run it again: it goes on from its last state",
     )
 

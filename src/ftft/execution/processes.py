@@ -31,7 +31,7 @@ class ProcessGroup:
     def meet(self, backend: str) -> None:
         """Form torch's process group at the place that torchrun or srun names in the environment.
 
-        Process 0 may come late, for it waits until nobody else trains the run; the others let it.
+        Process 0 may arrive late: it first waits for the run's lock. The others wait as long as it takes.
         """
         timeout = TIMEOUT if self.rank == 0 else FOREVER
         store, *_ = next(distributed.rendezvous("env://", self.rank, self.size, timeout=timeout))

@@ -103,7 +103,7 @@ class Scratch:
                     fix="set runtime.scratch to a folder on another file system that all machines see, or "
                     "have this one mounted with locks (Lustre: the option flock)",
                 ) from error
-            # Whoever held it may have removed the file: then the lock is on nothing that others see.
+            # The last holder may have removed the file: then this lock is on a file that no other job finds.
             if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
                 return lock
             lock.close()
@@ -130,7 +130,7 @@ class Scratch:
         for path in files:
             if not self._of_this_execution(path):
                 logger.warning(
-                    "leaving the training state %s alone: this training runs on %s", path, self._execution
+                    "leaving the training state %s alone: it does not fit this run, %s", path, self._execution
                 )
                 continue
             state = read_state(path, self._identity)

@@ -152,7 +152,7 @@ def check_causal(model, tokenizer) -> None:
         one, other = (model(**{"input_ids": first, read: ids}).logits[:, :-1] for ids in (first, second))
     if (one - other).abs().max() > ROUNDING * one.abs().max():
         raise ModelError(
-            f"a model of the kind {model.config.model_type} sees the tokens behind the one that it predicts",
+            f"a model of the kind {model.config.model_type} sees tokens that come after the one it predicts",
             got="other predictions where only the last token differs",
             expected="a causal language model",
             fix="choose another model, or another kind of task",

@@ -94,8 +94,8 @@ def _tell_of_models_not_kept(dag: DAG) -> None:
     again = [job for job in dag.needrun_jobs() if _lacks_what_was_not_kept(dag.reason(job), job)]
     if again:
         logger.warning(
-            f"{len(again)} training(s) are repeated, as runtime.keep_models let their models go and more is "
-            f"wanted of them: {again[0].output.ledger} for one."
+            f"{len(again)} training(s) are repeated: their models are needed again, and runtime.keep_models "
+            f"did not keep them. One of them is {again[0].output.ledger}."
         )
 
 

@@ -91,9 +91,9 @@ def job(snakemake: Any) -> Iterator[list[TextIO]]:
     Yields where progress is shown: the log, and the terminal where no other training writes to it.
 
     All artifacts that the body reads and writes are checked and stamped. An FtftError ends the process with
-    exit code 1 and its message, in the log and on the terminal; the log says so where a second try would end
-    alike. Of several processes that run one script, the first shows progress, and whoever started them tells
-    of errors.
+    exit code 1 and its message, in the log and on the terminal; the log also says where a retry would fail in
+    the same way. Of several processes that run one script, the first shows progress, and the job that started
+    them reports their errors.
     """
     terminal, rank = sys.stderr, launch.rank()
     log_path = Path(snakemake.log[0])
@@ -172,7 +172,7 @@ def measured(path: str | Path, **names: object) -> Iterator[dict]:
 def claim_resources(snakemake: Any) -> None:
     """Give the numerical libraries the threads of the rule, and this job GPUs of its own.
 
-    One of several processes takes its place among them instead: it has got its share.
+    One of several processes only sets up its rank: the job that started it has claimed all resources.
     """
     if launch.rank() is not None:
         launch.take_place()

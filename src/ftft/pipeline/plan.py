@@ -327,8 +327,8 @@ def preflight_runs(config: Configuration, task: str) -> list[Run]:
 
 
 def issue_runs(config: Configuration, task: str) -> list[Run]:
-    """The reference runs that say which labels are probably wrong; all ERM runs where there are none, else
-    what a reference would run that is asked before its training alone.
+    """The reference runs that say which labels are probably wrong; where there are none, all ERM runs; where
+    there are none either, runs on all rows of `finetune`'s reference, or else of its main model.
     """
     entry = config.finetune.get(task)
     references = finetune_references(config, task) if entry else []

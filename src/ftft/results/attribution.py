@@ -165,9 +165,9 @@ def traits(attribution: Attribution, row: dict, references: int) -> list[str]:
         for values in (attribution.longest, attribution.labels, attribution.labels_and_lengths)
     )
     told.append(
-        f"of its ambiguous instances, {longest} are among the longest; random rows with their labels would "
-        f"share {labels} with them, with their labels and lengths {both}, where "
-        f"{100 * row['overlap_chance']:.0f} % is chance"
+        f"{longest} of its ambiguous instances are among the longest rows; random rows with the same labels "
+        f"share {labels} with them, random rows with the same labels and lengths {both}, and any random rows "
+        f"{100 * row['overlap_chance']:.0f} %"
     )
     return told
 

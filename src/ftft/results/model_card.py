@@ -252,7 +252,7 @@ def _adapter(ledger: dict) -> str:
         return ""
     counts = ledger["cost"]["parameters"]
     return (
-        f" Trained were a LoRA adapter of rank {adapter['rank']} and the head, "
+        f" A LoRA adapter of rank {adapter['rank']} and the head were trained, "
         f"{100 * counts['trained'] / counts['total']:.2g} % of the parameters; the adapter is merged into "
         "the weights here, and lies alone in `adapter/`."
     )

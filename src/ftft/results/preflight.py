@@ -214,7 +214,8 @@ def findings(name: str, references: dict[str, Reference], row: dict, chance: flo
 
     found = [
         f"{reference.easy_share:.2f} % of the instances are easy, {abs(reference.excess):.2f} points "
-        f"{'more' if reference.excess >= 0 else 'fewer'} than independent halves leave{place('rank_easy')}"
+        f"{'more' if reference.excess >= 0 else 'fewer'} than if the most ambiguous and the hardest half "
+        f"were independent{place('rank_easy')}"
     ]
     if runs > 1:
         found.append(

@@ -218,12 +218,12 @@ def _paid(lead: Lead, row: Mapping, rivals: list[str], label: str, where: str) -
 
 def _not_shown(judged: bool, points: pd.DataFrame) -> str:
     if not judged:
-        return "Not shown that any selection pays: none stands beside all that it has to beat"
+        return "Not shown that any selection pays: for none are there good runs of all that it has to beat"
     seeds = int(points["seeds"].max()) if len(points) else 0
     why = (
         "one seed says nothing of others"
         if seeds == 1
-        else f"at no budget does an interval, over {seeds} seeds, lie above all that it has to beat"
+        else f"over {seeds} seeds, no budget has intervals that put one above all that it has to beat"
     )
     return f"Not shown that any selection pays: {why}"
 

@@ -119,10 +119,11 @@ def difference(left: Sequence[Replicates], right: Sequence[Replicates], confiden
 
     One element per data set on either side, in the same order. A replicate resamples the examples of
     each data set and reweights the seeds, alike on both sides and for all data sets. In simulated
-    comparisons (4 seeds, 1,000 examples) 95 % intervals cover in 94 to 98 %; in up to 99.6 % where all
-    noise is a seed's own on single examples, which counts twice. With one common seed nothing is known
-    of other seeds: the interval is for these very models on other examples, and there is no p-value (NaN),
-    for two methods that are alike would differ by it in nearly half of all comparisons. Without any common
+    comparisons (4 seeds, 1,000 examples) 95 % intervals cover the truth in 94 to 98 %; in up to 99.6 %
+    where seeds differ only by noise on single examples, for examples and seeds both count it. With one common
+    seed nothing is known of other seeds: the interval is for these very models on other examples. There is
+    no p-value (NaN) then: by it, two equal methods would differ in nearly half of all comparisons.
+    Without any common
     seed, all values are NaN. Raises ArtifactError for sides of different data sets or numbers of resamples.
     """
     sides = [[(part.dataset, len(part.resampled)) for part in side] for side in (left, right)]

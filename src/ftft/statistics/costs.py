@@ -21,8 +21,8 @@ def parameter_millions(ledgers: dict[str, Ledger], configured: dict[str, float |
 
 
 def computed_share(ledger: Ledger) -> float:
-    """What a step computes over what it would if all weights were trained: a third of it is the forward
-    pass, a third the way back through the weights, a third the gradients of those that are trained.
+    """The FLOPs of a step as a share of those where all weights are trained. The forward pass, the gradients
+    of the inputs and those of the weights take a third each; only the last shrinks with an adapter.
     """
     counts = ledger["cost"]["parameters"]
     return (2 + counts.get("trained", counts["without_embeddings"]) / counts["without_embeddings"]) / 3

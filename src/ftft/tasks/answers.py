@@ -37,8 +37,8 @@ def steady_answer(context: str, spans: Sequence[tuple[int, int]]) -> Steady | No
 
 
 def is_one_of(text: str, answers: Sequence[str]) -> bool:
-    """Whether an answer has the words of one of these, as SQuAD's exact match has it: without answers, of
-    none, as an empty text has them.
+    """Whether an answer has the same words as one of these, compared as SQuAD's exact match does. Where there
+    are no answers, only a text without words is right.
     """
     gold = [words for answer in answers if (words := normalised(answer))] or [[]]
     return normalised(text) in gold

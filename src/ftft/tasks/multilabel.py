@@ -88,7 +88,7 @@ class Multilabel(Kind):
         ]
 
     def dynamics(self, epochs: Sequence[np.ndarray], dataset) -> Iterator[dict[str, np.ndarray]]:
-        """p_true, correct (every label) and probability_0, ...; a label is given from one half on."""
+        """p_true, correct (every label) and probability_0, ...; a label is predicted above one half."""
         labels = dataset.labels
         matter = np.logical_or.reduce([labels, *(logits > 0 for logits in epochs)])
         matter |= ~matter.any(1, keepdims=True)

@@ -172,7 +172,7 @@ class Session:
 
     def score(self) -> None:
         """Take a checkpoint."""
-        # Several processes that leave a checkpoint in the midst would wait for each other.
+        # If one of several processes left a checkpoint halfway, the others would wait for it for ever.
         at_once = self._termination.at_once if self._group.size == 1 else nullcontext
         self._watch.check()
         with self._meter.paused(), at_once():

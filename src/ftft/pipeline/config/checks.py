@@ -120,8 +120,8 @@ def cross_check(config: Configuration) -> Iterator[str]:
             yield f"runtime.trackers: '{name}' is not installed; pip install {packages[0]}"
     if not config.tables and not config.finetune:
         yield (
-            "tables: there is none, and the paper's need tasks and models that stand for its own; "
-            "name rows under tables, or a model under finetune, or set stands_for"
+            "tables: there is nothing to make; name rows under tables, or a model under finetune, or say by "
+            "stands_for which tasks and models of the paper yours stand for, to get the paper's tables"
         )
     for name, entry in config.finetune.items():
         yield from _finetune(f"finetune.{name}", name, entry, config)

@@ -70,8 +70,8 @@ class Issues(Part):
     )
     folds: Maybe[Annotated[Whole, Field(ge=2, le=20)]] = key(
         None,
-        meaning="the scores are taken out of sample: from so many further trainings of each reference, each "
-        "without one part of the rows, for these",
+        meaning="number of parts of the rows: each reference is trained once more without each part, and the "
+        "scores of a part are those of the training without it",
         reruns="the trainings of folds that it lacks, the lists of issues",
         shown="the reference run alone",
     )

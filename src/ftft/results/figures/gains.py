@@ -27,7 +27,7 @@ def draw(gains: pd.DataFrame, title: str, metric: str) -> Figure:
         return empty_figure(title)
     lines = list(gains[["row", "part"]].drop_duplicates().itertuples(index=False, name=None))
     sets = list(gains["sets"].unique())
-    notes = ["Mean differences with intervals that hold together; parts of one selection add up."]
+    notes = ["Mean differences; all intervals hold at once. The parts of a selection add up to its gain."]
     figure = new_figure(WIDTH + LABELS, (len(lines) + 1) * LINE_HEIGHT + 0.6, title, notes)
     axes = figure.subplots()
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=1)

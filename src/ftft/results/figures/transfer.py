@@ -24,8 +24,8 @@ def draw(frame: pd.DataFrame) -> Figure:
     scores = list(frame["score"].unique())
     reference, main = frame["reference"].iloc[0], frame["main"].iloc[-1]
     notes = [
-        "A dot is a pair of models, the smaller one selecting for the larger one; filled: "
-        f"{reference} for {main}, the first and the last of the file. Dashed: what two random ones share.",
+        "A dot is a pair of models: the smaller one selects rows for the larger one. The filled dot is "
+        f"{reference} for {main}, first and last in the file. Dashed: what two random selections share.",
     ]
     figure = new_figure(
         LABELS + WIDTH * len(names),
