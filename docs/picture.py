@@ -19,7 +19,7 @@ ERM = (MAIN, "all", "full")
 ROWS = {
     (REFERENCE, "all", "full"): ("all rows, the small model alone", False),
     (MAIN, "all", SHORT): ("all rows, a third of the steps", False),
-    (MAIN, "random-balanced_weights-100", "full"): ("all rows, classes weighted", False),
+    (MAIN, "random-balanced_weights-100", SHORT): ("the same, classes weighted", False),
     (MAIN, "random-33", SHORT): ("a random third", False),
     (MAIN, "random-balanced-33", SHORT): ("a random third, labels balanced", False),
     (MAIN, f"{REFERENCE}-ambiguous-33", SHORT): ("the third most ambiguous to the small model", True),
