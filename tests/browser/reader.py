@@ -73,6 +73,7 @@ class Reader:
         for old in self.downloads.iterdir():
             old.unlink()
         self.one(button).click()
-        (path,) = self.until(lambda: list(self.downloads.glob("*.csv")))
+        # Chromium makes an empty file of that name before it moves the finished one there.
+        (path,) = self.until(lambda: [path for path in self.downloads.glob("*.csv") if path.stat().st_size])
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))

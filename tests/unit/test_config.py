@@ -143,7 +143,7 @@ FAULTS = [
         9,
         f"{TABLE}.rows[4]: FTFT keeps the full length's schedule and takes no steps",
     ),
-    ("tables", {}, "tables: there is none", "set stands_for"),
+    ("tables", {}, "tables: there is nothing to make", "stands_for"),
     ("tables.claims", {"task": "demo", "rows": [{"method": "ERM", "main": "large"}]}, "'claims' is reserved"),
     (f"{MODELS}.small.stands_for", "gpt", f"{MODELS}.small.stands_for: got 'gpt'", "bert-tiny"),
     ("tasks.demo.stands_for", "qa", "tasks.demo.stands_for: got 'qa'", "nli, hsd"),
