@@ -168,8 +168,7 @@ def gains_of_table(wildcards):
 
 
 def training_set_of_table(wildcards):
-    task = table(wildcards).task
-    return f"results/data/{task}/{settings.tasks[task].train}.parquet"
+    return training_set(table(wildcards))
 
 
 def selections_of_table(wildcards):

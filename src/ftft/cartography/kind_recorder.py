@@ -52,7 +52,7 @@ class KindRecorder:
     def record(self, uids: Sequence, outputs: Sequence, words: Sequence | None = None) -> None:
         """Take a batch: uids [batch], and the model's outputs, finite numbers.
 
-        Which outputs, depends on the kind of task. classification: logits [batch, classes]. multiple_choice:
+        The kind of task says which outputs. classification: logits [batch, classes]. multiple_choice:
         scores [batch, choices]; those beyond a row's own choices are ignored. multilabel: logits [batch,
         labels]. regression: predictions [batch] in the unit of the targets. token_classification: logits
         [batch, tokens, tags]; here `words` [batch, tokens] says which word of its instance each token is the
