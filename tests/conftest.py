@@ -37,3 +37,20 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_config(root) -> dict:
     return yaml.safe_load((root / "tests" / "config" / "tiny.yaml").read_text())
+
+
+@pytest.fixture
+def empty_inputs(tmp_path, monkeypatch):
+    """Work in a folder where the data files and encoders that this configuration names exist, empty."""
+    home = tmp_path / "repository"
+    home.mkdir()
+    monkeypatch.chdir(home)
+
+    def make(config: dict) -> None:
+        for model in config["models"].values():
+            (home / model["path"]).mkdir(parents=True)
+        for dataset in next(iter(config["tasks"].values()))["datasets"].values():
+            (home / dataset["path"]).parent.mkdir(parents=True, exist_ok=True)
+            (home / dataset["path"]).touch()
+
+    return make

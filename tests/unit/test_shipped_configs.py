@@ -186,17 +186,10 @@ def test_the_schema_knows_the_keys_and_settings_that_there_are(root):
 
 
 @pytest.fixture(params=EXAMPLES + OTHER_KINDS)
-def example(request, root, tmp_path, monkeypatch):
+def example(request, root, empty_inputs):
     """A configuration on real rows; its data files and encoders are empty."""
     given = yaml.safe_load((root / "config" / "examples" / f"{request.param}.yaml").read_text())
-    home = tmp_path / "repository"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    for model in given["models"].values():
-        (home / model["path"]).mkdir(parents=True)
-    for dataset in next(iter(given["tasks"].values()))["datasets"].values():
-        (home / dataset["path"]).parent.mkdir(parents=True, exist_ok=True)
-        (home / dataset["path"]).touch()
+    empty_inputs(given)
     return resolve(given)
 
 

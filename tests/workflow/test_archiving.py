@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 
 from ftft.artifacts import read_json
 from ftft.cli import main
@@ -60,7 +61,9 @@ def test_a_data_set_that_was_not_archived_is_missed(copied, archive, capsys):
     assert f"has no predictions of '{wanted[-1]}' by demo/large/" in capsys.readouterr().err
 
 
-def test_answers_in_words_are_not_taken(root, tmp_path, capsys):
-    squad = ["--configfile", str(root / "config/examples/minilm-squad.yaml"), "--table", "methods"]
-    assert main(["archive", str(tmp_path / "again"), *squad, "--earlier", str(tmp_path)]) == 1
+def test_answers_in_words_are_not_taken(root, empty_inputs, capsys):
+    example = root / "config" / "examples" / "minilm-squad.yaml"
+    empty_inputs(yaml.safe_load(example.read_text()))
+    squad = ["--configfile", str(example), "--table", "methods"]
+    assert main(["archive", "again", *squad, "--earlier", "kept"]) == 1
     assert "every archive numbers the words of its answers in its own way" in capsys.readouterr().err
