@@ -51,7 +51,7 @@ def draw(gains: pd.DataFrame, title: str, metric: str) -> Figure:
     first = gains.drop_duplicates("row").set_index("row")
     labels = [f"{first.loc[row, 'selector']} of {first.loc[row, 'reference']}: {part}" for row, part in lines]
     axes.set_yticks(range(len(lines)), labels)
-    axes.invert_yaxis()
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel(f"points of {named_metric(metric).label}")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=len(sets))
+    figure.legend(loc="outside lower center", ncols=len(sets))
     return figure
