@@ -12,6 +12,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from ..errors import TrainingError
+from ..replacing import replacing
 from .interruption import Interrupted
 
 LOG_SECONDS = 5.0
@@ -161,11 +162,8 @@ class Progress:
             return
         if self._entries["state"] == "running":
             self._entries |= self._times()
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
-        with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError), replacing(self._file) as temporary:
             temporary.write_text(json.dumps(self._entries), encoding="utf-8")
-            os.replace(temporary, self._file)
 
     def _times(self) -> dict:
         """Steps and seconds, and the seconds left at the pace so far; evaluations count."""
